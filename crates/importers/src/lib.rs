@@ -1,1 +1,10 @@
-//! importers
+//! Other programs' chat histories, read as [`heirloom_archive::Source`]s.
+//!
+//! [`detect::open`] looks at a file or folder and gives the source that reads it. What is read here is
+//! untrusted: no importer panics, allocates without a limit, or follows a name out of its source.
+
+pub mod detect;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod folder;
+pub mod whatsapp;
+pub mod zipped;

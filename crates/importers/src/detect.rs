@@ -1,0 +1,1 @@
+//! Which source a path is.
