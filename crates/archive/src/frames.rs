@@ -92,13 +92,22 @@ mod tests {
     #[test]
     fn a_cut_record_is_refused() {
         let mut bytes = Vec::new();
-        push(&Message { text: "hello".into(), ..Message::default() }, &mut bytes);
+        push(
+            &Message {
+                text: "hello".into(),
+                ..Message::default()
+            },
+            &mut bytes,
+        );
         bytes.pop();
         assert_eq!(decode_all::<Message>(&bytes), Err(FrameError::Cut));
     }
 
     #[test]
     fn an_enormous_length_is_refused_before_anything_is_allocated() {
-        assert_eq!(split_first(&[0xff, 0xff, 0xff, 0xff, 0x7f]), Err(FrameError::TooLong));
+        assert_eq!(
+            split_first(&[0xff, 0xff, 0xff, 0xff, 0x7f]),
+            Err(FrameError::TooLong)
+        );
     }
 }

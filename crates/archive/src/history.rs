@@ -19,7 +19,8 @@ pub struct MessageQuery {
 impl MessageQuery {
     /// Whether a message of this time fits.
     pub fn covers(&self, sent_at: i64) -> bool {
-        self.from.is_none_or(|from| sent_at >= from) && self.until.is_none_or(|until| sent_at < until)
+        self.from.is_none_or(|from| sent_at >= from)
+            && self.until.is_none_or(|until| sent_at < until)
     }
 }
 
@@ -57,8 +58,14 @@ pub trait History {
     fn participants(&mut self) -> Result<Vec<Participant>, HistoryError>;
 
     /// Visits the messages of one conversation in (time, id) order, in bounded memory.
-    fn messages(&mut self, conversation: &str, query: MessageQuery, visit: &mut Visit<'_>) -> Result<(), HistoryError>;
+    fn messages(
+        &mut self,
+        conversation: &str,
+        query: MessageQuery,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), HistoryError>;
 
     /// Opens an attachment of a message that this history gave; `None` when its presence says so.
-    fn open(&mut self, attachment: &Attachment) -> Result<Option<Box<dyn Read + '_>>, HistoryError>;
+    fn open(&mut self, attachment: &Attachment)
+    -> Result<Option<Box<dyn Read + '_>>, HistoryError>;
 }

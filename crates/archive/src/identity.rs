@@ -27,7 +27,10 @@ const SWEEP_AT: usize = 100_000;
 impl DerivedIds {
     /// Begins for one conversation.
     pub fn new(conversation: &str) -> Self {
-        Self { conversation: conversation.to_owned(), seen: HashMap::new() }
+        Self {
+            conversation: conversation.to_owned(),
+            seen: HashMap::new(),
+        }
     }
 
     /// Sets `message.id`. Call in the order of the source.
@@ -42,14 +45,17 @@ impl DerivedIds {
         message.id = format!("~{}", &hash.to_hex()[..32]);
         if self.seen.len() > SWEEP_AT {
             let newest = message.sent_at;
-            self.seen.retain(|_, (at, _)| newest.saturating_sub(*at) < WINDOW_MS);
+            self.seen
+                .retain(|_, (at, _)| newest.saturating_sub(*at) < WINDOW_MS);
         }
     }
 
     fn key(&self, message: &Message) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new();
         let mut part = |bytes: &[u8]| {
-            hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes()).update(bytes);
+            hasher
+                .update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes())
+                .update(bytes);
         };
         part(self.conversation.as_bytes());
         part(&message.sent_at.to_le_bytes());
@@ -86,7 +92,12 @@ mod tests {
     use crate::Attachment;
 
     fn message(text: &str, at: i64) -> Message {
-        Message { author: "Ana".into(), sent_at: at, text: text.into(), ..Message::default() }
+        Message {
+            author: "Ana".into(),
+            sent_at: at,
+            text: text.into(),
+            ..Message::default()
+        }
     }
 
     #[test]
@@ -108,7 +119,10 @@ mod tests {
     fn an_export_without_media_gives_the_same_ids_as_one_with() {
         let mut with = message("", 1);
         with.set_kind(MessageKind::Picture);
-        with.attachments.push(Attachment { name: "IMG-1.jpg".into(), ..Attachment::default() });
+        with.attachments.push(Attachment {
+            name: "IMG-1.jpg".into(),
+            ..Attachment::default()
+        });
         let mut without = message("", 1);
         without.set_kind(MessageKind::Media);
         DerivedIds::new("c").assign(&mut with);

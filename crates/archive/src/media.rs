@@ -50,10 +50,16 @@ pub struct NoMedia;
 
 impl MediaStore for NoMedia {
     fn open(&self, source_path: &str) -> io::Result<MediaFile> {
-        Err(io::Error::new(io::ErrorKind::NotFound, source_path.to_owned()))
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            source_path.to_owned(),
+        ))
     }
 
     fn stamp(&self, source_path: &str) -> io::Result<Option<Stamp>> {
-        Err(io::Error::new(io::ErrorKind::NotFound, source_path.to_owned()))
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            source_path.to_owned(),
+        ))
     }
 }

@@ -1,15 +1,23 @@
 //! The record types, generated from `proto/heirloom/archive.proto`.
 
-#[expect(missing_docs, reason = "generated; the .proto file carries the comments")]
+#[expect(
+    missing_docs,
+    reason = "generated; the .proto file carries the comments"
+)]
 mod generated {
     #![expect(clippy::pedantic, reason = "generated code")]
-    #![expect(clippy::allow_attributes_without_reason, clippy::allow_attributes, reason = "generated code")]
+    #![expect(
+        clippy::allow_attributes_without_reason,
+        clippy::allow_attributes,
+        reason = "generated code"
+    )]
     include!(concat!(env!("OUT_DIR"), "/heirloom.archive.v1.rs"));
 }
 
 pub use generated::{
-    Attachment, Call, ContactCard, Conversation, ConversationKind, Deleted, Edit, Location, Message,
-    MessageKind, Participant, Poll, PollOption, Presence, Raw, Reaction, Receipt, Reply, System, Zone,
+    Attachment, Call, ContactCard, Conversation, ConversationKind, Deleted, Edit, Location,
+    Message, MessageKind, Participant, Poll, PollOption, Presence, Raw, Reaction, Receipt, Reply,
+    System, Zone,
 };
 
 /// The schema that every record follows, for publication beside a repository or an export.

@@ -104,21 +104,32 @@ impl Report {
 
     /// All notes with their counts, in a stable order.
     pub fn notes(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.notes.iter().map(|(what, count)| (what.as_str(), *count))
+        self.notes
+            .iter()
+            .map(|(what, count)| (what.as_str(), *count))
     }
 
     /// Whether something was left out that a person could have had.
     pub fn left_out_something_readable(&self) -> bool {
-        self.skips.values().any(|skip| skip.readable && skip.count > 0)
+        self.skips
+            .values()
+            .any(|skip| skip.readable && skip.count > 0)
     }
 
     /// Whether found = taken + skipped for every kind, and the skips say all of it.
     pub fn adds_up(&self) -> bool {
-        [Kind::Conversations, Kind::Messages, Kind::Attachments].into_iter().all(|kind| {
-            let counts = self.counts(kind);
-            let named: u64 = self.skips.values().filter(|s| s.kind == kind).map(|s| s.count).sum();
-            counts.found == counts.taken + counts.skipped && counts.skipped == named
-        })
+        [Kind::Conversations, Kind::Messages, Kind::Attachments]
+            .into_iter()
+            .all(|kind| {
+                let counts = self.counts(kind);
+                let named: u64 = self
+                    .skips
+                    .values()
+                    .filter(|s| s.kind == kind)
+                    .map(|s| s.count)
+                    .sum();
+                counts.found == counts.taken + counts.skipped && counts.skipped == named
+            })
     }
 
     fn counts_mut(&mut self, kind: Kind) -> &mut Counts {
@@ -130,13 +141,16 @@ impl Report {
     }
 
     fn record_skip(&mut self, kind: Kind, reason: &str, readable: bool, example: String) {
-        let skip = self.skips.entry((kind, reason.to_owned())).or_insert_with(|| Skip {
-            kind,
-            reason: reason.to_owned(),
-            count: 0,
-            examples: Vec::new(),
-            readable,
-        });
+        let skip = self
+            .skips
+            .entry((kind, reason.to_owned()))
+            .or_insert_with(|| Skip {
+                kind,
+                reason: reason.to_owned(),
+                count: 0,
+                examples: Vec::new(),
+                readable,
+            });
         skip.count += 1;
         skip.readable |= readable;
         if skip.examples.len() < EXAMPLES && !example.is_empty() {
@@ -154,12 +168,38 @@ mod tests {
         let mut report = Report::default();
         report.take(Kind::Messages);
         report.take(Kind::Attachments);
-        report.skip(Kind::Messages, "a header of an unknown form", true, "line 7");
-        report.lose(Kind::Attachments, "no permission to read the file", true, "a.jpg");
+        report.skip(
+            Kind::Messages,
+            "a header of an unknown form",
+            true,
+            "line 7",
+        );
+        report.lose(
+            Kind::Attachments,
+            "no permission to read the file",
+            true,
+            "a.jpg",
+        );
         report.absent();
         assert!(report.adds_up());
-        assert_eq!(report.counts(Kind::Messages), Counts { found: 2, taken: 1, skipped: 1, absent: 0 });
-        assert_eq!(report.counts(Kind::Attachments), Counts { found: 1, taken: 0, skipped: 1, absent: 1 });
+        assert_eq!(
+            report.counts(Kind::Messages),
+            Counts {
+                found: 2,
+                taken: 1,
+                skipped: 1,
+                absent: 0
+            }
+        );
+        assert_eq!(
+            report.counts(Kind::Attachments),
+            Counts {
+                found: 1,
+                taken: 0,
+                skipped: 1,
+                absent: 1
+            }
+        );
         assert!(report.left_out_something_readable());
     }
 

@@ -51,7 +51,8 @@ pub trait Sink {
     fn conversation(&mut self, conversation: Conversation) -> Result<ConversationRef, SinkError>;
 
     /// Takes a message. Its id must be set (see [`crate::identity`] for sources without ids).
-    fn message(&mut self, conversation: ConversationRef, message: Message) -> Result<(), SinkError>;
+    fn message(&mut self, conversation: ConversationRef, message: Message)
+    -> Result<(), SinkError>;
 }
 
 /// Why a sink takes no more: the run was interrupted, or its own storage failed.
