@@ -1,0 +1,263 @@
+//! `check`, `drill`, `prune`, `protect`, `kit`, `doctor`, `completions` and `man`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::shared::{At, Unlock};
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  heirloom check ./my-backup
+  heirloom check ./my-backup --read-data=5%
+  heirloom check ./my-backup --read-data --recovery-key-file ./my-recovery-key.txt";
+
+/// Looks for damage.
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_EXAMPLES)]
+pub(crate) struct Check {
+    /// Where the backup lies: a folder or a URL
+    #[arg(value_name = "STORE")]
+    pub(crate) store: String,
+    /// Read and open the contents too: all, or so many in a hundred
+    #[arg(long, value_name = "N%", num_args = 0..=1, require_equals = true, default_missing_value = "100%")]
+    #[arg(value_parser = percent)]
+    pub(crate) read_data: Option<u8>,
+    #[command(flatten)]
+    pub(crate) unlock: Unlock,
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    match text.strip_suffix('%').unwrap_or(text).parse::<u8>() {
+        Ok(n @ 1..=100) => Ok(n),
+        _ => Err("write a share from 1% to 100%".into()),
+    }
+}
+
+const DRILL_EXAMPLES: &str = "\
+Example:
+  heirloom drill ./my-backup --recovery-key-file ./my-recovery-key.txt
+
+A drill unlocks the backup as a new computer would, restores a sample into a temporary folder, compares
+it, and records that this way in was proven.";
+
+/// Proves a way in.
+#[derive(Debug, Args)]
+#[command(after_help = DRILL_EXAMPLES)]
+pub(crate) struct Drill {
+    /// Where the backup lies: a folder or a URL
+    #[arg(value_name = "STORE")]
+    pub(crate) store: String,
+    /// How many media files to restore at most
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) sample: usize,
+    #[command(flatten)]
+    pub(crate) unlock: Unlock,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+const PRUNE_EXAMPLES: &str = "\
+Examples:
+  heirloom prune ./my-backup --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run
+  heirloom prune ./my-backup --keep-last 10
+
+Nothing is deleted at once: what no kept snapshot needs is marked, and a later prune sweeps it.";
+
+/// Lets go of snapshots.
+#[derive(Debug, Args)]
+#[command(after_help = PRUNE_EXAMPLES)]
+#[command(group(clap::ArgGroup::new("keep").required(true).multiple(true)
+    .args(["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"])))]
+pub(crate) struct Prune {
+    /// Where the backup lies: a folder or a URL
+    #[arg(value_name = "STORE")]
+    pub(crate) store: String,
+    /// Keep the last N snapshots of each device
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<u32>,
+    /// Keep the last snapshot of each of N days
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_daily: Option<u32>,
+    /// Keep the last snapshot of each of N weeks
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_weekly: Option<u32>,
+    /// Keep the last snapshot of each of N months
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_monthly: Option<u32>,
+    /// Keep the last snapshot of each of N years
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_yearly: Option<u32>,
+    /// Say what would go, change nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask before letting go
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) unlock: Unlock,
+}
+
+const PROTECT_EXAMPLES: &str = "\
+Examples:
+  heirloom protect status ./my-backup
+  heirloom protect add recovery-key ./my-backup --new-key-file ./second-key.txt
+  heirloom protect check ./my-backup --recovery-key-file ./second-key.txt";
+
+/// Shows and changes the ways in.
+#[derive(Debug, Args)]
+#[command(after_help = PROTECT_EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Protect {
+    #[command(subcommand)]
+    pub(crate) command: ProtectCommand,
+}
+
+/// What to do with the ways in.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProtectCommand {
+    /// Show the ways in, the devices, and when each was last proven
+    #[command(after_help = "Example:\n  heirloom protect status ./my-backup")]
+    Status(Ways),
+    /// Show what happened to the ways in
+    #[command(after_help = "Example:\n  heirloom protect log ./my-backup")]
+    Log(Ways),
+    /// Add a way in
+    #[command(after_help = "Example:\n  heirloom protect add recovery-key ./my-backup --new-key-file ./second-key.txt")]
+    Add(Add),
+    /// Prove a way in by an unlock
+    #[command(after_help = "Example:\n  heirloom protect check ./my-backup --recovery-key-file ./second-key.txt")]
+    Check(Ways),
+    /// Give a way in another name
+    #[command(after_help = "Example:\n  heirloom protect rename ./my-backup 'Recovery key' 'Key in the safe'")]
+    Rename(Rename),
+    /// Remove a way in; the backup's root key is changed at once
+    #[command(after_help = "Example:\n  heirloom protect remove ./my-backup 'Recovery key 2'")]
+    Remove(Remove),
+    /// Change the backup's root key; every way in stays
+    #[command(after_help = "Example:\n  heirloom protect rotate ./my-backup")]
+    Rotate(Ways),
+}
+
+/// A backup and how to unlock it.
+#[derive(Debug, Args)]
+pub(crate) struct Ways {
+    /// Where the backup lies: a folder or a URL
+    #[arg(value_name = "STORE")]
+    pub(crate) store: String,
+    #[command(flatten)]
+    pub(crate) unlock: Unlock,
+}
+
+/// A way in to add.
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// What to add
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: Method,
+    #[command(flatten)]
+    pub(crate) ways: Ways,
+    /// Write the new key into this new file and show it nowhere
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_key_file: Option<PathBuf>,
+    /// What the way in is called
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// A kind of way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Method {
+    /// 64 digits on paper or in a file
+    RecoveryKey,
+}
+
+/// A way in and its new name.
+#[derive(Debug, Args)]
+pub(crate) struct Rename {
+    #[command(flatten)]
+    pub(crate) ways: Ways,
+    /// The way in: its name, or its number in `protect status`
+    #[arg(value_name = "WAY")]
+    pub(crate) way: String,
+    /// The new name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+/// A way in to remove.
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    #[command(flatten)]
+    pub(crate) ways: Ways,
+    /// The way in or the device: its name, or its number in `protect status`
+    #[arg(value_name = "WAY")]
+    pub(crate) way: String,
+    /// Do not ask before removing
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+const KIT_EXAMPLES: &str = "\
+Examples:
+  heirloom kit ./my-backup --to ./recovery-kit.pdf
+  heirloom kit ./my-backup --to ./recovery-kit.pdf --paper letter --recovery-key-file ./my-recovery-key.txt";
+
+/// Prints a recovery kit.
+#[derive(Debug, Args)]
+#[command(after_help = KIT_EXAMPLES)]
+pub(crate) struct Kit {
+    /// Where the backup lies: a folder or a URL
+    #[arg(value_name = "STORE")]
+    pub(crate) store: String,
+    /// Write a page to print (PDF) into this new file. Without it, the kit is shown on the terminal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// The paper
+    #[arg(long, value_name = "SIZE", default_value = "a4")]
+    pub(crate) paper: Paper,
+    #[command(flatten)]
+    pub(crate) unlock: Unlock,
+}
+
+/// A size of paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Paper {
+    /// 210 × 297 mm
+    A4,
+    /// 8.5 × 11 in
+    Letter,
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  heirloom doctor
+  heirloom doctor ./my-backup";
+
+/// Finds out what is wrong on this computer.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
+pub(crate) struct Doctor {
+    /// Where the backup lies: a folder or a URL
+    #[arg(value_name = "STORE")]
+    pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) unlock: Unlock,
+}
+
+/// Writes a completion script.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  heirloom completions bash > ~/.local/share/bash-completion/completions/heirloom")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Writes the manual pages.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  heirloom man | man -l -\n  heirloom man --to ./man1")]
+pub(crate) struct Man {
+    /// Write one page a command into this folder. Without it, the main page goes to standard output
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+}
