@@ -1,2 +1,76 @@
-//! Program.
-fn main() {}
+//! Generates WhatsApp-like folders and compares Heirloom with its peers.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal: its output is what it is for")]
+
+mod generate;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use generate::Amount;
+
+/// Makes test folders and measures backups of them.
+#[derive(Debug, Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes a WhatsApp-like folder, or adds a day to one.
+    Generate {
+        size: Size,
+        dir: PathBuf,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Messages, instead of the size's own number.
+        #[arg(long)]
+        messages: Option<u64>,
+        /// Media files, instead of the size's own number.
+        #[arg(long)]
+        files: Option<u64>,
+        /// Media bytes, instead of the size's own number.
+        #[arg(long)]
+        bytes: Option<u64>,
+        /// Edits of old messages (a new day only), instead of 50.
+        #[arg(long)]
+        edits: Option<u64>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Size {
+    /// 50,000 messages and 300 MB of media.
+    Small,
+    /// 1,000,000 messages and 2 GB of media.
+    Large,
+    /// A day more for a folder made before: 2,000 messages, 50 edits, 40 files of 60 MB.
+    Nextday,
+}
+
+fn main() -> Result<()> {
+    match Args::parse().command {
+        Command::Generate { size, dir, seed, messages, files, bytes, edits } => {
+            let usual = match size {
+                Size::Small => Amount::SMALL,
+                Size::Large => Amount::LARGE,
+                Size::Nextday => Amount::NEXT_DAY,
+            };
+            let amount = Amount {
+                messages: messages.unwrap_or(usual.messages),
+                files: files.unwrap_or(usual.files),
+                bytes: bytes.unwrap_or(usual.bytes),
+                edits: edits.unwrap_or(usual.edits),
+                ..usual
+            };
+            let made = match size {
+                Size::Small | Size::Large => generate::folder(&dir, amount, seed)?,
+                Size::Nextday => generate::next_day(&dir, amount, seed)?,
+            };
+            println!("{}", serde_json::to_string(&made)?);
+        }
+    }
+    Ok(())
+}
