@@ -37,7 +37,10 @@ impl FolderMedia {
     /// The file's true path, after every step to it was seen to be a plain folder.
     fn resolve(&self, source_path: &str) -> io::Result<(PathBuf, Metadata)> {
         if !is_safe(source_path) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name leads out of the folder"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the name leads out of the folder",
+            ));
         }
         let mut path = self.root.clone();
         let mut parts = source_path.split('/').peekable();
@@ -48,11 +51,17 @@ impl FolderMedia {
                 return if metadata.is_file() {
                     Ok((path, metadata))
                 } else {
-                    Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"))
+                    Err(io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        "not a plain file",
+                    ))
                 };
             }
             if !metadata.is_dir() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the way to it is not a plain folder"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "the way to it is not a plain folder",
+                ));
             }
         }
         Err(io::Error::from(io::ErrorKind::NotFound))
@@ -80,11 +89,22 @@ pub fn stamp_of(metadata: &Metadata) -> Stamp {
     #[cfg(unix)]
     let (changed_ns, inode) = {
         use std::os::unix::fs::MetadataExt;
-        (metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec()), metadata.ino())
+        (
+            metadata
+                .ctime()
+                .saturating_mul(1_000_000_000)
+                .saturating_add(metadata.ctime_nsec()),
+            metadata.ino(),
+        )
     };
     #[cfg(not(unix))]
     let (changed_ns, inode) = (0, 0);
-    Stamp { len: metadata.len(), modified_ns, changed_ns, inode }
+    Stamp {
+        len: metadata.len(),
+        modified_ns,
+        changed_ns,
+        inode,
+    }
 }
 
 /// A file of a folder, found by [`list`].
@@ -114,7 +134,13 @@ fn list_to_depth(root: &Path, max_depth: usize) -> io::Result<Vec<Listed>> {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             let metadata = entry.metadata()?;
-            let Some(name) = entry.file_name().to_str().map(|name| format!("{prefix}{name}")) else { continue };
+            let Some(name) = entry
+                .file_name()
+                .to_str()
+                .map(|name| format!("{prefix}{name}"))
+            else {
+                continue;
+            };
             if metadata.is_dir() && depth < max_depth {
                 open.push((entry.path(), format!("{name}/"), depth + 1));
             } else if metadata.is_file() && is_safe(&name) {
@@ -122,7 +148,13 @@ fn list_to_depth(root: &Path, max_depth: usize) -> io::Result<Vec<Listed>> {
                     return Err(io::Error::other("too many files in one folder"));
                 }
                 let stamp = stamp_of(&metadata);
-                found.push(Listed { entry: FileEntry { path: name, len: stamp.len }, stamp });
+                found.push(Listed {
+                    entry: FileEntry {
+                        path: name,
+                        len: stamp.len,
+                    },
+                    stamp,
+                });
             }
         }
     }
@@ -136,10 +168,21 @@ pub fn digest<'a>(files: impl IntoIterator<Item = (&'a str, Stamp)>) -> [u8; 32]
     files.sort_by_key(|(path, _)| *path);
     let mut hasher = blake3::Hasher::new();
     for (path, stamp) in files {
-        let Stamp { len, modified_ns, changed_ns, inode } = stamp;
-        hasher.update(&u64::try_from(path.len()).unwrap_or(u64::MAX).to_le_bytes()).update(path.as_bytes());
-        hasher.update(&len.to_le_bytes()).update(&modified_ns.to_le_bytes());
-        hasher.update(&changed_ns.to_le_bytes()).update(&inode.to_le_bytes());
+        let Stamp {
+            len,
+            modified_ns,
+            changed_ns,
+            inode,
+        } = stamp;
+        hasher
+            .update(&u64::try_from(path.len()).unwrap_or(u64::MAX).to_le_bytes())
+            .update(path.as_bytes());
+        hasher
+            .update(&len.to_le_bytes())
+            .update(&modified_ns.to_le_bytes());
+        hasher
+            .update(&changed_ns.to_le_bytes())
+            .update(&inode.to_le_bytes());
     }
     *hasher.finalize().as_bytes()
 }
@@ -159,7 +202,11 @@ mod tests {
     #[test]
     fn files_are_listed_and_opened_by_their_relative_names() {
         let folder = folder();
-        let names: Vec<_> = list(folder.path()).unwrap().into_iter().map(|f| f.entry.path).collect();
+        let names: Vec<_> = list(folder.path())
+            .unwrap()
+            .into_iter()
+            .map(|f| f.entry.path)
+            .collect();
         assert_eq!(names, ["Media/a.jpg", "b.txt"]);
         let media = FolderMedia::new(folder.path());
         assert!(matches!(media.open("Media/a.jpg"), Ok(MediaFile::File(_))));

@@ -129,10 +129,18 @@ impl<R: Reopen> ZipMedia<R> {
                 encrypted: entry.encrypted(),
             };
             if places.insert(name.clone(), place).is_none() {
-                entries.push(FileEntry { path: name, len: place.len });
+                entries.push(FileEntry {
+                    path: name,
+                    len: place.len,
+                });
             }
         }
-        Ok(Self { zip, places, entries, refused })
+        Ok(Self {
+            zip,
+            places,
+            entries,
+            refused,
+        })
     }
 
     /// The regular files in it, in the zip's order.
@@ -162,7 +170,10 @@ impl<R: Reopen> MediaStore for ZipMedia<R> {
     fn open(&self, source_path: &str) -> io::Result<MediaFile> {
         let place = self.place(source_path)?;
         if place.encrypted {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "the zip's entry is encrypted"));
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the zip's entry is encrypted",
+            ));
         }
         let mut reader = self.zip.reopen()?;
         reader.seek(SeekFrom::Start(place.header))?;
@@ -178,14 +189,27 @@ impl<R: Reopen> MediaStore for ZipMedia<R> {
         let unpacked: Box<dyn Read + Send> = match place.method {
             CompressionMethod::Stored => Box::new(packed),
             CompressionMethod::Deflated => Box::new(DeflateDecoder::new(packed)),
-            _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "the zip's entry is packed in an unknown way")),
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "the zip's entry is packed in an unknown way",
+                ));
+            }
         };
-        Ok(MediaFile::Stream(Box::new(Checked { inner: unpacked, crc: Crc::new(), left: place.len, want: place.crc })))
+        Ok(MediaFile::Stream(Box::new(Checked {
+            inner: unpacked,
+            crc: Crc::new(),
+            left: place.len,
+            want: place.crc,
+        })))
     }
 
     fn stamp(&self, source_path: &str) -> io::Result<Option<Stamp>> {
         let place = self.place(source_path)?;
-        Ok(self.zip.stamp()?.map(|zip| Stamp { len: place.len, ..zip }))
+        Ok(self.zip.stamp()?.map(|zip| Stamp {
+            len: place.len,
+            ..zip
+        }))
     }
 }
 
@@ -225,7 +249,9 @@ pub fn is_safe(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= MAX_NAME
         && !name.contains(['\0', '\\'])
-        && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        && name
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..")
         && name.as_bytes().get(1) != Some(&b':')
 }
 
@@ -242,13 +268,17 @@ fn refuse_too_many(reader: &mut (impl Read + Seek)) -> io::Result<()> {
         let Some(rest) = tail.get(at..) else { break };
         // The record of a zip64 says the true number; the plain one stops at 65,535.
         if rest.starts_with(b"PK\x06\x06") {
-            if let Some(count) = rest.get(32..40).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
+            if let Some(count) = rest
+                .get(32..40)
+                .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
                 && u64::from_le_bytes(count) > MAX_ENTRIES
             {
                 return Err(invalid("too many entries"));
             }
         } else if rest.starts_with(b"PK\x06\x07")
-            && let Some(place) = rest.get(8..16).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
+            && let Some(place) = rest
+                .get(8..16)
+                .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
             && u64::from_le_bytes(place) < start
         {
             return Err(invalid("an unknown form of zip"));
@@ -273,14 +303,18 @@ mod tests {
     fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
         for (name, bytes) in files {
-            writer.start_file(*name, SimpleFileOptions::default()).unwrap();
+            writer
+                .start_file(*name, SimpleFileOptions::default())
+                .unwrap();
             writer.write_all(bytes).unwrap();
         }
         writer.finish().unwrap().into_inner()
     }
 
     fn read(media: &ZipMedia<Bytes>, name: &str) -> io::Result<Vec<u8>> {
-        let MediaFile::Stream(mut stream) = media.open(name)? else { panic!("a zip has streams only") };
+        let MediaFile::Stream(mut stream) = media.open(name)? else {
+            panic!("a zip has streams only")
+        };
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -295,7 +329,10 @@ mod tests {
             assert_eq!(read(&media, "a.txt").unwrap(), b"one one one one one");
         }
         assert_eq!(media.entries().len(), 2);
-        assert_eq!(read(&media, "x").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            read(&media, "x").unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]
@@ -308,11 +345,21 @@ mod tests {
 
     #[test]
     fn names_that_lead_out_are_refused() {
-        for name in ["/etc/passwd", "../a", "a/../b", "a\\b", "", "a//b", "./a", "C:a"] {
+        for name in [
+            "/etc/passwd",
+            "../a",
+            "a/../b",
+            "a\\b",
+            "",
+            "a//b",
+            "./a",
+            "C:a",
+        ] {
             assert!(!is_safe(name), "{name}");
         }
         assert!(is_safe("WhatsApp Chat with Ana.txt"));
-        let media = ZipMedia::open(Bytes(zip_of(&[("../a.txt", b"x"), ("b.txt", b"y")]).into())).unwrap();
+        let media =
+            ZipMedia::open(Bytes(zip_of(&[("../a.txt", b"x"), ("b.txt", b"y")]).into())).unwrap();
         assert_eq!(media.entries().len(), 1);
         assert_eq!(media.refused(), ["../a.txt"]);
     }
@@ -322,7 +369,9 @@ mod tests {
         let mut zip = zip_of(&[("a.txt", &[7; 4000])]);
         let at = zip.iter().position(|b| *b == b'a').unwrap() + 12;
         zip[at] ^= 0x10;
-        let Ok(media) = ZipMedia::open(Bytes(zip.into())) else { return };
+        let Ok(media) = ZipMedia::open(Bytes(zip.into())) else {
+            return;
+        };
         read(&media, "a.txt").unwrap_err();
     }
 
@@ -330,7 +379,10 @@ mod tests {
     fn no_prefix_of_a_zip_is_a_zip() {
         let zip = zip_of(&[("a.txt", b"one")]);
         for cut in 0..zip.len() {
-            assert!(ZipMedia::open(Bytes(zip[..cut].to_vec().into())).is_err(), "{cut}");
+            assert!(
+                ZipMedia::open(Bytes(zip[..cut].to_vec().into())).is_err(),
+                "{cut}"
+            );
         }
     }
 }

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use heirloom_archive::identity::DerivedIds;
 use heirloom_archive::report::Kind;
 use heirloom_archive::{
-    Conversation, ConversationKind, ConversationRef, MediaStore, MessageKind, Presence, Report, Sink, Source, SourceError, SourceInfo,
+    Conversation, ConversationKind, ConversationRef, MediaStore, MessageKind, Presence, Report,
+    Sink, Source, SourceError, SourceInfo,
 };
 
 pub use dates::DateOrder;
@@ -54,7 +55,10 @@ pub struct TextExport {
 
 impl std::fmt::Debug for TextExport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TextExport").field("label", &self.label).field("text", &self.text).finish_non_exhaustive()
+        f.debug_struct("TextExport")
+            .field("label", &self.label)
+            .field("text", &self.text)
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,9 +78,15 @@ impl TextExport {
     /// Opens a zip, a folder, or a text file.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: &std::path::Path, options: TextOptions) -> Result<Self, SourceError> {
-        let label = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        let label = path.file_name().map_or_else(
+            || path.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        );
         let shown = path.display().to_string();
-        let io = |source| SourceError::Io { path: shown.clone(), source };
+        let io = |source| SourceError::Io {
+            path: shown.clone(),
+            source,
+        };
         let metadata = std::fs::metadata(path).map_err(io)?;
         if metadata.is_dir() {
             let folder = files::Folder::open(path, None).map_err(io)?;
@@ -86,9 +96,12 @@ impl TextExport {
             return Err(not_a_chat(&shown, NOT_EXPORT));
         }
         let mut head = [0; 4];
-        let read = std::fs::File::open(path).and_then(|file| read_up_to(file, &mut head)).map_err(io)?;
+        let read = std::fs::File::open(path)
+            .and_then(|file| read_up_to(file, &mut head))
+            .map_err(io)?;
         if is_zip(&head[..read]) {
-            let zip = ZipMedia::open(crate::zipped::OnDisk(path.to_path_buf())).map_err(|error| bad_zip(&shown, error))?;
+            let zip = ZipMedia::open(crate::zipped::OnDisk(path.to_path_buf()))
+                .map_err(|error| bad_zip(&shown, error))?;
             return Self::among(Arc::new(zip), &shown, label, options);
         }
         let parent = match path.parent() {
@@ -99,25 +112,50 @@ impl TextExport {
         if probe(&folder, &label).unwrap_or(0) == 0 {
             return Err(not_a_chat(&shown, NOT_EXPORT));
         }
-        Ok(Self { files: Arc::new(folder), text: label.clone(), label, whole: false, options })
+        Ok(Self {
+            files: Arc::new(folder),
+            text: label.clone(),
+            label,
+            whole: false,
+            options,
+        })
     }
 
     /// Reads an export from memory: a zip, or a text. For the web app and for tests.
-    pub fn from_bytes(name: &str, bytes: Arc<[u8]>, options: TextOptions) -> Result<Self, SourceError> {
+    pub fn from_bytes(
+        name: &str,
+        bytes: Arc<[u8]>,
+        options: TextOptions,
+    ) -> Result<Self, SourceError> {
         if is_zip(&bytes) {
             let zip = ZipMedia::open(Bytes(bytes)).map_err(|error| bad_zip(name, error))?;
             return Self::among(Arc::new(zip), name, name.to_owned(), options);
         }
-        Self::among(Arc::new(TextAlone::new(name, bytes)), name, name.to_owned(), options)
+        Self::among(
+            Arc::new(TextAlone::new(name, bytes)),
+            name,
+            name.to_owned(),
+            options,
+        )
     }
 
     /// Finds the one text of an export, whatever its name.
-    fn among(files: Arc<dyn Files>, shown: &str, label: String, options: TextOptions) -> Result<Self, SourceError> {
-        let stem = label.rsplit_once('.').map_or(label.as_str(), |(stem, _)| stem);
+    fn among(
+        files: Arc<dyn Files>,
+        shown: &str,
+        label: String,
+        options: TextOptions,
+    ) -> Result<Self, SourceError> {
+        let stem = label
+            .rsplit_once('.')
+            .map_or(label.as_str(), |(stem, _)| stem);
         let mut candidates: Vec<(bool, bool, usize, u64, &str)> = Vec::new();
         let alone = files.entries().len() == 1;
         let texts = files.entries().iter().filter(|entry| {
-            let is_text = entry.path.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("txt"));
+            let is_text = entry
+                .path
+                .rsplit_once('.')
+                .is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("txt"));
             (is_text || alone) && !files::is_junk(&entry.path)
         });
         for entry in texts.take(PROBED_FILES) {
@@ -126,43 +164,74 @@ impl TextExport {
             if headers > 0 {
                 let name = entry.path.rsplit('/').next().unwrap_or(&entry.path);
                 let same = name.strip_suffix(".txt").is_some_and(|name| name == stem);
-                candidates.push((same || name == "_chat.txt", words::is_export_name(name), headers, entry.len, &entry.path));
+                candidates.push((
+                    same || name == "_chat.txt",
+                    words::is_export_name(name),
+                    headers,
+                    entry.len,
+                    &entry.path,
+                ));
             }
         }
-        candidates.sort();
-        let Some(best) = candidates.pop() else { return Err(not_a_chat(shown, NOT_EXPORT)) };
+        candidates.sort_unstable();
+        let Some(best) = candidates.pop() else {
+            return Err(not_a_chat(shown, NOT_EXPORT));
+        };
         if let Some(second) = candidates.last()
             && (second.0, second.1) == (best.0, best.1)
             && best.1
         {
-            return Err(not_a_chat(shown, "it holds several exported chats; give each chat's own zip or folder"));
+            return Err(not_a_chat(
+                shown,
+                "it holds several exported chats; give each chat's own zip or folder",
+            ));
         }
         let text = best.4.to_owned();
-        Ok(Self { files, label, whole: true, text, options })
+        Ok(Self {
+            files,
+            label,
+            whole: true,
+            text,
+            options,
+        })
     }
 
     fn lines(&self) -> Result<Lines<BufReader<Box<dyn Read + Send>>>, SourceError> {
-        let reader = files::reader(self.files.as_ref(), &self.text).map_err(|error| self.io(error))?;
+        let reader =
+            files::reader(self.files.as_ref(), &self.text).map_err(|error| self.io(error))?;
         Ok(Lines::new(BufReader::with_capacity(64 * 1024, reader)))
     }
 
     fn io(&self, error: io::Error) -> SourceError {
         match error.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
-                SourceError::Damaged { file: self.text.clone(), why: error.to_string() }
-            }
-            io::ErrorKind::Unsupported => SourceError::Unsupported { file: self.text.clone(), what: error.to_string() },
-            _ => SourceError::Io { path: self.text.clone(), source: error },
+            io::ErrorKind::InvalidData
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::InvalidInput => SourceError::Damaged {
+                file: self.text.clone(),
+                why: error.to_string(),
+            },
+            io::ErrorKind::Unsupported => SourceError::Unsupported {
+                file: self.text.clone(),
+                what: error.to_string(),
+            },
+            _ => SourceError::Io {
+                path: self.text.clone(),
+                source: error,
+            },
         }
     }
 
     fn survey(&self) -> Result<Survey, SourceError> {
         Survey::of(self.lines()?, self.options.date_order).map_err(|error| match error {
             SurveyError::NoHeader => not_a_chat(&self.label, NOT_EXPORT),
-            SurveyError::Ambiguous(example) => SourceError::AmbiguousDates { file: self.text.clone(), example },
-            SurveyError::Impossible(example) => {
-                SourceError::Unsupported { file: self.text.clone(), what: format!("dates of an unknown calendar ({example})") }
-            }
+            SurveyError::Ambiguous(example) => SourceError::AmbiguousDates {
+                file: self.text.clone(),
+                example,
+            },
+            SurveyError::Impossible(example) => SourceError::Unsupported {
+                file: self.text.clone(),
+                what: format!("dates of an unknown calendar ({example})"),
+            },
             SurveyError::Io(error) => self.io(error),
         })
     }
@@ -170,12 +239,21 @@ impl TextExport {
 
 impl Source for TextExport {
     fn info(&self) -> SourceInfo {
-        SourceInfo { app: "whatsapp", form: "whatsapp-text-export", label: self.label.clone() }
+        SourceInfo {
+            app: "whatsapp",
+            form: "whatsapp-text-export",
+            label: self.label.clone(),
+        }
     }
 
     fn read(&mut self, sink: &mut dyn Sink) -> Result<Report, SourceError> {
         let survey = self.survey()?;
-        let title = title::of(self.options.title.as_deref(), &self.text, &self.label, &survey);
+        let title = title::of(
+            self.options.title.as_deref(),
+            &self.text,
+            &self.label,
+            &survey,
+        );
         let id = format!("whatsapp-text:{}", title::normal(&title));
         let mut conversation = Conversation {
             id: id.clone(),
@@ -210,7 +288,12 @@ impl Source for TextExport {
         };
         reading.all()?;
         reading.unnamed_files();
-        let Reading { report, listed, sink, .. } = reading;
+        let Reading {
+            report,
+            listed,
+            sink,
+            ..
+        } = reading;
         conversation.participants = listed;
         if conversation.participants.len() > 2 {
             conversation.set_kind(ConversationKind::Group);
@@ -221,7 +304,8 @@ impl Source for TextExport {
     }
 
     fn media(&self) -> Arc<dyn MediaStore> {
-        Arc::clone(&self.files) as Arc<dyn MediaStore>
+        let files: Arc<dyn Files> = Arc::clone(&self.files);
+        files
     }
 
     fn stamp(&mut self) -> io::Result<Option<[u8; 32]>> {
@@ -267,16 +351,26 @@ impl Reading<'_> {
         while let Some(line) = lines.next().map_err(|error| self.export.io(error))? {
             let parsed = Header::parse(&line.text);
             let refused = match &parsed {
-                Some(header) if header.shape == self.survey.shape => match self.survey.time(header) {
+                Some(header) if header.shape == self.survey.shape => match self.survey.time(header)
+                {
                     Ok(sent_at) => {
-                        let pending = Pending { sent_at, text: header.rest.to_owned(), cut: line.cut };
+                        let pending = Pending {
+                            sent_at,
+                            text: header.rest.to_owned(),
+                            cut: line.cut,
+                        };
                         self.finish(std::mem::replace(&mut state, State::Message(pending)))?;
                         continue;
                     }
                     Err(NoTime::NoSuchDay) => Some("a header with a day that does not exist"),
-                    Err(NoTime::UnknownHalf) => Some("a header with an unknown word for morning or evening"),
+                    Err(NoTime::UnknownHalf) => {
+                        Some("a header with an unknown word for morning or evening")
+                    }
                 },
-                Some(header) if matches!(header.shape.wrapper, Wrapper::Bracket | Wrapper::Dash) && !header.rest.is_empty() => {
+                Some(header)
+                    if matches!(header.shape.wrapper, Wrapper::Bracket | Wrapper::Dash)
+                        && !header.rest.is_empty() =>
+                {
                     Some("a header of another form than the file's")
                 }
                 _ if header::looks_like_header(&line.text) => Some("a header of an unknown form"),
@@ -284,13 +378,23 @@ impl Reading<'_> {
             };
             if let Some(reason) = refused {
                 self.finish(std::mem::replace(&mut state, State::Skipped))?;
-                self.report.skip(Kind::Messages, reason, true, format!("line {}", line.number));
+                self.report.skip(
+                    Kind::Messages,
+                    reason,
+                    true,
+                    format!("line {}", line.number),
+                );
                 continue;
             }
             match &mut state {
                 State::Message(pending) => pending.push(&line.text, line.cut),
                 State::Before if !line.text.trim().is_empty() => {
-                    self.report.skip(Kind::Messages, "text before the first message", true, format!("line {}", line.number));
+                    self.report.skip(
+                        Kind::Messages,
+                        "text before the first message",
+                        true,
+                        format!("line {}", line.number),
+                    );
                     state = State::Skipped;
                 }
                 State::Before | State::Skipped => {}
@@ -300,9 +404,12 @@ impl Reading<'_> {
     }
 
     fn finish(&mut self, state: State) -> Result<(), SourceError> {
-        let State::Message(Pending { sent_at, text, cut }) = state else { return Ok(()) };
+        let State::Message(Pending { sent_at, text, cut }) = state else {
+            return Ok(());
+        };
         if cut {
-            self.report.note("messages that were longer than Heirloom keeps, and were cut");
+            self.report
+                .note("messages that were longer than Heirloom keeps, and were cut");
         }
         if text.contains('\u{FFFD}') {
             self.report.note("messages with bytes that are no text");
@@ -359,7 +466,12 @@ impl Reading<'_> {
 
     fn unnamed_files(&mut self) {
         for name in self.export.files.refused() {
-            self.report.skip(Kind::Attachments, "a file whose name leads out of the export", true, name.as_str());
+            self.report.skip(
+                Kind::Attachments,
+                "a file whose name leads out of the export",
+                true,
+                name.as_str(),
+            );
         }
         if !self.export.whole {
             return;
@@ -367,7 +479,12 @@ impl Reading<'_> {
         for (entry, named) in self.export.files.entries().iter().zip(&self.named) {
             if !named && entry.path != self.export.text && !files::is_junk(&entry.path) {
                 self.report.note("files that no message names");
-                self.report.skip(Kind::Attachments, "a file that no message names", true, entry.path.as_str());
+                self.report.skip(
+                    Kind::Attachments,
+                    "a file that no message names",
+                    true,
+                    entry.path.as_str(),
+                );
             }
         }
     }
@@ -389,7 +506,8 @@ impl TextExport {
     /// A file's first bytes; none when it cannot be read.
     fn head(&self, path: &str) -> Vec<u8> {
         let mut head = [0; 16];
-        let read = files::reader(self.files.as_ref(), path).and_then(|reader| read_up_to(reader, &mut head));
+        let read = files::reader(self.files.as_ref(), path)
+            .and_then(|reader| read_up_to(reader, &mut head));
         head.get(..read.unwrap_or(0)).unwrap_or_default().to_vec()
     }
 }
@@ -397,15 +515,24 @@ impl TextExport {
 const NOT_EXPORT: &str = "give the zip that WhatsApp's *Export chat* made, the folder it was unpacked to, or WhatsApp's folder from an Android phone";
 
 fn not_a_chat(path: &str, hint: &str) -> SourceError {
-    SourceError::NotAChat { path: path.to_owned(), hint: hint.to_owned() }
+    SourceError::NotAChat {
+        path: path.to_owned(),
+        hint: hint.to_owned(),
+    }
 }
 
 fn bad_zip(path: &str, error: io::Error) -> SourceError {
     match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
-            SourceError::Damaged { file: path.to_owned(), why: format!("the zip cannot be opened: {error}") }
+            SourceError::Damaged {
+                file: path.to_owned(),
+                why: format!("the zip cannot be opened: {error}"),
+            }
         }
-        _ => SourceError::Io { path: path.to_owned(), source: error },
+        _ => SourceError::Io {
+            path: path.to_owned(),
+            source: error,
+        },
     }
 }
 

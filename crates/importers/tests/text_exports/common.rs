@@ -3,7 +3,10 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use heirloom_archive::{Conversation, ConversationRef, MediaFile, MediaStore, Message, Participant, Report, Sink, SinkError, Source};
+use heirloom_archive::{
+    Conversation, ConversationRef, MediaFile, MediaStore, Message, Participant, Report, Sink,
+    SinkError, Source,
+};
 
 /// All that a source gave.
 #[derive(Debug, Default)]
@@ -28,14 +31,18 @@ impl Sink for Collected {
     }
 
     fn conversation(&mut self, conversation: Conversation) -> Result<ConversationRef, SinkError> {
-        self.conversations.retain(|known| known.id != conversation.id);
+        self.conversations
+            .retain(|known| known.id != conversation.id);
         self.conversations.push(conversation);
         Ok(ConversationRef(0))
     }
 
     fn message(&mut self, _: ConversationRef, message: Message) -> Result<(), SinkError> {
         assert!(!message.id.is_empty());
-        assert!(message.author.is_empty() || self.participants.iter().any(|p| p.id == message.author), "{message:?}");
+        assert!(
+            message.author.is_empty() || self.participants.iter().any(|p| p.id == message.author),
+            "{message:?}"
+        );
         self.messages.push(message);
         Ok(())
     }
@@ -51,7 +58,11 @@ pub(crate) fn read_all(source: &mut dyn Source) -> Collected {
 
 /// A wall clock's time as people write it.
 pub(crate) fn time_of(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).unwrap().to_string().trim_end_matches('Z').to_owned()
+    jiff::Timestamp::from_millisecond(ms)
+        .unwrap()
+        .to_string()
+        .trim_end_matches('Z')
+        .to_owned()
 }
 
 /// All bytes of a medium.
@@ -68,13 +79,18 @@ pub(crate) fn bytes_of(media: &dyn MediaStore, path: &str) -> Vec<u8> {
 
 /// A folder of the corpus, or `None` with a word where there is no corpus.
 pub(crate) fn shared(folder: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("HEIRLOOM_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let root = std::env::var_os("HEIRLOOM_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
     let folder = root.join("corpus").join(folder);
     if folder.exists() {
         return Some(folder);
     }
-    assert!(std::env::var_os("HEIRLOOM_REQUIRE_SHARED").is_none_or(|v| v != "1"), "../shared is absent");
+    assert!(
+        std::env::var_os("HEIRLOOM_REQUIRE_SHARED").is_none_or(|v| v != "1"),
+        "../shared is absent"
+    );
     println!("skipped: ../shared is absent");
     None
 }

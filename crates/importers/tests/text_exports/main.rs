@@ -1,4 +1,9 @@
 //! WhatsApp's *Export chat*: real exports, written examples, and random texts.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "the helpers of tests fail as tests do"
+)]
 
 mod common;
 mod examples;

@@ -12,7 +12,10 @@ const MAX_NAME: usize = 300;
 /// Splits what follows a header into name and text; `None` for a system line.
 ///
 /// `long_names`: second parts of names that hold ": " themselves, by their first part.
-pub(super) fn split<'a>(rest: &'a str, long_names: &HashMap<String, String>) -> Option<(&'a str, &'a str)> {
+pub(super) fn split<'a>(
+    rest: &'a str,
+    long_names: &HashMap<String, String>,
+) -> Option<(&'a str, &'a str)> {
     let line_end = rest.find('\n').unwrap_or(rest.len());
     let line = rest.get(..line_end)?;
     let mut at = find_colon(line, 0)?;
@@ -35,7 +38,10 @@ fn find_colon(line: &str, from: usize) -> Option<usize> {
     line.get(from..)?
         .match_indices(':')
         .map(|(at, _)| at + from)
-        .find(|at| line.get(at + 1..).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')))
+        .find(|at| {
+            line.get(at + 1..)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        })
 }
 
 /// `You created group "Trip: Rome"` is no name: its quote is still open.
@@ -53,9 +59,15 @@ fn quotes_balance(name: &str) -> bool {
 
 /// A name without marks that are not seen, and without the "~" of people who are not in the contacts.
 pub(super) fn clean(name: &str) -> String {
-    let bare: String = name.chars().filter(|c| !is_mark(*c)).map(|c| if is_space(c) { ' ' } else { c }).collect();
+    let bare: String = name
+        .chars()
+        .filter(|c| !is_mark(*c))
+        .map(|c| if is_space(c) { ' ' } else { c })
+        .collect();
     let bare = bare.trim();
-    bare.strip_prefix('~').map_or(bare, str::trim_start).to_owned()
+    bare.strip_prefix('~')
+        .map_or(bare, str::trim_start)
+        .to_owned()
 }
 
 /// Whether a name is a telephone number.
@@ -64,8 +76,14 @@ pub(super) fn is_phone(name: &str) -> bool {
 }
 
 fn phone(name: &str) -> Option<String> {
-    let digits: String = name.strip_prefix('+')?.chars().filter(char::is_ascii_digit).collect();
-    let only = name.chars().skip(1).all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-' | '(' | ')' | '.' | '\u{2010}'..='\u{2015}'));
+    let digits: String = name
+        .strip_prefix('+')?
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    let only = name.chars().skip(1).all(|c| {
+        c.is_ascii_digit() || matches!(c, ' ' | '-' | '(' | ')' | '.' | '\u{2010}'..='\u{2015}')
+    });
     (only && (5..=17).contains(&digits.len())).then(|| format!("+{digits}"))
 }
 
@@ -78,7 +96,12 @@ pub(super) fn id(name: &str) -> String {
 /// What is known of whoever bears a name.
 pub(super) fn participant(name: &str) -> Participant {
     let name = clean(name);
-    Participant { id: id(&name), phone: phone(&name).unwrap_or_default(), name, ..Participant::default() }
+    Participant {
+        id: id(&name),
+        phone: phone(&name).unwrap_or_default(),
+        name,
+        ..Participant::default()
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +123,16 @@ mod tests {
 
     #[test]
     fn system_lines_have_no_name() {
-        for line in ["You created group \"Trip: Rome\"", "You added Ana", "Bob changed it to “a: b”", ": x", "x\ny: z", "\u{200E}: x", "a:.", ""] {
+        for line in [
+            "You created group \"Trip: Rome\"",
+            "You added Ana",
+            "Bob changed it to “a: b”",
+            ": x",
+            "x\ny: z",
+            "\u{200E}: x",
+            "a:.",
+            "",
+        ] {
             assert_eq!(split_plain(line), None, "{line}");
         }
     }
@@ -115,7 +147,10 @@ mod tests {
     #[test]
     fn numbers_lose_their_marks() {
         let who = participant("\u{202A}+44\u{A0}7700\u{A0}900374\u{202C}");
-        assert_eq!((who.phone.as_str(), who.id.as_str()), ("+447700900374", "whatsapp-text:+447700900374"));
+        assert_eq!(
+            (who.phone.as_str(), who.id.as_str()),
+            ("+447700900374", "whatsapp-text:+447700900374")
+        );
         assert_eq!(participant("~\u{202F}Ana").name, "Ana");
         assert_eq!(participant("+1 of us").phone, "");
         assert_eq!(participant("\u{2068}+44 7700 900374\u{2069}").id, who.id);

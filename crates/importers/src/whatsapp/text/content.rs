@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use heirloom_archive::{
-    Attachment, Call, ContactCard, Deleted, Location, Message, MessageKind, Poll, PollOption, Presence, Raw, System, Zone,
+    Attachment, Call, ContactCard, Deleted, Location, Message, MessageKind, Poll, PollOption,
+    Presence, Raw, System, Zone,
 };
 
 use super::files::Names;
@@ -25,8 +26,17 @@ pub(super) struct Context<'a> {
 const MARK: char = '\u{200E}';
 
 /// Reads a message's body. The second value is the index of the file that it carries.
-pub(super) fn message(sent_at: i64, name: Option<&str>, body: &str, context: &Context<'_>) -> (Message, Option<usize>) {
-    let mut message = Message { sent_at, zone: Zone::Unknown.into(), ..Message::default() };
+pub(super) fn message(
+    sent_at: i64,
+    name: Option<&str>,
+    body: &str,
+    context: &Context<'_>,
+) -> (Message, Option<usize>) {
+    let mut message = Message {
+        sent_at,
+        zone: Zone::Unknown.into(),
+        ..Message::default()
+    };
     let Some(name) = name else {
         message.set_kind(MessageKind::System);
         body.trim_matches(is_mark).clone_into(&mut message.text);
@@ -42,14 +52,21 @@ pub(super) fn message(sent_at: i64, name: Option<&str>, body: &str, context: &Co
 /// Takes "<This message was edited>" off the end.
 fn edited<'a>(message: &mut Message, body: &'a str, context: &Context<'_>) -> &'a str {
     let end = body.trim_end_matches(is_mark);
-    let Some((before, inside)) = end.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) else { return body };
+    let Some((before, inside)) = end.strip_suffix('>').and_then(|rest| rest.rsplit_once('<'))
+    else {
+        return body;
+    };
     let inside = inside.trim_matches(is_mark);
     let marked = before.ends_with(MARK);
     let text = before.trim_end_matches(|c| is_mark(c) || is_space(c));
     // The file before "<‎attached>" on old iOS is no text that was edited.
-    let file = words::is_attached(inside) || media_type::is_file_name(text.rsplit('\n').next().unwrap_or(text));
+    let file = words::is_attached(inside)
+        || media_type::is_file_name(text.rsplit('\n').next().unwrap_or(text));
     let known = words::is_edited(inside)
-        || (!text.is_empty() && !file && !inside.contains([':', '：', '\n']) && ((marked && context.ios) || context.repeated.contains(inside)));
+        || (!text.is_empty()
+            && !file
+            && !inside.contains([':', '：', '\n'])
+            && ((marked && context.ios) || context.repeated.contains(inside)));
     if !known || words::is_media_omitted(inside) {
         return body;
     }
@@ -108,19 +125,30 @@ fn view_once(message: &mut Message, word: &str) {
     message.attachments.push(absent(""));
     if !word.is_empty() {
         // Someone may have typed it: the word is kept.
-        message.raw = Some(Raw { kind: "text".to_owned(), data: word.as_bytes().to_vec() });
+        message.raw = Some(Raw {
+            kind: "text".to_owned(),
+            data: word.as_bytes().to_vec(),
+        });
     }
 }
 
 /// Words of WhatsApp's own that are nothing else: a call, or an event of the group.
 fn notice(message: &mut Message, bare: &str) {
     let call = words::CALLS.iter().find(|(words, ..)| {
-        bare.strip_prefix(words).is_some_and(|rest| rest.is_empty() || rest.starts_with([',', '.', ' ', MARK]))
+        bare.strip_prefix(words)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([',', '.', ' ', MARK]))
     });
-    bare.chars().filter(|c| *c != MARK).collect::<String>().clone_into(&mut message.text);
+    bare.chars()
+        .filter(|c| *c != MARK)
+        .collect::<String>()
+        .clone_into(&mut message.text);
     if let Some((_, video, missed)) = call {
         message.set_kind(MessageKind::Call);
-        message.call = Some(Call { video: *video, missed: *missed, ..Call::default() });
+        message.call = Some(Call {
+            video: *video,
+            missed: *missed,
+            ..Call::default()
+        });
     } else {
         message.set_kind(MessageKind::System);
         message.author.clear();
@@ -146,14 +174,25 @@ fn in_parentheses<'a>(body: &'a str, context: &Context<'_>) -> Option<Attached<'
     let (first, caption) = body.split_once('\n').unwrap_or((body, ""));
     let line = first.trim_end_matches(|c| is_mark(c) || is_space(c));
     let open = line.rfind(['(', '（'])?;
-    let tail = line.get(open..)?.strip_prefix(['(', '（'])?.strip_suffix([')', '）'])?;
+    let tail = line
+        .get(open..)?
+        .strip_prefix(['(', '（'])?
+        .strip_suffix([')', '）'])?;
     let before = line.get(..open)?;
     let name = before.trim_matches(|c| is_mark(c) || is_space(c));
     let file = context.names.find(name);
     let marked = before.starts_with(is_mark);
     let known = words::is_attached(tail);
-    let is_one = if file.is_some() { marked || known } else { media_type::is_file_name(name) && known };
-    is_one.then(|| Attached { name, caption: caption.to_owned(), file })
+    let is_one = if file.is_some() {
+        marked || known
+    } else {
+        media_type::is_file_name(name) && known
+    };
+    is_one.then(|| Attached {
+        name,
+        caption: caption.to_owned(),
+        file,
+    })
 }
 
 /// iOS: text, then `‎<attached: 00000035-PHOTO-….jpg>`; before 2017 `2015-08-04-PHOTO-00004762.jpg <‎attached>`.
@@ -168,8 +207,14 @@ fn in_angles<'a>(body: &'a str, context: &Context<'_>) -> Option<Attached<'a>> {
         let file = context.names.find(name);
         let marked = before.ends_with(MARK) || inside.starts_with(MARK);
         let known = words::is_attached(word);
-        if (file.is_some() && (marked || known)) || (media_type::is_file_name(name) && (known || (marked && context.ios))) {
-            return Some(Attached { name, caption: caption(before), file });
+        if (file.is_some() && (marked || known))
+            || (media_type::is_file_name(name) && (known || (marked && context.ios)))
+        {
+            return Some(Attached {
+                name,
+                caption: caption(before),
+                file,
+            });
         }
         return None;
     }
@@ -178,14 +223,23 @@ fn in_angles<'a>(body: &'a str, context: &Context<'_>) -> Option<Attached<'a>> {
     let file = context.names.find(name);
     let marked = inside.starts_with(MARK) || line.starts_with(MARK);
     let known = words::is_attached(inside);
-    let is_one = if file.is_some() { marked || known } else { media_type::is_file_name(name) && known };
-    is_one.then(|| Attached { name, caption: caption(caption_lines), file })
+    let is_one = if file.is_some() {
+        marked || known
+    } else {
+        media_type::is_file_name(name) && known
+    };
+    is_one.then(|| Attached {
+        name,
+        caption: caption(caption_lines),
+        file,
+    })
 }
 
 /// The text before a medium, without WhatsApp's marks.
 fn caption(text: &str) -> String {
     let text: String = text.chars().filter(|c| *c != MARK).collect();
-    text.trim_end_matches(|c| is_mark(c) || is_space(c) || c == '\n').to_owned()
+    text.trim_end_matches(|c| is_mark(c) || is_space(c) || c == '\n')
+        .to_owned()
 }
 
 fn attach(message: &mut Message, found: &Attached<'_>, context: &Context<'_>) -> Option<usize> {
@@ -193,8 +247,14 @@ fn attach(message: &mut Message, found: &Attached<'_>, context: &Context<'_>) ->
     message.set_kind(kind);
     message.text.clone_from(&found.caption);
     if kind == MessageKind::Contact {
-        let name = found.name.rsplit_once('.').map_or(found.name, |(stem, _)| stem);
-        message.contacts.push(ContactCard { name: name.to_owned(), ..ContactCard::default() });
+        let name = found
+            .name
+            .rsplit_once('.')
+            .map_or(found.name, |(stem, _)| stem);
+        message.contacts.push(ContactCard {
+            name: name.to_owned(),
+            ..ContactCard::default()
+        });
     }
     let mut attachment = absent(found.name);
     media_type.clone_into(&mut attachment.media_type);
@@ -208,15 +268,24 @@ fn attach(message: &mut Message, found: &Attached<'_>, context: &Context<'_>) ->
 }
 
 fn absent(name: &str) -> Attachment {
-    Attachment { name: name.to_owned(), presence: Presence::Absent.into(), ..Attachment::default() }
+    Attachment {
+        name: name.to_owned(),
+        presence: Presence::Absent.into(),
+        ..Attachment::default()
+    }
 }
 
 /// `<Media omitted>` on Android, `‎image omitted` on iOS, a caption before it.
 fn omitted(body: &str, bare: &str, context: &Context<'_>) -> Option<(MessageKind, String)> {
     let (first, rest) = bare.split_once('\n').unwrap_or((bare, ""));
-    if let Some(inside) = first.trim_end_matches(is_mark).strip_prefix('<').and_then(|text| text.strip_suffix('>')) {
+    if let Some(inside) = first
+        .trim_end_matches(is_mark)
+        .strip_prefix('<')
+        .and_then(|text| text.strip_suffix('>'))
+    {
         let inside = inside.trim_matches(is_mark);
-        let repeated = context.repeated.contains(inside) && !words::is_edited(inside) && !context.ios;
+        let repeated =
+            context.repeated.contains(inside) && !words::is_edited(inside) && !context.ios;
         if words::is_media_omitted(inside) || repeated {
             return Some((MessageKind::Media, rest.to_owned()));
         }
@@ -228,36 +297,81 @@ fn omitted(body: &str, bare: &str, context: &Context<'_>) -> Option<(MessageKind
 
 /// `POLL:`, the question, and lines `OPTION: text (3 votes)`: in any language by its shape.
 fn poll(body: &str) -> Option<Poll> {
-    let lines: Vec<&str> = body.split('\n').map(|line| line.trim_matches(|c| is_mark(c) || is_space(c))).collect();
+    let lines: Vec<&str> = body
+        .split('\n')
+        .map(|line| line.trim_matches(|c| is_mark(c) || is_space(c)))
+        .collect();
     let head = lines.first()?.strip_suffix([':', '：'])?.trim();
-    if lines.len() < 3 || head.is_empty() || head.chars().count() > 30 || !head.chars().all(|c| c.is_alphabetic() || is_space(c)) {
+    if lines.len() < 3
+        || head.is_empty()
+        || head.chars().count() > 30
+        || !head.chars().all(|c| c.is_alphabetic() || is_space(c))
+    {
         return None;
     }
     let parsed: Vec<Option<(&str, PollOption)>> = lines.iter().map(|line| option(line)).collect();
     let word = parsed.last()?.as_ref()?.0;
-    let same = |entry: &Option<(&str, PollOption)>| entry.as_ref().is_some_and(|(found, _)| *found == word);
-    let count = parsed.iter().skip(1).rev().take_while(|entry| same(entry)).count();
+    let same = |entry: &Option<(&str, PollOption)>| {
+        entry.as_ref().is_some_and(|(found, _)| *found == word)
+    };
+    let count = parsed
+        .iter()
+        .skip(1)
+        .rev()
+        .take_while(|entry| same(entry))
+        .count();
     if count == 0 || (count == 1 && head != "POLL") {
         return None;
     }
     let start = lines.len() - count;
     let question = lines.get(1..start)?.join("\n");
-    let options = parsed.into_iter().skip(start).flatten().map(|(_, option)| option).collect();
-    Some(Poll { question, options, ..Poll::default() })
+    let options = parsed
+        .into_iter()
+        .skip(start)
+        .flatten()
+        .map(|(_, option)| option)
+        .collect();
+    Some(Poll {
+        question,
+        options,
+        ..Poll::default()
+    })
 }
 
 /// `OPTION: text (3 votes)`.
 fn option(line: &str) -> Option<(&str, PollOption)> {
     let (word, rest) = line.split_once(": ")?;
-    let (text, votes) = rest.trim_end_matches(is_mark).strip_suffix([')', '）'])?.rsplit_once(['(', '（'])?;
-    let digits: String = votes.chars().filter_map(super::header::digit).filter_map(|d| char::from_digit(d, 10)).collect();
+    let (text, votes) = rest
+        .trim_end_matches(is_mark)
+        .strip_suffix([')', '）'])?
+        .rsplit_once(['(', '（'])?;
+    let digits: String = votes
+        .chars()
+        .filter_map(super::header::digit)
+        .filter_map(|d| char::from_digit(d, 10))
+        .collect();
     let text = text.trim_matches(|c| is_mark(c) || is_space(c)).to_owned();
     // One vote is a word of its own in some languages.
-    let votes = if digits.is_empty() { 1 } else { digits.parse().ok()? };
-    Some((word, PollOption { text, votes, voters: Vec::new() }))
+    let votes = if digits.is_empty() {
+        1
+    } else {
+        digits.parse().ok()?
+    };
+    Some((
+        word,
+        PollOption {
+            text,
+            votes,
+            voters: Vec::new(),
+        },
+    ))
 }
 
-const MAPS: &[&str] = &["https://maps.google.com/?q=", "http://maps.google.com/maps?q=", "https://maps.google.com/maps?q="];
+const MAPS: &[&str] = &[
+    "https://maps.google.com/?q=",
+    "http://maps.google.com/maps?q=",
+    "https://maps.google.com/maps?q=",
+];
 
 /// `location: https://maps.google.com/?q=50.08,14.42`, or a place's name and its page.
 fn location(bare: &str) -> Option<Location> {
@@ -273,16 +387,33 @@ fn location(bare: &str) -> Option<Location> {
     let words = words.trim_end();
     if let Some(place) = MAPS.iter().find_map(|start| url.strip_prefix(start)) {
         let (latitude, longitude) = place.split_once(',')?;
-        let latitude: f64 = latitude.parse().ok().filter(|value: &f64| (-90.0..=90.0).contains(value))?;
-        let longitude: f64 = longitude.parse().ok().filter(|value: &f64| (-180.0..=180.0).contains(value))?;
+        let latitude: f64 = latitude
+            .parse()
+            .ok()
+            .filter(|value: &f64| (-90.0..=90.0).contains(value))?;
+        let longitude: f64 = longitude
+            .parse()
+            .ok()
+            .filter(|value: &f64| (-180.0..=180.0).contains(value))?;
         // "location: " is WhatsApp's; a link within a sentence is text.
         let head = words.strip_suffix([':', '：']).unwrap_or(words);
-        if head.contains('\n') || (head != words && head.split_whitespace().count() > 3) || (head == words && !head.is_empty()) {
+        if head.contains('\n')
+            || (head != words && head.split_whitespace().count() > 3)
+            || (head == words && !head.is_empty())
+        {
             return None;
         }
-        return Some(Location { latitude, longitude, url: url.to_owned(), ..Location::default() });
+        return Some(Location {
+            latitude,
+            longitude,
+            url: url.to_owned(),
+            ..Location::default()
+        });
     }
-    if !["https://foursquare.com/v/", "http://foursquare.com/v/"].iter().any(|start| url.starts_with(start)) {
+    if !["https://foursquare.com/v/", "http://foursquare.com/v/"]
+        .iter()
+        .any(|start| url.starts_with(start))
+    {
         return None;
     }
     let words = words.trim_end_matches([':', '：']).trim();
@@ -292,12 +423,20 @@ fn location(bare: &str) -> Option<Location> {
     let (name, address) = match words.split_once('\n') {
         Some((name, address)) => (name.trim(), address.trim()),
         // iOS: "Name (address): link".
-        None => match words.strip_suffix(')').and_then(|words| words.split_once(" (")) {
+        None => match words
+            .strip_suffix(')')
+            .and_then(|words| words.split_once(" ("))
+        {
             Some((name, address)) => (name, address),
             None => (words, ""),
         },
     };
-    Some(Location { name: name.to_owned(), address: address.to_owned(), url: url.to_owned(), ..Location::default() })
+    Some(Location {
+        name: name.to_owned(),
+        address: address.to_owned(),
+        url: url.to_owned(),
+        ..Location::default()
+    })
 }
 
 #[cfg(test)]

@@ -126,9 +126,21 @@ impl Evidence {
     pub(super) fn new(first: &Header<'_>) -> Self {
         let tracks = Order::candidates(first.shape.year_at)
             .iter()
-            .map(|order| Track { order: *order, impossible: 0, steps_back: 0, last: None })
+            .map(|order| Track {
+                order: *order,
+                impossible: 0,
+                steps_back: 0,
+                last: None,
+            })
             .collect();
-        Self { tracks, lines: 0, differs: false, firsts: [false; 100], lasts: [false; 100], example: first.date_text.to_owned() }
+        Self {
+            tracks,
+            lines: 0,
+            differs: false,
+            firsts: [false; 100],
+            lasts: [false; 100],
+            example: first.date_text.to_owned(),
+        }
     }
 
     /// Adds a line's date. `in_order`: the line lies where it belongs; notices may lie before older lines.
@@ -159,8 +171,14 @@ impl Evidence {
                 Some(_) => {}
             }
         }
-        for (set, number) in [(&mut self.firsts, header.date[0]), (&mut self.lasts, header.date[2])] {
-            if let Some(slot) = usize::try_from(number).ok().and_then(|number| set.get_mut(number)) {
+        for (set, number) in [
+            (&mut self.firsts, header.date[0]),
+            (&mut self.lasts, header.date[2]),
+        ] {
+            if let Some(slot) = usize::try_from(number)
+                .ok()
+                .and_then(|number| set.get_mut(number))
+            {
                 *slot = true;
             }
         }
@@ -173,15 +191,31 @@ impl Evidence {
 
     /// The order of the file; `said` counts only where the file itself does not decide.
     pub(super) fn decide(&self, said: Option<DateOrder>) -> Decision {
-        let day_month: Vec<&Track> = self.tracks.iter().filter(|t| self.tracks.len() < 3 || t.order != Order::Ymd).collect();
+        let day_month: Vec<&Track> = self
+            .tracks
+            .iter()
+            .filter(|t| self.tracks.len() < 3 || t.order != Order::Ymd)
+            .collect();
         // Days vary more than years: only then can the year come first where all have two digits.
         let varies = |set: &[bool; 100]| set.iter().filter(|seen| **seen).count();
         let year_may_be_first = self.tracks.len() == 3
-            && (varies(&self.lasts) > varies(&self.firsts) || day_month.iter().all(|t| !self.fits(t)));
-        let open: Vec<&Track> = if year_may_be_first { self.tracks.iter().collect() } else { day_month };
-        let fitting: Vec<&Track> = open.iter().copied().filter(|track| self.fits(track)).collect();
+            && (varies(&self.lasts) > varies(&self.firsts)
+                || day_month.iter().all(|t| !self.fits(t)));
+        let open: Vec<&Track> = if year_may_be_first {
+            self.tracks.iter().collect()
+        } else {
+            day_month
+        };
+        let fitting: Vec<&Track> = open
+            .iter()
+            .copied()
+            .filter(|track| self.fits(track))
+            .collect();
         // Nobody writes year, day, month.
-        if let Some(track) = fitting.iter().find(|t| t.order == Order::Ymd && self.tracks.len() == 2) {
+        if let Some(track) = fitting
+            .iter()
+            .find(|t| t.order == Order::Ymd && self.tracks.len() == 2)
+        {
             return Decision::Order(track.order);
         }
         match fitting.as_slice() {

@@ -35,7 +35,10 @@ impl<R: Reopen> Files for ZipMedia<R> {
 
     fn digest(&self) -> io::Result<Option<[u8; 32]>> {
         #[cfg(not(target_arch = "wasm32"))]
-        return Ok(self.zip().stamp()?.map(|stamp| crate::folder::digest([("", stamp)])));
+        return Ok(self
+            .zip()
+            .stamp()?
+            .map(|stamp| crate::folder::digest([("", stamp)])));
         #[cfg(target_arch = "wasm32")]
         return Ok(None);
     }
@@ -54,9 +57,17 @@ pub(super) struct Folder {
 #[cfg(not(target_arch = "wasm32"))]
 impl Folder {
     pub(super) fn open(root: &std::path::Path, only: Option<String>) -> io::Result<Self> {
-        let listed = if only.is_some() { crate::folder::list_flat(root)? } else { crate::folder::list(root)? };
+        let listed = if only.is_some() {
+            crate::folder::list_flat(root)?
+        } else {
+            crate::folder::list(root)?
+        };
         let entries = listed.into_iter().map(|file| file.entry).collect();
-        Ok(Self { media: crate::folder::FolderMedia::new(root), entries, only })
+        Ok(Self {
+            media: crate::folder::FolderMedia::new(root),
+            entries,
+            only,
+        })
     }
 }
 
@@ -78,9 +89,16 @@ impl Files for Folder {
     }
 
     fn digest(&self) -> io::Result<Option<[u8; 32]>> {
-        let listed =
-            if self.only.is_some() { crate::folder::list_flat(self.media.root())? } else { crate::folder::list(self.media.root())? };
-        Ok(Some(crate::folder::digest(listed.iter().map(|file| (file.entry.path.as_str(), file.stamp)))))
+        let listed = if self.only.is_some() {
+            crate::folder::list_flat(self.media.root())?
+        } else {
+            crate::folder::list(self.media.root())?
+        };
+        Ok(Some(crate::folder::digest(
+            listed
+                .iter()
+                .map(|file| (file.entry.path.as_str(), file.stamp)),
+        )))
     }
 }
 
@@ -94,14 +112,22 @@ pub(super) struct TextAlone {
 impl TextAlone {
     pub(super) fn new(name: &str, bytes: Arc<[u8]>) -> Self {
         let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Self { entries: vec![FileEntry { path: name.to_owned(), len }], bytes }
+        Self {
+            entries: vec![FileEntry {
+                path: name.to_owned(),
+                len,
+            }],
+            bytes,
+        }
     }
 }
 
 impl MediaStore for TextAlone {
     fn open(&self, source_path: &str) -> io::Result<MediaFile> {
         if self.entries.iter().any(|entry| entry.path == source_path) {
-            Ok(MediaFile::Stream(Box::new(io::Cursor::new(Arc::clone(&self.bytes)))))
+            Ok(MediaFile::Stream(Box::new(io::Cursor::new(Arc::clone(
+                &self.bytes,
+            )))))
         } else {
             Err(io::Error::from(io::ErrorKind::NotFound))
         }
@@ -142,14 +168,19 @@ pub(super) struct Names {
 impl Names {
     /// Files beside the text come before those elsewhere.
     pub(super) fn new(entries: &[FileEntry], text: &str) -> Self {
-        let beside = text.rfind('/').map_or("", |at| text.get(..=at).unwrap_or(""));
+        let beside = text
+            .rfind('/')
+            .map_or("", |at| text.get(..=at).unwrap_or(""));
         let mut by_name = HashMap::new();
         for (index, entry) in entries.iter().enumerate() {
             if entry.path == text || is_junk(&entry.path) {
                 continue;
             }
             let name = normal(entry.path.rsplit('/').next().unwrap_or(&entry.path));
-            let is_beside = entry.path.strip_prefix(beside).is_some_and(|rest| !rest.contains('/'));
+            let is_beside = entry
+                .path
+                .strip_prefix(beside)
+                .is_some_and(|rest| !rest.contains('/'));
             if is_beside {
                 by_name.insert(name, index);
             } else {
@@ -174,5 +205,11 @@ fn normal(name: &str) -> String {
 
 /// What file managers leave behind.
 pub(super) fn is_junk(path: &str) -> bool {
-    path.split('/').any(|part| part == "__MACOSX" || part == ".DS_Store" || part == "Thumbs.db" || part == "desktop.ini" || part.starts_with("._"))
+    path.split('/').any(|part| {
+        part == "__MACOSX"
+            || part == ".DS_Store"
+            || part == "Thumbs.db"
+            || part == "desktop.ini"
+            || part.starts_with("._")
+    })
 }

@@ -19,6 +19,10 @@ pub(super) enum Wrapper {
 }
 
 /// What all headers of one file have in common: each export is written at once, in one language.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent habits of a language"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
     pub(super) wrapper: Wrapper,
@@ -78,7 +82,8 @@ impl<'a> Header<'a> {
         let bracket = cursor.take('[');
         cursor.blank();
         let first = cursor.rest.chars().next()?;
-        if !(digit(first).is_some() || words::ERAS.iter().any(|(word, _)| word.starts_with(first))) {
+        if !(digit(first).is_some() || words::ERAS.iter().any(|(word, _)| word.starts_with(first)))
+        {
             return None;
         }
         let start = cursor;
@@ -91,13 +96,17 @@ impl<'a> Header<'a> {
 pub(super) fn looks_like_header(line: &str) -> bool {
     let line = line.trim_start_matches(is_mark);
     let (prefix, rest) = if let Some(inside) = line.strip_prefix('[') {
-        let Some(found) = inside.split_once(']') else { return false };
+        let Some(found) = inside.split_once(']') else {
+            return false;
+        };
         found
     } else {
         if !line.starts_with(|c| digit(c).is_some()) {
             return false;
         }
-        let Some(found) = line.split_once(" - ") else { return false };
+        let Some(found) = line.split_once(" - ") else {
+            return false;
+        };
         found
     };
     if prefix.len() > 2 * MAX_GAP || rest.trim().is_empty() {
@@ -200,6 +209,7 @@ struct Number {
     digits: usize,
 }
 
+#[derive(Clone, Copy)]
 struct Date {
     numbers: [Number; 3],
     separator: char,
@@ -207,6 +217,7 @@ struct Date {
     year_at: Option<u8>,
 }
 
+#[derive(Clone, Copy)]
 struct Time {
     hour: u32,
     minute: u32,
@@ -228,7 +239,9 @@ impl<'a> Cursor<'a> {
     }
 
     fn take(&mut self, c: char) -> bool {
-        let Some(rest) = self.rest.strip_prefix(c) else { return false };
+        let Some(rest) = self.rest.strip_prefix(c) else {
+            return false;
+        };
         self.rest = rest;
         true
     }
@@ -255,7 +268,10 @@ impl<'a> Cursor<'a> {
         let mut era = Era::Common;
         let mut year_at = None;
         let mut separators = ['/'; 2];
-        let mut numbers = [Number { value: 0, digits: 0 }; 3];
+        let mut numbers = [Number {
+            value: 0,
+            digits: 0,
+        }; 3];
         for index in 0..3_u8 {
             for (word, since) in words::ERAS {
                 if let Some(rest) = self.rest.strip_prefix(word) {
@@ -289,7 +305,12 @@ impl<'a> Cursor<'a> {
         } else if separators[0] == '年' && !self.take('日') {
             self.take('일');
         }
-        Some(Date { numbers, separator: separators[0], era, year_at })
+        Some(Date {
+            numbers,
+            separator: separators[0],
+            era,
+            year_at,
+        })
     }
 
     fn time(&mut self) -> Option<Time> {
@@ -317,19 +338,25 @@ impl<'a> Cursor<'a> {
             }
         };
         if again {
-            self.skip(|c| is_space(c) && separator != '.' && separator != ':');
+            let words = !matches!(separator, ':' | '：' | '.');
+            self.skip(|c| words && is_space(c));
             second = self.two_digits();
-            if second.is_none() {
-                // "21:25: Name" and "21時25分": no seconds.
-                let minutes_word = !matches!(separator, ':' | '：' | '.');
-                if !minutes_word {
-                    *self = before;
+            if second.is_some() {
+                if !self.take('秒') {
+                    self.take('초');
                 }
-            } else if !self.take('秒') {
-                self.take('초');
+            } else if !words {
+                // "21:25: Name": no seconds.
+                *self = before;
             }
+        } else {
+            *self = before;
         }
-        (hour < 25 && minute < 60 && second.is_none_or(|s| s < 61)).then_some(Time { hour: hour % 24, minute, second })
+        (hour < 25 && minute < 60 && second.is_none_or(|s| s < 61)).then_some(Time {
+            hour: hour % 24,
+            minute,
+            second,
+        })
     }
 
     fn two_digits(&mut self) -> Option<u32> {
@@ -346,7 +373,10 @@ impl<'a> Cursor<'a> {
     fn gap(&mut self) -> Option<&'a str> {
         let end = self.rest.find(|c| digit(c).is_some())?;
         let gap = self.rest.get(..end)?;
-        if gap.is_empty() || gap.len() > MAX_GAP || gap.contains(['[', ']', ':', '-', '/', '(', '"']) {
+        if gap.is_empty()
+            || gap.len() > MAX_GAP
+            || gap.contains(['[', ']', ':', '-', '/', '(', '"'])
+        {
             return None;
         }
         self.rest = self.rest.get(end..)?;
@@ -367,7 +397,13 @@ impl<'a> Cursor<'a> {
         let end = text
             .char_indices()
             .take_while(|(at, _)| *at <= MAX_GAP)
-            .find(|(_, c)| !(c.is_alphabetic() || is_space(*c) || is_mark(*c) || "./'’\u{5F3}\u{5F4}\"״".contains(*c) || is_combining(*c)));
+            .find(|(_, c)| {
+                !(c.is_alphabetic()
+                    || is_space(*c)
+                    || is_mark(*c)
+                    || "./'’\u{5F3}\u{5F4}\"״".contains(*c)
+                    || is_combining(*c))
+            });
         if let Some((at, c)) = end {
             let tail = text.get(..at)?;
             let after = text.get(at + c.len_utf8()..)?;
@@ -376,7 +412,11 @@ impl<'a> Cursor<'a> {
                 self.rest = after.strip_prefix(is_space).unwrap_or(after);
                 return Some((Wrapper::Dash, tail));
             }
-            let half = tail.is_empty() || matches!(words::meaning(tail), words::Meaning::Am | words::Meaning::Pm);
+            let half = tail.is_empty()
+                || matches!(
+                    words::meaning(tail),
+                    words::Meaning::Am | words::Meaning::Pm
+                );
             if c == ':' && spaced && half {
                 self.rest = after.strip_prefix(is_space).unwrap_or(after);
                 return Some((Wrapper::Colon, tail));
@@ -384,7 +424,9 @@ impl<'a> Cursor<'a> {
         }
         let rest = text.strip_prefix(is_space)?;
         let author = rest.split_once(": ")?.0;
-        if author.is_empty() || author.starts_with(|c: char| c.is_ascii_punctuation() && !matches!(c, '+' | '~')) {
+        if author.is_empty()
+            || author.starts_with(|c: char| c.is_ascii_punctuation() && !matches!(c, '+' | '~'))
+        {
             return None;
         }
         self.rest = rest;
@@ -399,7 +441,10 @@ pub(super) fn is_mark(c: char) -> bool {
 
 /// Spaces, the ones that do not break among them.
 pub(super) fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\u{A0}' | '\u{202F}' | '\u{2009}' | '\u{3000}')
+    matches!(
+        c,
+        ' ' | '\t' | '\u{A0}' | '\u{202F}' | '\u{2009}' | '\u{3000}'
+    )
 }
 
 fn is_combining(c: char) -> bool {
@@ -410,13 +455,18 @@ fn is_combining(c: char) -> bool {
 /// A decimal digit of any script that WhatsApp's languages write.
 pub(super) fn digit(c: char) -> Option<u32> {
     const ZEROS: [char; 17] = [
-        '0', '\u{660}', '\u{6F0}', '\u{966}', '\u{9E6}', '\u{A66}', '\u{AE6}', '\u{B66}', '\u{BE6}', '\u{C66}',
-        '\u{CE6}', '\u{D66}', '\u{E50}', '\u{ED0}', '\u{1040}', '\u{17E0}', '\u{FF10}',
+        '0', '\u{660}', '\u{6F0}', '\u{966}', '\u{9E6}', '\u{A66}', '\u{AE6}', '\u{B66}',
+        '\u{BE6}', '\u{C66}', '\u{CE6}', '\u{D66}', '\u{E50}', '\u{ED0}', '\u{1040}', '\u{17E0}',
+        '\u{FF10}',
     ];
     if c.is_ascii() {
         return c.to_digit(10);
     }
-    ZEROS.iter().find_map(|zero| u32::from(c).checked_sub(u32::from(*zero)).filter(|value| *value < 10))
+    ZEROS.iter().find_map(|zero| {
+        u32::from(c)
+            .checked_sub(u32::from(*zero))
+            .filter(|value| *value < 10)
+    })
 }
 
 #[cfg(test)]

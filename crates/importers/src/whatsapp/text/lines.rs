@@ -26,7 +26,11 @@ pub(super) struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, buffer: Vec::new(), number: 0 }
+        Self {
+            reader,
+            buffer: Vec::new(),
+            number: 0,
+        }
     }
 
     /// The next line; `None` at the end. Bytes that are not UTF-8 become U+FFFD.
@@ -73,7 +77,11 @@ impl<R: BufRead> Lines<R> {
             Some(rest) if self.number == 1 => rest,
             _ => &self.buffer,
         };
-        Ok(Some(Line { text: String::from_utf8_lossy(bytes), number: self.number, cut }))
+        Ok(Some(Line {
+            text: String::from_utf8_lossy(bytes),
+            number: self.number,
+            cut,
+        }))
     }
 }
 
@@ -93,7 +101,10 @@ mod tests {
 
     #[test]
     fn lines_end_with_lf_or_crlf_or_the_file() {
-        assert_eq!(all(b"\xEF\xBB\xBFone\r\n\ntwo\nthree"), ["one", "", "two", "three"]);
+        assert_eq!(
+            all(b"\xEF\xBB\xBFone\r\n\ntwo\nthree"),
+            ["one", "", "two", "three"]
+        );
         assert_eq!(all(b""), [""; 0]);
     }
 

@@ -28,13 +28,33 @@ const TYPES: &[(&str, &str, MessageKind)] = &[
     ("csv", "text/csv", MessageKind::Document),
     ("html", "text/html", MessageKind::Document),
     ("zip", "application/zip", MessageKind::Document),
-    ("apk", "application/vnd.android.package-archive", MessageKind::Document),
+    (
+        "apk",
+        "application/vnd.android.package-archive",
+        MessageKind::Document,
+    ),
     ("doc", "application/msword", MessageKind::Document),
-    ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document", MessageKind::Document),
+    (
+        "docx",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        MessageKind::Document,
+    ),
     ("xls", "application/vnd.ms-excel", MessageKind::Document),
-    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", MessageKind::Document),
-    ("ppt", "application/vnd.ms-powerpoint", MessageKind::Document),
-    ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation", MessageKind::Document),
+    (
+        "xlsx",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        MessageKind::Document,
+    ),
+    (
+        "ppt",
+        "application/vnd.ms-powerpoint",
+        MessageKind::Document,
+    ),
+    (
+        "pptx",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        MessageKind::Document,
+    ),
 ];
 
 /// A file's media type (empty: unknown) and the kind of message that it makes.
@@ -42,7 +62,9 @@ pub(super) fn by_name(name: &str) -> (&'static str, MessageKind) {
     let upper = name.to_ascii_uppercase();
     let extension = extension(name).unwrap_or_default().to_ascii_lowercase();
     let known = TYPES.iter().find(|(known, ..)| *known == extension);
-    let (media_type, kind) = known.map_or(("", MessageKind::Document), |(_, media_type, kind)| (*media_type, *kind));
+    let (media_type, kind) = known.map_or(("", MessageKind::Document), |(_, media_type, kind)| {
+        (*media_type, *kind)
+    });
     // Kinds that WhatsApp puts into the name: "PTT-20220323-WA0001.opus", "00000003-AUDIO-2022-….opus".
     let kind = if upper.starts_with("STK-") || upper.contains("-STICKER-") {
         MessageKind::Sticker
@@ -64,7 +86,21 @@ pub(super) fn by_magic(head: &[u8]) -> &'static str {
         [0xFF, 0xD8, 0xFF, ..] => "image/jpeg",
         [0x89, b'P', b'N', b'G', ..] => "image/png",
         [b'G', b'I', b'F', b'8', ..] => "image/gif",
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => "image/webp",
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => "video/mp4",
         [b'O', b'g', b'g', b'S', ..] => "audio/ogg",
         [b'%', b'P', b'D', b'F', ..] => "application/pdf",
@@ -80,7 +116,8 @@ pub(super) fn is_file_name(name: &str) -> bool {
 
 fn extension(name: &str) -> Option<&str> {
     let (stem, extension) = name.rsplit_once('.')?;
-    let short = (1..=8).contains(&extension.len()) && extension.bytes().all(|b| b.is_ascii_alphanumeric());
+    let short =
+        (1..=8).contains(&extension.len()) && extension.bytes().all(|b| b.is_ascii_alphanumeric());
     (short && !stem.is_empty()).then_some(extension)
 }
 
@@ -93,9 +130,15 @@ mod tests {
         for (name, kind) in [
             ("PTT-20220323-WA0001.opus", MessageKind::VoiceNote),
             ("AUD-20220323-WA0001.opus", MessageKind::Audio),
-            ("00000003-AUDIO-2004-11-15-12-54-00.opus", MessageKind::VoiceNote),
+            (
+                "00000003-AUDIO-2004-11-15-12-54-00.opus",
+                MessageKind::VoiceNote,
+            ),
             ("STK-20041115-WA0001.webp", MessageKind::Sticker),
-            ("00000001-STICKER-2004-11-15-12-27-00.webp", MessageKind::Sticker),
+            (
+                "00000001-STICKER-2004-11-15-12-27-00.webp",
+                MessageKind::Sticker,
+            ),
             ("IMG-20041115-WA0008.jpg", MessageKind::Picture),
             ("00000009-GIF-2022-01-01-00-00-00.mp4", MessageKind::Gif),
             ("Bob.vcf", MessageKind::Contact),

@@ -33,7 +33,10 @@ enum Halves {
     /// Hours go beyond 12: the words mean nothing.
     Nothing,
     /// Found by the order of the lines.
-    Words { am: String, pm: String },
+    Words {
+        am: String,
+        pm: String,
+    },
     Unknown,
 }
 
@@ -82,7 +85,10 @@ struct AuthorStats {
 
 impl Survey {
     /// Reads all lines. `said` decides only what the text leaves open.
-    pub(super) fn of<R: BufRead>(mut lines: Lines<R>, said: Option<DateOrder>) -> Result<Self, SurveyError> {
+    pub(super) fn of<R: BufRead>(
+        mut lines: Lines<R>,
+        said: Option<DateOrder>,
+    ) -> Result<Self, SurveyError> {
         let mut shapes: Vec<Stats> = Vec::new();
         let mut authors: HashMap<String, AuthorStats> = HashMap::new();
         let mut repeated: HashMap<String, u64> = HashMap::new();
@@ -90,10 +96,15 @@ impl Survey {
         let mut notice_author = None;
         let mut first = true;
         while let Some(line) = lines.next().map_err(SurveyError::Io)? {
-            let Some(header) = Header::parse(&line.text) else { continue };
+            let Some(header) = Header::parse(&line.text) else {
+                continue;
+            };
             let split = author::split(header.rest, &HashMap::new());
             let notice = split.is_none_or(|(_, body)| body.starts_with(is_mark));
-            if first && let Some((name, body)) = split && body.starts_with('\u{200E}') {
+            if first
+                && let Some((name, body)) = split
+                && body.starts_with('\u{200E}')
+            {
                 notice_author = Some(author::clean(name));
             }
             count_shape(&mut shapes, &header, !(first && notice));
@@ -113,17 +124,26 @@ impl Survey {
                 quotes(body, &mut quoted);
             }
         }
-        let Some(best) = choose(shapes) else { return Err(SurveyError::NoHeader) };
+        let Some(best) = choose(shapes) else {
+            return Err(SurveyError::NoHeader);
+        };
         let order = match best.evidence.decide(said) {
             Decision::Order(order) => order,
-            Decision::Ambiguous => return Err(SurveyError::Ambiguous(best.evidence.example().to_owned())),
-            Decision::Impossible => return Err(SurveyError::Impossible(best.evidence.example().to_owned())),
+            Decision::Ambiguous => {
+                return Err(SurveyError::Ambiguous(best.evidence.example().to_owned()));
+            }
+            Decision::Impossible => {
+                return Err(SurveyError::Impossible(best.evidence.example().to_owned()));
+            }
         };
         let title = notice_author.clone();
         let mut writers: Vec<String> = Vec::new();
         for (name, stats) in &authors {
             let name = author::clean(name);
-            if writers.len() < 3 && (stats.wrote || Some(&name) != title.as_ref()) && !writers.contains(&name) {
+            if writers.len() < 3
+                && (stats.wrote || Some(&name) != title.as_ref())
+                && !writers.contains(&name)
+            {
                 writers.push(name);
             }
         }
@@ -131,7 +151,11 @@ impl Survey {
             shape: best.shape,
             order,
             halves: best.halves(),
-            repeated: repeated.into_iter().filter(|(_, count)| *count >= 3).map(|(text, _)| text).collect(),
+            repeated: repeated
+                .into_iter()
+                .filter(|(_, count)| *count >= 3)
+                .map(|(text, _)| text)
+                .collect(),
             notice_author,
             quoted,
             long_names: long_names(authors),
@@ -153,7 +177,8 @@ impl Survey {
                 Halves::Words { .. } | Halves::Unknown => return Err(NoTime::UnknownHalf),
             },
         };
-        let seconds = (i64::from(hour) * 60 + i64::from(header.minute)) * 60 + i64::from(header.second.min(59));
+        let seconds = (i64::from(hour) * 60 + i64::from(header.minute)) * 60
+            + i64::from(header.second.min(59));
         Ok((day * 86_400 + seconds) * 1000)
     }
 }
@@ -167,8 +192,14 @@ impl Stats {
         let (least, most) = self.hours;
         match self.unknown.as_slice() {
             _ if most > 12 || least == 0 => Halves::Nothing,
-            [a, b] if self.steps[0] * 4 < self.steps[1] => Halves::Words { am: a.clone(), pm: b.clone() },
-            [a, b] if self.steps[1] * 4 < self.steps[0] => Halves::Words { am: b.clone(), pm: a.clone() },
+            [a, b] if self.steps[0] * 4 < self.steps[1] => Halves::Words {
+                am: a.clone(),
+                pm: b.clone(),
+            },
+            [a, b] if self.steps[1] * 4 < self.steps[0] => Halves::Words {
+                am: b.clone(),
+                pm: a.clone(),
+            },
             _ => Halves::Unknown,
         }
     }
@@ -191,16 +222,22 @@ fn count_shape(shapes: &mut Vec<Stats>, header: &Header<'_>, in_order: bool) {
         }
         None => return,
     };
-    let Some(stats) = shapes.get_mut(at) else { return };
+    let Some(stats) = shapes.get_mut(at) else {
+        return;
+    };
     stats.count += 1;
     stats.evidence.add(header, in_order);
-    stats.hours = (stats.hours.0.min(header.hour), stats.hours.1.max(header.hour));
+    stats.hours = (
+        stats.hours.0.min(header.hour),
+        stats.hours.1.max(header.hour),
+    );
     if let Half::Unknown(word) = header.half {
         if stats.unknown.len() < 3 && !stats.unknown.iter().any(|known| known == word) {
             stats.unknown.push(word.to_owned());
         }
         let is_first = stats.unknown.first().is_some_and(|first| first == word);
-        let minutes = |late: bool| (header.hour % 12 + if late { 12 } else { 0 }) * 60 + header.minute;
+        let minutes =
+            |late: bool| (header.hour % 12 + if late { 12 } else { 0 }) * 60 + header.minute;
         let now = [minutes(!is_first), minutes(is_first)];
         if let Some((date, before)) = stats.last
             && date == header.date
@@ -218,7 +255,10 @@ fn choose(shapes: Vec<Stats>) -> Option<Stats> {
     let mut best: Option<Stats> = None;
     let rank = |shape: &Shape| u8::from(matches!(shape.wrapper, Wrapper::Bracket | Wrapper::Dash));
     for stats in shapes {
-        if best.as_ref().is_none_or(|b| (stats.count, rank(&stats.shape)) > (b.count, rank(&b.shape))) {
+        if best
+            .as_ref()
+            .is_none_or(|b| (stats.count, rank(&stats.shape)) > (b.count, rank(&b.shape)))
+        {
             best = Some(stats);
         }
     }
@@ -232,7 +272,11 @@ fn count_author(authors: &mut HashMap<String, AuthorStats>, name: &str, body: &s
     let stats = authors.entry(name.to_owned()).or_default();
     stats.count += 1;
     stats.wrote |= !body.starts_with(is_mark);
-    match body.split_once(": ").map(|(second, _)| second).filter(|second| second.len() <= 60) {
+    match body
+        .split_once(": ")
+        .map(|(second, _)| second)
+        .filter(|second| second.len() <= 60)
+    {
         Some(second) => match &stats.second {
             None if stats.count == 1 => stats.second = Some(second.to_owned()),
             Some(known) if known == second => {}
@@ -245,7 +289,9 @@ fn count_author(authors: &mut HashMap<String, AuthorStats>, name: &str, body: &s
 fn long_names(authors: HashMap<String, AuthorStats>) -> HashMap<String, String> {
     authors
         .into_iter()
-        .filter(|(name, stats)| stats.count >= LONG_NAME_LINES && !stats.mixed && !author::is_phone(name))
+        .filter(|(name, stats)| {
+            stats.count >= LONG_NAME_LINES && !stats.mixed && !author::is_phone(name)
+        })
         .filter_map(|(name, stats)| Some((name, stats.second?)))
         .collect()
 }
@@ -255,13 +301,27 @@ fn angled(body: &str) -> Option<&str> {
     let body = body.trim_end_matches(is_mark);
     let inside = body.strip_suffix('>')?;
     let inside = inside.get(inside.rfind('<')? + 1..)?.trim_matches(is_mark);
-    let plain = inside.chars().all(|c| c.is_alphabetic() || c == ' ' || c == '.' || c == '\'' || !c.is_ascii());
-    let long = if inside.is_ascii() { inside.len() >= 10 && inside.contains(' ') } else { inside.chars().count() >= 4 };
-    (plain && long && inside.len() <= 120 && !inside.starts_with(|c: char| c.is_ascii_lowercase())).then_some(inside)
+    let plain = inside
+        .chars()
+        .all(|c| c.is_alphabetic() || c == ' ' || c == '.' || c == '\'' || !c.is_ascii());
+    let long = if inside.is_ascii() {
+        inside.len() >= 10 && inside.contains(' ')
+    } else {
+        inside.chars().count() >= 4
+    };
+    (plain && long && inside.len() <= 120 && !inside.starts_with(|c: char| c.is_ascii_lowercase()))
+        .then_some(inside)
 }
 
 fn quotes(text: &str, quoted: &mut Vec<String>) {
-    for (open, close) in [('"', '"'), ('“', '”'), ('„', '“'), ('«', '»'), ('「', '」'), ('”', '”')] {
+    for (open, close) in [
+        ('"', '"'),
+        ('“', '”'),
+        ('„', '“'),
+        ('«', '»'),
+        ('「', '」'),
+        ('”', '”'),
+    ] {
         if quoted.len() < MAX_QUOTED
             && let Some((_, rest)) = text.split_once(open)
             && let Some((inside, _)) = rest.rsplit_once(close)
@@ -283,13 +343,17 @@ mod tests {
 
     #[test]
     fn the_form_of_most_lines_is_the_files() {
-        let text = "13/6/18, 21:25 - a: m\n[2018-06-13 10:00:00] b: pasted\n13/6/18, 21:26 - a: n\n";
+        let text =
+            "13/6/18, 21:25 - a: m\n[2018-06-13 10:00:00] b: pasted\n13/6/18, 21:26 - a: n\n";
         assert_eq!(survey(text).unwrap().shape.wrapper, Wrapper::Dash);
     }
 
     #[test]
     fn a_text_without_headers_is_no_chat() {
-        assert!(matches!(survey("hello\n12/5 we meet\n"), Err(SurveyError::NoHeader)));
+        assert!(matches!(
+            survey("hello\n12/5 we meet\n"),
+            Err(SurveyError::NoHeader)
+        ));
         assert!(matches!(survey(""), Err(SurveyError::NoHeader)));
     }
 
@@ -318,7 +382,14 @@ mod tests {
     #[test]
     fn a_name_with_a_colon_is_learned_from_many_lines() {
         let line = "13/6/18, 8:00 - Dr: Who: hello\n";
-        assert_eq!(survey(&line.repeat(10)).unwrap().long_names.get("Dr").unwrap(), "Who");
+        assert_eq!(
+            survey(&line.repeat(10))
+                .unwrap()
+                .long_names
+                .get("Dr")
+                .unwrap(),
+            "Who"
+        );
         assert!(survey(&line.repeat(3)).unwrap().long_names.is_empty());
         let mixed = line.repeat(10) + "13/6/18, 8:00 - Dr: hello\n";
         assert!(survey(&mixed).unwrap().long_names.is_empty());

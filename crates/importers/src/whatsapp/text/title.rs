@@ -11,7 +11,10 @@ use super::{author, words};
 pub(super) fn of(said: Option<&str>, text: &str, label: &str, survey: &Survey) -> String {
     let text = text.rsplit('/').next().unwrap_or(text);
     let text_stem = text.strip_suffix(".txt").unwrap_or(text);
-    let label_stem = [".zip", ".txt"].iter().find_map(|ending| label.strip_suffix(ending)).unwrap_or(label);
+    let label_stem = [".zip", ".txt"]
+        .iter()
+        .find_map(|ending| label.strip_suffix(ending))
+        .unwrap_or(label);
     let label_stem = without_count(label_stem);
     let found = said
         .map(str::to_owned)
@@ -47,8 +50,17 @@ pub(super) fn kind(title: &str, survey: &Survey) -> ConversationKind {
 
 /// "WhatsApp Chat with Ana (1)": the second download of one name.
 fn without_count(stem: &str) -> &str {
-    let Some((before, count)) = stem.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) else { return stem };
-    if !count.is_empty() && count.len() <= 3 && count.bytes().all(|b| b.is_ascii_digit()) { before } else { stem }
+    let Some((before, count)) = stem
+        .strip_suffix(')')
+        .and_then(|rest| rest.rsplit_once(" ("))
+    else {
+        return stem;
+    };
+    if !count.is_empty() && count.len() <= 3 && count.bytes().all(|b| b.is_ascii_digit()) {
+        before
+    } else {
+        stem
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +85,10 @@ mod tests {
 
     #[test]
     fn a_second_download_has_the_same_title() {
-        assert_eq!(without_count("WhatsApp Chat - Ana (2)"), "WhatsApp Chat - Ana");
+        assert_eq!(
+            without_count("WhatsApp Chat - Ana (2)"),
+            "WhatsApp Chat - Ana"
+        );
         assert_eq!(without_count("Ana (Berlin)"), "Ana (Berlin)");
     }
 

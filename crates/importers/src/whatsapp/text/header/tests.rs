@@ -5,7 +5,11 @@ use crate::whatsapp::text::survey::Survey;
 /// Reads one header line after a first one of the same form that leaves no date open.
 fn time(line: &str) -> Option<String> {
     let header = Header::parse(line)?;
-    let survey = Survey::of(Lines::new(line.as_bytes()), Some(crate::whatsapp::text::DateOrder::DayFirst)).ok()?;
+    let survey = Survey::of(
+        Lines::new(line.as_bytes()),
+        Some(crate::whatsapp::text::DateOrder::DayFirst),
+    )
+    .ok()?;
     let seconds = survey.time(&header).ok()? / 1000;
     let time = jiff::Timestamp::from_second(seconds).ok()?;
     Some(time.to_string().trim_end_matches('Z').to_owned())
@@ -74,8 +78,14 @@ fn every_form_of_header_gives_its_time() {
 
 #[test]
 fn japanese_years_begin_with_their_era() {
-    assert_eq!(time("R4/6/13 21:25 - a: m").as_deref(), Some("2022-06-13T21:25:00"));
-    assert_eq!(time("[R4/06/13 21:25:15] a: m").as_deref(), Some("2022-06-13T21:25:15"));
+    assert_eq!(
+        time("R4/6/13 21:25 - a: m").as_deref(),
+        Some("2022-06-13T21:25:00")
+    );
+    assert_eq!(
+        time("[R4/06/13 21:25:15] a: m").as_deref(),
+        Some("2022-06-13T21:25:15")
+    );
 }
 
 #[test]
@@ -125,18 +135,37 @@ fn ordinary_lines_are_no_headers() {
 
 #[test]
 fn lines_that_only_look_like_headers_are_told_from_text() {
-    for line in ["32/13/2022, 13:31:00:00 - Name: text", "[13 Jun 2018, 21:25] a: m", "13 juin 2018 à 21:25 - a: m", "13/6/18, 25:99 - a: m", "[2018~06~13 21:25:15] a: m"] {
+    for line in [
+        "32/13/2022, 13:31:00:00 - Name: text",
+        "[13 Jun 2018, 21:25] a: m",
+        "13 juin 2018 à 21:25 - a: m",
+        "13/6/18, 25:99 - a: m",
+        "[2018~06~13 21:25:15] a: m",
+    ] {
         assert_eq!(Header::parse(line), None, "{line}");
         assert!(looks_like_header(line), "{line}");
     }
-    for line in ["12/5 we meet", "12/5/22 we meet - ok", "[13/06, 21:25] Bob: copied", "12/5/22, 21:25", "1 2 3 4 5", "[1, 2, 3, 4, 5]", "[1, 2, 3, 4, 5] is a list", "call 555-123-4567 - now", "5 of 6 for 7 at 8 with 9 and 10 - x"] {
+    for line in [
+        "12/5 we meet",
+        "12/5/22 we meet - ok",
+        "[13/06, 21:25] Bob: copied",
+        "12/5/22, 21:25",
+        "1 2 3 4 5",
+        "[1, 2, 3, 4, 5]",
+        "[1, 2, 3, 4, 5] is a list",
+        "call 555-123-4567 - now",
+        "5 of 6 for 7 at 8 with 9 and 10 - x",
+    ] {
         assert!(!looks_like_header(line), "{line}");
     }
 }
 
 #[test]
 fn a_first_line_of_an_emoji_or_a_long_word_is_no_header() {
-    for line in ["😀 13/6/18", "1/1/18, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 10:00 - a: m"] {
+    for line in [
+        "😀 13/6/18",
+        "1/1/18, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 10:00 - a: m",
+    ] {
         assert_eq!(Header::parse(line), None, "{line}");
     }
 }
