@@ -1,5 +1,9 @@
 //! Generates WhatsApp-like folders and compares Heirloom with its peers.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal: its output is what it is for")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for the terminal: its output is what it is for"
+)]
 
 mod generate;
 
@@ -52,7 +56,15 @@ enum Size {
 
 fn main() -> Result<()> {
     match Args::parse().command {
-        Command::Generate { size, dir, seed, messages, files, bytes, edits } => {
+        Command::Generate {
+            size,
+            dir,
+            seed,
+            messages,
+            files,
+            bytes,
+            edits,
+        } => {
             let usual = match size {
                 Size::Small => Amount::SMALL,
                 Size::Large => Amount::LARGE,

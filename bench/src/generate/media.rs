@@ -55,10 +55,15 @@ impl Kind {
     }
 
     fn path(self, at: i64, serial: u64) -> Result<String> {
-        let day = Timestamp::from_millisecond(at)?.strftime("%Y%m%d").to_string();
+        let day = Timestamp::from_millisecond(at)?
+            .strftime("%Y%m%d")
+            .to_string();
         Ok(match self {
             Self::Picture => format!("Media/WhatsApp Images/IMG-{day}-WA{serial:06}.jpg"),
-            Self::Voice => format!("Media/WhatsApp Voice Notes/{}/PTT-{day}-WA{serial:06}.opus", &day[..6]),
+            Self::Voice => format!(
+                "Media/WhatsApp Voice Notes/{}/PTT-{day}-WA{serial:06}.opus",
+                &day[..6]
+            ),
             Self::Video => format!("Media/WhatsApp Video/VID-{day}-WA{serial:06}.mp4"),
             Self::Sticker => format!("Media/WhatsApp Stickers/STK-{day}-WA{serial:06}.webp"),
             Self::Document => format!("Media/WhatsApp Documents/DOC-{day}-WA{serial:06}.pdf"),
@@ -68,7 +73,9 @@ impl Kind {
     fn magic(self, size: u64) -> Vec<u8> {
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         match self {
-            Self::Picture => b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00".to_vec(),
+            Self::Picture => {
+                b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00".to_vec()
+            }
             Self::Voice => {
                 let mut page = b"OggS\x00\x02\0\0\0\0\0\0\0\0HEIR\0\0\0\0\0\0\0\0\x01\x13OpusHead\x01\x01\x38\x01".to_vec();
                 page.extend_from_slice(&16_000_u32.to_le_bytes());
@@ -118,13 +125,26 @@ pub(crate) fn plan(files: u64, bytes: u64, copied: u64, rng: &mut Rng) -> Vec<Pl
     let mut plan: Vec<Planned> = Vec::new();
     let (mut all, mut forwarded) = (0_u64, 0_u64);
     for _ in 0..files {
-        let original = (forwarded * 100 < all * copied && !plan.is_empty()).then(|| rng.index(plan.len()));
+        let original =
+            (forwarded * 100 < all * copied && !plan.is_empty()).then(|| rng.index(plan.len()));
         let next = if let Some(at) = original {
-            let Planned { kind, size, copy_of } = plan[at];
-            Planned { kind, size, copy_of: copy_of.or(Some(at)) }
+            let Planned {
+                kind,
+                size,
+                copy_of,
+            } = plan[at];
+            Planned {
+                kind,
+                size,
+                copy_of: copy_of.or(Some(at)),
+            }
         } else {
             let (kind, size) = Kind::draw(rng);
-            Planned { kind, size, copy_of: None }
+            Planned {
+                kind,
+                size,
+                copy_of: None,
+            }
         };
         all += next.size;
         if next.copy_of.is_some() {
@@ -148,7 +168,13 @@ pub(crate) struct Maker<'a> {
 
 impl Maker<'_> {
     /// A new file with its own bytes.
-    pub(crate) fn make(&mut self, planned: Planned, at: i64, serial: u64, rng: &mut Rng) -> Result<Made> {
+    pub(crate) fn make(
+        &mut self,
+        planned: Planned,
+        at: i64,
+        serial: u64,
+        rng: &mut Rng,
+    ) -> Result<Made> {
         let Planned { kind, size, .. } = planned;
         let path = kind.path(at, serial)?;
         let len = usize::try_from(size)?;
@@ -162,16 +188,25 @@ impl Maker<'_> {
         let mut file = File::create(&full).with_context(|| format!("create {}", full.display()))?;
         file.write_all(&self.buffer)?;
         set_time(&file, at)?;
-        Ok(Made { path, kind, size: u64::try_from(self.buffer.len())?, hash })
+        Ok(Made {
+            path,
+            kind,
+            size: u64::try_from(self.buffer.len())?,
+            hash,
+        })
     }
 
     /// The same bytes again under another name, as when somebody forwards them.
     pub(crate) fn forward(&mut self, original: &Made, at: i64, serial: u64) -> Result<Made> {
         let path = original.kind.path(at, serial)?;
         let full = self.target(&path)?;
-        fs::copy(self.root.join(&original.path), &full).with_context(|| format!("copy to {}", full.display()))?;
+        fs::copy(self.root.join(&original.path), &full)
+            .with_context(|| format!("copy to {}", full.display()))?;
         set_time(&File::options().append(true).open(&full)?, at)?;
-        Ok(Made { path, ..original.clone() })
+        Ok(Made {
+            path,
+            ..original.clone()
+        })
     }
 
     fn target(&self, path: &str) -> Result<std::path::PathBuf> {
@@ -195,7 +230,11 @@ mod tests {
     fn a_plan_has_the_bytes_and_copies_that_were_asked_for() {
         let plan = plan(2_000, 1_000_000_000, 15, &mut Rng::new(5));
         let all: u64 = plan.iter().map(|p| p.size).sum();
-        let copies: u64 = plan.iter().filter(|p| p.copy_of.is_some()).map(|p| p.size).sum();
+        let copies: u64 = plan
+            .iter()
+            .filter(|p| p.copy_of.is_some())
+            .map(|p| p.size)
+            .sum();
         assert_eq!(plan.len(), 2_000);
         assert!((998_000_000..=1_000_200_000).contains(&all), "{all}");
         assert!((13..=17).contains(&(copies * 100 / all)), "{copies}");

@@ -47,7 +47,8 @@ impl Rng {
 
     /// An index below `len`.
     pub(crate) fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(u64::try_from(len).expect("a length fits 64 bits"))).expect("below a length")
+        usize::try_from(self.below(u64::try_from(len).expect("a length fits 64 bits")))
+            .expect("below a length")
     }
 
     /// One of `items`, which are not empty.
@@ -129,9 +130,18 @@ mod tests {
 
     #[test]
     fn equal_seeds_give_equal_numbers_and_others_do_not() {
-        let first: Vec<u64> = { let mut r = Rng::new(1); (0..8).map(|_| r.next()).collect() };
-        let again: Vec<u64> = { let mut r = Rng::new(1); (0..8).map(|_| r.next()).collect() };
-        let other: Vec<u64> = { let mut r = Rng::new(2); (0..8).map(|_| r.next()).collect() };
+        let first: Vec<u64> = {
+            let mut r = Rng::new(1);
+            (0..8).map(|_| r.next()).collect()
+        };
+        let again: Vec<u64> = {
+            let mut r = Rng::new(1);
+            (0..8).map(|_| r.next()).collect()
+        };
+        let other: Vec<u64> = {
+            let mut r = Rng::new(2);
+            (0..8).map(|_| r.next()).collect()
+        };
         assert_eq!(first, again);
         assert_ne!(first, other);
     }

@@ -31,11 +31,13 @@ CREATE TABLE props(_id INTEGER PRIMARY KEY AUTOINCREMENT,key TEXT UNIQUE,value T
 INSERT INTO message(_id,chat_row_id,from_me,key_id,sort_id) VALUES(1,-1,0,'-1',0);
 ";
 
-/// Its indexes, made when the rows are there.
+/// Its indexes.
 pub(crate) const INDEXES: &str = "
 CREATE INDEX message_chat_sort ON message(chat_row_id,sort_id);
 CREATE UNIQUE INDEX message_key ON message(chat_row_id,from_me,key_id,sender_jid_row_id);
 CREATE INDEX message_sort ON message(sort_id);
+CREATE INDEX message_time ON message(timestamp);
+CREATE INDEX message_sender ON message(sender_jid_row_id,timestamp);
 CREATE INDEX message_starred ON message(starred) WHERE starred=1;
 CREATE INDEX message_type_of_chat ON message(chat_row_id,message_type,sort_id);
 CREATE INDEX message_media_hash ON message_media(file_hash);

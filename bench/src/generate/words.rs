@@ -2,30 +2,64 @@
 
 use super::rng::{Rng, Weighted};
 
-const EMOJI: &[&str] = &["😂", "❤️", "😍", "🙏", "👍", "😭", "😘", "🥰", "😅", "🎉", "🔥", "💪", "🤔", "👏", "😁", "🌹", "🙈", "☀️", "🍕", "👨‍👩‍👧"];
+const EMOJI: &[&str] = &[
+    "😂",
+    "❤️",
+    "😍",
+    "🙏",
+    "👍",
+    "😭",
+    "😘",
+    "🥰",
+    "😅",
+    "🎉",
+    "🔥",
+    "💪",
+    "🤔",
+    "👏",
+    "😁",
+    "🌹",
+    "🙈",
+    "☀️",
+    "🍕",
+    "👨‍👩‍👧",
+];
 pub(crate) const REACTIONS: &[&str] = &["👍", "❤️", "😂", "😮", "😢", "🙏"];
 
 /// Onsets, vowels and codas of one made-up language.
-struct Sounds(&'static [&'static str], &'static [&'static str], &'static [&'static str]);
+struct Sounds(
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static [&'static str],
+);
 
 const SOUNDS: [Sounds; 4] = [
     Sounds(
-        &["b", "c", "d", "f", "g", "h", "l", "m", "n", "p", "r", "s", "t", "w", "th", "st", "br", "tr", "ch", ""],
+        &[
+            "b", "c", "d", "f", "g", "h", "l", "m", "n", "p", "r", "s", "t", "w", "th", "st", "br",
+            "tr", "ch", "",
+        ],
         &["a", "e", "i", "o", "u", "ea", "oo", "ai"],
         &["", "", "n", "t", "s", "r", "l", "d", "m", "ck"],
     ),
     Sounds(
-        &["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "sch", "j", ""],
+        &[
+            "b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "sch", "j", "",
+        ],
         &["a", "e", "i", "o", "u", "ä", "é", "ö", "ü", "ei"],
         &["", "", "n", "t", "s", "r", "ch", "l", "ñ"],
     ),
     Sounds(
-        &["б", "в", "г", "д", "ж", "к", "л", "м", "н", "п", "р", "с", "т", "ш", ""],
+        &[
+            "б", "в", "г", "д", "ж", "к", "л", "м", "н", "п", "р", "с", "т", "ш", "",
+        ],
         &["а", "е", "и", "о", "у", "я", "ы"],
         &["", "", "н", "т", "л", "м", "й", "сь"],
     ),
     Sounds(
-        &["ب", "ت", "ج", "ح", "د", "ر", "س", "ش", "ع", "ف", "ك", "ل", "م", "ن"],
+        &[
+            "ب", "ت", "ج", "ح", "د", "ر", "س", "ش", "ع", "ف", "ك", "ل", "م", "ن",
+        ],
         &["ا", "ي", "و", ""],
         &["", "", "ن", "ة", "ر", "م"],
     ),
@@ -43,6 +77,8 @@ struct Language {
 pub(crate) struct Vocabulary {
     languages: Vec<Language>,
     spread: Weighted,
+    /// How often each of the stock phrases is written.
+    stock: Weighted,
 }
 
 impl Vocabulary {
@@ -69,7 +105,11 @@ impl Vocabulary {
                 Language { words, frequency }
             })
             .collect();
-        Self { languages, spread: Weighted::new([60, 25, 10, 5]) }
+        Self {
+            languages,
+            spread: Weighted::new([60, 25, 10, 5]),
+            stock: Weighted::zipf(600, 3),
+        }
     }
 
     /// The language of a new chat.
@@ -82,14 +122,32 @@ impl Vocabulary {
         let words = &self.languages[language].words;
         let word = &words[rng.between(2_000, 6_000).try_into().unwrap_or(0)];
         let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+        letters.next().map_or_else(String::new, |first| {
+            first.to_uppercase().chain(letters).collect()
+        })
     }
 
     /// What somebody wrote: eight words in the middle, a few texts much longer.
     pub(crate) fn sentence(&self, language: usize, rng: &mut Rng, out: &mut String) {
         let Language { words, frequency } = &self.languages[language];
         out.clear();
-        let count = if rng.chance(1, 60) { rng.between(25, 90) } else { rng.run(8) };
+        // What people write again and again: thanks, good morning, on my way.
+        if rng.chance(1, 8) {
+            let mut stock = Rng::new(u64::try_from(self.stock.pick(rng)).unwrap_or(0));
+            for at in 0..stock.run(2) {
+                if at > 0 {
+                    out.push(' ');
+                }
+                out.push_str(&words[frequency.pick(&mut stock)]);
+            }
+            return;
+        }
+        let mut last = 0;
+        let count = if rng.chance(1, 60) {
+            rng.between(25, 90)
+        } else {
+            rng.run(8)
+        };
         for at in 0..count {
             if at > 0 {
                 out.push_str(if rng.chance(1, 14) { ", " } else { " " });
@@ -97,7 +155,13 @@ impl Vocabulary {
             if rng.chance(1, 60) {
                 out.push_str(&rng.below(2_000).to_string());
             } else {
-                out.push_str(&words[frequency.pick(rng)]);
+                // Words have neighbours they like.
+                last = if rng.chance(1, 3) {
+                    (last * 31 + 7) % 3_000
+                } else {
+                    frequency.pick(rng)
+                };
+                out.push_str(&words[last]);
             }
         }
         match rng.below(16) {

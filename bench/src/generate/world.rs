@@ -44,7 +44,13 @@ const CHATS: usize = 400;
 
 impl World {
     /// Makes people and chats and writes them.
-    pub(crate) fn create(tx: &Transaction<'_>, contacts: &Transaction<'_>, words: &Vocabulary, start: i64, rng: &mut Rng) -> Result<Self> {
+    pub(crate) fn create(
+        tx: &Transaction<'_>,
+        contacts: &Transaction<'_>,
+        words: &Vocabulary,
+        start: i64,
+        rng: &mut Rng,
+    ) -> Result<Self> {
         let mut jid = tx.prepare("INSERT INTO jid(_id,user,server,agent,device,type,raw_string) VALUES(?1,?2,?3,0,0,?4,?5)")?;
         let mut contact = contacts
             .prepare("INSERT INTO wa_contacts(jid,is_whatsapp_user,status,number,display_name,wa_name) VALUES(?1,1,NULL,?2,?3,?4)")?;
@@ -79,16 +85,36 @@ impl World {
                 for (rank, member) in members.iter().enumerate() {
                     participant.execute(params![jid_row, member, i32::from(rank == 0), start])?;
                 }
-                let subject = format!("{} {}", words.name(language, rng), words.name(language, rng));
+                let subject = format!(
+                    "{} {}",
+                    words.name(language, rng),
+                    words.name(language, rng)
+                );
                 (jid_row, Some(subject), members)
             } else {
                 person += 1;
                 (person, None, vec![person])
             };
-            insert.execute(params![row, jid_row, subject, start, i32::from(rng.chance(1, 20))])?;
-            chats.push(Chat { row, group, members, language, recent: None, newest: (0, start) });
+            insert.execute(params![
+                row,
+                jid_row,
+                subject,
+                start,
+                i32::from(rng.chance(1, 20))
+            ])?;
+            chats.push(Chat {
+                row,
+                group,
+                members,
+                language,
+                recent: None,
+                newest: (0, start),
+            });
         }
-        Ok(Self { chats, sizes: Weighted::zipf(CHATS, 1) })
+        Ok(Self {
+            chats,
+            sizes: Weighted::zipf(CHATS, 1),
+        })
     }
 
     /// Reads back the chats of a folder that [`World::create`] filled.
@@ -100,8 +126,21 @@ impl World {
         while let Some(found) = rows.next()? {
             let (row, jid): (i64, i64) = (found.get(0)?, found.get(1)?);
             let group = found.get_ref(2)?.as_str()? == "g.us";
-            let members = if group { members.query_map([jid], |r| r.get(0))?.collect::<Result<_, _>>()? } else { vec![jid] };
-            chats.push(Chat { row, group, members, language: language(words, row), recent: None, newest: (0, 0) });
+            let members = if group {
+                members
+                    .query_map([jid], |r| r.get(0))?
+                    .collect::<Result<_, _>>()?
+            } else {
+                vec![jid]
+            };
+            chats.push(Chat {
+                row,
+                group,
+                members,
+                language: language(words, row),
+                recent: None,
+                newest: (0, 0),
+            });
         }
         // A day touches many chats: flatter than the sizes of a lifetime.
         let sizes = Weighted::zipf(chats.len(), 25);

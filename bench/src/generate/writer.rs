@@ -68,11 +68,33 @@ impl<'a> Writer<'a> {
     }
 
     /// The line with which a group begins.
-    pub(crate) fn group_created(&mut self, chat: &Chat, at: i64, rng: &mut Rng, written: &mut Written) -> Result<()> {
+    pub(crate) fn group_created(
+        &mut self,
+        chat: &Chat,
+        at: i64,
+        rng: &mut Rng,
+        written: &mut Written,
+    ) -> Result<()> {
         let row = self.take_row();
         let mut subject = self.words.name(chat.language, rng);
         subject.push_str(" group");
-        self.message.execute(params![row, chat.row, 0, rng.hex(16), chat.members.first(), 6, 0, None::<String>, at, at, at, 7, subject, 0, 0])?;
+        self.message.execute(params![
+            row,
+            chat.row,
+            0,
+            rng.hex(16),
+            chat.members.first(),
+            6,
+            0,
+            None::<String>,
+            at,
+            at,
+            at,
+            7,
+            subject,
+            0,
+            0
+        ])?;
         self.system.execute(params![row, 11])?;
         written.messages += 1;
         written.system += 1;
@@ -80,22 +102,54 @@ impl<'a> Writer<'a> {
     }
 
     /// One message of a chat, with whatever hangs on it.
-    pub(crate) fn message(&mut self, chat: &mut Chat, at: i64, media: Option<&Made>, rng: &mut Rng, written: &mut Written) -> Result<()> {
+    pub(crate) fn message(
+        &mut self,
+        chat: &mut Chat,
+        at: i64,
+        media: Option<&Made>,
+        rng: &mut Rng,
+        written: &mut Written,
+    ) -> Result<()> {
         let row = self.take_row();
-        let from_me = if chat.group { rng.chance(15, 100) } else { rng.chance(42, 100) };
-        let sender = if from_me || !chat.group { 0 } else { *rng.pick(&chat.members) };
+        let from_me = if chat.group {
+            rng.chance(15, 100)
+        } else {
+            rng.chance(42, 100)
+        };
+        let sender = if from_me || !chat.group {
+            0
+        } else {
+            *rng.pick(&chat.members)
+        };
         let key = rng.hex(16);
         let kind = media.map_or_else(|| other_kind(rng), |m| m.kind.message_type());
         self.words.sentence(chat.language, rng, &mut self.text);
         let caption = media.and_then(|_| rng.chance(1, 5).then(|| self.text.clone()));
         let text = matches!(kind, 0 | 66).then_some(self.text.as_str());
         let hash = chat.group.then(|| format!("2:{}", rng.hex(4)));
-        let recipients = if from_me && chat.group { i64::try_from(chat.members.len())? } else { 0 };
+        let recipients = if from_me && chat.group {
+            i64::try_from(chat.members.len())?
+        } else {
+            0
+        };
         let received = at + whole(rng.between(200, 4_000));
         let reacted = kind != 15 && rng.chance(2, 100);
         let values = params![
-            row, chat.row, from_me, key, sender, if from_me { 13 } else { 0 }, recipients, hash, at, received, received - 100,
-            kind, text, rng.chance(1, 500), i32::from(reacted)
+            row,
+            chat.row,
+            from_me,
+            key,
+            sender,
+            if from_me { 13 } else { 0 },
+            recipients,
+            hash,
+            at,
+            received,
+            received - 100,
+            kind,
+            text,
+            rng.chance(1, 500),
+            i32::from(reacted)
         ];
         self.message.execute(values)?;
         written.messages += 1;
@@ -106,8 +160,18 @@ impl<'a> Writer<'a> {
             }
             5 => {
                 let degrees = |n: u64| f64::from(u32::try_from(n).unwrap_or(0)) / 1_000_000.0;
-                let (latitude, longitude) = (degrees(rng.below(85_000_000)), degrees(rng.below(170_000_000)));
-                self.location.execute(params![row, chat.row, latitude, longitude, rng.chance(1, 3).then(|| self.words.name(chat.language, rng))])?;
+                let (latitude, longitude) = (
+                    degrees(rng.below(85_000_000)),
+                    degrees(rng.below(170_000_000)),
+                );
+                self.location.execute(params![
+                    row,
+                    chat.row,
+                    latitude,
+                    longitude,
+                    rng.chance(1, 3)
+                        .then(|| self.words.name(chat.language, rng))
+                ])?;
             }
             15 => {
                 self.revoked.execute(params![row, key, at + 90_000])?;
@@ -116,7 +180,11 @@ impl<'a> Writer<'a> {
             66 => {
                 self.poll.execute(params![row, bytes(32, rng)])?;
                 for _ in 0..rng.between(2, 5) {
-                    self.option.execute(params![row, self.words.name(chat.language, rng), whole(rng.below(9))])?;
+                    self.option.execute(params![
+                        row,
+                        self.words.name(chat.language, rng),
+                        whole(rng.below(9))
+                    ])?;
                 }
             }
             _ => {}
@@ -124,8 +192,20 @@ impl<'a> Writer<'a> {
         if let Some(made) = media {
             self.attach(row, chat.row, made, caption.as_deref(), at, rng)?;
         }
-        if let Some(recent) = chat.recent.as_ref().filter(|_| matches!(kind, 0..=2) && rng.chance(2, 100)) {
-            self.quoted.execute(params![row, chat.row, recent.from_me, recent.sender, recent.key, recent.timestamp, recent.text])?;
+        if let Some(recent) = chat
+            .recent
+            .as_ref()
+            .filter(|_| matches!(kind, 0..=2) && rng.chance(2, 100))
+        {
+            self.quoted.execute(params![
+                row,
+                chat.row,
+                recent.from_me,
+                recent.sender,
+                recent.key,
+                recent.timestamp,
+                recent.text
+            ])?;
             written.quotes += 1;
         }
         if reacted {
@@ -138,14 +218,25 @@ impl<'a> Writer<'a> {
                 self.receipt.execute(params![row, member, received, read])?;
                 // A phone and a computer, most of the time.
                 for device in 0..whole(rng.between(1, 4)) {
-                    self.device.execute(params![row, member * 8 + device, received + device * 350, whole(rng.below(2_000_000))])?;
+                    self.device.execute(params![
+                        row,
+                        member * 8 + device,
+                        received + device * 350,
+                        whole(rng.below(2_000_000))
+                    ])?;
                 }
             }
         } else {
             self.details.execute(params![row, sender * 8, 2])?;
         }
         if kind == 0 && (chat.recent.is_none() || rng.chance(1, 4)) {
-            chat.recent = Some(Recent { from_me, sender, key, timestamp: at, text: self.text.clone() });
+            chat.recent = Some(Recent {
+                from_me,
+                sender,
+                key,
+                timestamp: at,
+                text: self.text.clone(),
+            });
         }
         chat.newest = (row, at);
         Ok(())
@@ -155,7 +246,14 @@ impl<'a> Writer<'a> {
     pub(crate) fn react(&mut self, chat: &Chat, row: i64, at: i64, rng: &mut Rng) -> Result<()> {
         let mine = rng.chance(1, 3);
         let sender = if mine { -1 } else { *rng.pick(&chat.members) };
-        let id = self.add_on.insert(params![chat.row, mine, rng.hex(10), sender, row, at + 5_000])?;
+        let id = self.add_on.insert(params![
+            chat.row,
+            mine,
+            rng.hex(10),
+            sender,
+            row,
+            at + 5_000
+        ])?;
         let reaction = *rng.pick(REACTIONS);
         self.reaction.execute(params![id, reaction, at + 5_000])?;
         Ok(())
@@ -173,13 +271,38 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn attach(&mut self, row: i64, chat: i64, made: &Made, caption: Option<&str>, at: i64, rng: &mut Rng) -> Result<()> {
-        let url = format!("https://mmg.example/v/t62/{}?hash={}", rng.hex(20), rng.hex(12));
+    fn attach(
+        &mut self,
+        row: i64,
+        chat: i64,
+        made: &Made,
+        caption: Option<&str>,
+        at: i64,
+        rng: &mut Rng,
+    ) -> Result<()> {
+        let url = format!(
+            "https://mmg.example/v/t62/{}?hash={}",
+            rng.hex(20),
+            rng.hex(12)
+        );
         let direct = format!("/v/t62/{}", rng.hex(20));
         let duration = (made.kind.message_type() == 2).then(|| whole(made.size / 2_000));
         let values = params![
-            row, chat, url, caption, made.path, whole(made.size), bytes(32, rng), at / 1_000, 1_200, 1_600, direct,
-            made.kind.mime(), made.hash, duration, rng.hex(22)
+            row,
+            chat,
+            url,
+            caption,
+            made.path,
+            whole(made.size),
+            bytes(32, rng),
+            at / 1_000,
+            1_200,
+            1_600,
+            direct,
+            made.kind.mime(),
+            made.hash,
+            duration,
+            rng.hex(22)
         ];
         self.media.execute(values)?;
         if matches!(made.kind.message_type(), 1 | 3) {
