@@ -1,0 +1,68 @@
+//! Ids that are used twice.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// A cache line each.
+type Block = [u64; 8];
+const BLOCKS: u64 = 1 << 17;
+const BITS_A_KEY: u32 = 8;
+/// Doubts that are looked into; behind that many, a doubt counts as a fact.
+const LOOKUPS_MAX: u32 = 2_000;
+
+/// Remembers in 8 MiB, whatever their number, which ids were seen: a blocked Bloom filter.
+///
+/// Its "maybe" (one in millions, up to a few million messages) is a question to the database.
+#[derive(Debug)]
+pub(super) struct Once {
+    blocks: Vec<Block>,
+    lookups: u32,
+}
+
+impl Once {
+    pub(super) fn new() -> Self {
+        Self { blocks: vec![[0; 8]; usize::try_from(BLOCKS).unwrap_or(1)], lookups: 0 }
+    }
+
+    /// Notes an id; whether it may have been there before.
+    pub(super) fn maybe_seen(&mut self, conversation: u32, author: &str, id: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (conversation, author, id).hash(&mut hasher);
+        let hash = hasher.finish();
+        let place = usize::try_from(hash % BLOCKS).unwrap_or(0);
+        let Some(block) = self.blocks.get_mut(place) else { return true };
+        let mut bits = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) ^ hash;
+        let mut seen = true;
+        for round in 0..BITS_A_KEY {
+            if round == BITS_A_KEY / 2 {
+                bits = bits.wrapping_mul(0xD6E8_FEB8_6659_FD93).rotate_left(31);
+            }
+            let word = usize::try_from(bits & 7).unwrap_or(0);
+            let bit = 1 << (bits >> 3 & 63);
+            seen &= block[word] & bit != 0;
+            block[word] |= bit;
+            bits >>= 9;
+        }
+        seen
+    }
+
+    /// Whether one more doubt may be looked into: a hostile file must not cost a scan for each of its rows.
+    pub(super) fn may_look_up(&mut self) -> bool {
+        self.lookups += 1;
+        self.lookups <= LOOKUPS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_always_known_and_a_doubt_is_rare() {
+        let mut once = Once::new();
+        let id = |n: u32| format!("3EB0{n:012X}");
+        let doubts = (0..300_000).filter(|n| once.maybe_seen(n % 50, "ana", &id(*n))).count();
+        assert!(doubts <= 1, "{doubts} doubts in 300,000");
+        assert!((0..300_000).step_by(997).all(|n| once.maybe_seen(n % 50, "ana", &id(n))));
+        assert!(!once.maybe_seen(1, "ben", &id(0)));
+    }
+}
