@@ -21,6 +21,7 @@ mod writer;
 
 pub use attachment_file::{AttachmentFile, is_there};
 pub use frame_file::FrameReader;
+pub use names::FolderNames;
 pub use manifest::{ConversationEntry, Totals};
 pub use reader::ArchiveReader;
 pub use writer::{ArchiveWriter, ConversationWriter, FormError};

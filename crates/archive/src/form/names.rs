@@ -9,14 +9,14 @@ use crate::paths;
 /// Names that differ only in case are one name: some file systems cannot tell them apart. Memory: 32 bytes a
 /// name, whatever its length.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub struct FolderNames {
     given: HashMap<[u8; 16], [u8; 16]>,
 }
 
-impl Names {
+impl FolderNames {
     /// A name for `content`: `wished`, made safe, or with the beginning of `content` behind its stem when another
     /// content has that name already. The same wish for the same content gives the same name.
-    pub(super) fn give(&mut self, wished: &str, content: &[u8; 32]) -> String {
+    pub fn give(&mut self, wished: &str, content: &[u8; 32]) -> String {
         let plain = paths::safe_name(wished, paths::MAX_NAME_BYTES);
         let hex = hex::encode(content);
         let suffixed = [8, 16, 32, 64]
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn equal_names_of_other_content_get_the_content_behind_them() {
-        let mut names = Names::default();
+        let mut names = FolderNames::default();
         assert_eq!(names.give("a.jpg", &[1; 32]), "a.jpg");
         assert_eq!(names.give("a.jpg", &[2; 32]), "a~02020202.jpg");
         assert_eq!(names.give("a.jpg", &[1; 32]), "a.jpg");
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn who_takes_the_suffixed_name_first_does_not_get_the_others_file() {
-        let mut names = Names::default();
+        let mut names = FolderNames::default();
         names.give("a.jpg", &[1; 32]);
         assert_eq!(names.give("a~02020202.jpg", &[9; 32]), "a~02020202.jpg");
         assert_eq!(names.give("a.jpg", &[2; 32]), "a~0202020202020202.jpg");
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn the_suffix_does_not_depend_on_the_order_of_the_others() {
         let suffixed = |order: [u8; 3]| {
-            let mut names = Names::default();
+            let mut names = FolderNames::default();
             names.give("x.pdf", &[0; 32]);
             let mut given: Vec<_> = order
                 .iter()

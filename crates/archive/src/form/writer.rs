@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::manifest::{FORMAT, Manifest, VERSION};
-use super::names::Names;
+use super::names::FolderNames;
 use super::{
     ATTACHMENTS, CONVERSATION, CONVERSATIONS, ConversationEntry, MANIFEST, MESSAGES, PART,
     PARTICIPANTS, Totals,
@@ -59,7 +59,7 @@ pub struct ArchiveWriter {
     root: PathBuf,
     manifest: Manifest,
     participants: BufWriter<File>,
-    folders: Names,
+    folders: FolderNames,
     buffer: Vec<u8>,
 }
 
@@ -103,7 +103,7 @@ impl ArchiveWriter {
             root: root.to_owned(),
             manifest,
             participants,
-            folders: Names::default(),
+            folders: FolderNames::default(),
             buffer: Vec::new(),
         })
     }
@@ -148,7 +148,7 @@ impl ArchiveWriter {
             },
             path,
             messages,
-            names: Names::default(),
+            names: FolderNames::default(),
             buffer: Vec::new(),
         })
     }
@@ -180,7 +180,7 @@ pub struct ConversationWriter {
     entry: ConversationEntry,
     path: PathBuf,
     messages: BufWriter<File>,
-    names: Names,
+    names: FolderNames,
     buffer: Vec<u8>,
 }
 
