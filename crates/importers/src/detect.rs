@@ -50,12 +50,8 @@ pub fn open(path: &Path, options: Options) -> Result<Box<dyn Source + Send>, Sou
     Ok(Box::new(TextExport::open(path, TextOptions { date_order, title })?))
 }
 
-/// Opens a folder in archive form. To be wired to `crate::archive_form` by the lead.
 fn open_archive(path: &Path) -> Result<Box<dyn Source + Send>, SourceError> {
-    Err(SourceError::NotAChat {
-        path: path.display().to_string(),
-        hint: "this version does not read folders in archive form yet".to_owned(),
-    })
+    crate::archive_form::ArchiveForm::open(path).map(|archive| Box::new(archive) as Box<dyn Source + Send>)
 }
 
 fn is_android_folder(path: &Path) -> bool {

@@ -4,6 +4,8 @@
 //! untrusted: no importer panics, allocates without a limit, or follows a name out of its source.
 
 #[cfg(not(target_arch = "wasm32"))]
+pub mod archive_form;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod detect;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod folder;
