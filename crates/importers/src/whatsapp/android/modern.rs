@@ -18,6 +18,8 @@ use super::sides::{Cursors, Sides, Statements, open};
 use crate::sqlite::{Database, Values};
 use chats::{Chat, Chats};
 
+pub(super) use chats::chat_identities;
+
 /// Reads the messages of `rows`, and all people with names and all conversations.
 pub(super) fn read(
     database: &Database,

@@ -63,17 +63,8 @@ impl Chats {
         let found = rows(database, values)?;
         let mut members = members(database)?;
         let titles = channel_titles(database, values)?;
-        // A conversation keeps its id when WhatsApp turns a number into a "…@lid", unless both exist.
-        let mut own_ids = HashSet::new();
-        for chat in &found {
-            own_ids.extend(people.jid(chat.jid)?);
-        }
-        for chat in found {
-            let id = match (people.jid(chat.jid)?, people.id_of(chat.jid)?) {
-                (Some(own), Some(person)) if own != person => if own_ids.contains(&person) { own } else { person },
-                (Some(own), _) => own,
-                (None, _) => format!("chat/{}", chat.row).into(),
-            };
+        let ids = ids(&found, people)?;
+        for (chat, id) in found.into_iter().zip(ids) {
             let kind = conversation_kind(&id);
             let mut participants = Vec::new();
             if kind == ConversationKind::Direct {
@@ -176,6 +167,33 @@ impl Chats {
         }
         id
     }
+}
+
+/// What each row of `chat` stands for: part of what messages are told apart by.
+pub(in super::super) fn chat_identities(
+    database: &Database,
+    people: &mut People<'_>,
+) -> Result<Vec<(i64, Arc<str>)>, SourceError> {
+    let found = rows(database, &mut Values::default()).map_err(|stop| stop.into(database))?;
+    let ids = ids(&found, people)?;
+    Ok(found.into_iter().map(|chat| chat.row).zip(ids).collect())
+}
+
+/// A conversation keeps its id when `WhatsApp` turns a number into a "…@lid", unless both exist.
+fn ids(found: &[Found], people: &mut People<'_>) -> Result<Vec<Arc<str>>, SourceError> {
+    let mut own_ids = HashSet::new();
+    for chat in found {
+        own_ids.extend(people.jid(chat.jid)?);
+    }
+    let mut ids = Vec::with_capacity(found.len());
+    for chat in found {
+        ids.push(match (people.jid(chat.jid)?, people.id_of(chat.jid)?) {
+            (Some(own), Some(person)) if own != person && !own_ids.contains(&person) => person,
+            (Some(own), _) => own,
+            (None, _) => format!("chat/{}", chat.row).into(),
+        });
+    }
+    Ok(ids)
 }
 
 fn rows(database: &Database, values: &mut Values) -> Result<Vec<Found>, Stop> {
