@@ -21,8 +21,8 @@ mod writer;
 
 pub use attachment_file::{AttachmentFile, is_there};
 pub use frame_file::FrameReader;
-pub use names::FolderNames;
 pub use manifest::{ConversationEntry, Totals};
+pub use names::FolderNames;
 pub use reader::ArchiveReader;
 pub use writer::{ArchiveWriter, ConversationWriter, FormError};
 

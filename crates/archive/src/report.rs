@@ -79,6 +79,28 @@ impl Report {
         self.record_skip(kind, reason, readable, example.into());
     }
 
+    /// Counts many that were taken, and attachments that the source never had: for a report that is read back.
+    pub fn take_many(&mut self, kind: Kind, taken: u64, absent: u64) {
+        let counts = self.counts_mut(kind);
+        counts.found += taken;
+        counts.taken += taken;
+        counts.absent += absent;
+    }
+
+    /// Counts many skips of one reason: for a report that is read back.
+    pub fn skip_many(&mut self, kind: Kind, reason: &str, readable: bool, count: u64) {
+        if count == 0 {
+            return;
+        }
+        self.skip(kind, reason, readable, "");
+        let counts = self.counts_mut(kind);
+        counts.found += count - 1;
+        counts.skipped += count - 1;
+        if let Some(skip) = self.skips.get_mut(&(kind, reason.to_owned())) {
+            skip.count += count - 1;
+        }
+    }
+
     /// Turns one that was counted as taken into a skip: it could not be read after all.
     pub fn lose(&mut self, kind: Kind, reason: &str, readable: bool, example: impl Into<String>) {
         let counts = self.counts_mut(kind);

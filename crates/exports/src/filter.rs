@@ -24,21 +24,33 @@ pub struct Filter {
 
 impl Filter {
     /// The chosen conversations in the history's order.
-    pub(crate) fn conversations(&self, history: &mut dyn History) -> Result<Vec<ConversationSummary>, ExportError> {
+    pub(crate) fn conversations(
+        &self,
+        history: &mut dyn History,
+    ) -> Result<Vec<ConversationSummary>, ExportError> {
         let all = history.conversations()?;
         if self.conversations.is_empty() {
             return Ok(all);
         }
-        if let Some(unknown) =
-            self.conversations.iter().find(|id| !all.iter().any(|summary| summary.conversation.id == **id))
+        if let Some(unknown) = self
+            .conversations
+            .iter()
+            .find(|id| !all.iter().any(|summary| summary.conversation.id == **id))
         {
             return Err(ExportError::NoSuchConversation(unknown.clone()));
         }
-        Ok(all.into_iter().filter(|summary| self.conversations.contains(&summary.conversation.id)).collect())
+        Ok(all
+            .into_iter()
+            .filter(|summary| self.conversations.contains(&summary.conversation.id))
+            .collect())
     }
 
     fn takes(&self, message: &Message) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|kind| i32::from(*kind) == message.kind)
+        self.kinds.is_empty()
+            || self
+                .kinds
+                .iter()
+                .any(|kind| i32::from(*kind) == message.kind)
     }
 }
 
@@ -57,13 +69,28 @@ impl<'a> Walk<'a> {
         progress: &'a mut ProgressFn<'a>,
     ) -> Self {
         let messages_total = conversations.iter().map(|summary| summary.messages).sum();
-        Self { filter, outcome: Outcome::default(), messages_total, progress }
+        Self {
+            filter,
+            outcome: Outcome::default(),
+            messages_total,
+            progress,
+        }
     }
 
     /// Tells how far it is; an error when the caller wants no more.
     pub(crate) fn tell(&mut self) -> Result<(), ExportError> {
-        let Outcome { messages, attachments, bytes, .. } = self.outcome;
-        let progress = Progress { messages, messages_total: self.messages_total, attachments, bytes };
+        let Outcome {
+            messages,
+            attachments,
+            bytes,
+            ..
+        } = self.outcome;
+        let progress = Progress {
+            messages,
+            messages_total: self.messages_total,
+            attachments,
+            bytes,
+        };
         match (self.progress)(progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(ExportError::Interrupted),
@@ -77,7 +104,11 @@ impl<'a> Walk<'a> {
         conversation: &str,
         each: &mut dyn FnMut(&mut Self, &mut dyn History, Message) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
-        let query = MessageQuery { from: self.filter.from, until: self.filter.until, last: None };
+        let query = MessageQuery {
+            from: self.filter.from,
+            until: self.filter.until,
+            last: None,
+        };
         let mut failure = None;
         pages::in_pages(history, conversation, query, &mut |history, page| {
             let done = self.page(history, page, each);

@@ -20,10 +20,22 @@ pub const VERSION: u32 = 1;
 
 /// The published JSON Schemas, by file name.
 pub const SCHEMAS: [(&str, &str); 4] = [
-    ("export.schema.json", include_str!("../schema/export.schema.json")),
-    ("conversation.schema.json", include_str!("../schema/conversation.schema.json")),
-    ("participant.schema.json", include_str!("../schema/participant.schema.json")),
-    ("message.schema.json", include_str!("../schema/message.schema.json")),
+    (
+        "export.schema.json",
+        include_str!("../schema/export.schema.json"),
+    ),
+    (
+        "conversation.schema.json",
+        include_str!("../schema/conversation.schema.json"),
+    ),
+    (
+        "participant.schema.json",
+        include_str!("../schema/participant.schema.json"),
+    ),
+    (
+        "message.schema.json",
+        include_str!("../schema/message.schema.json"),
+    ),
 ];
 
 const FORMAT: &str = "heirloom-jsonl";

@@ -33,7 +33,8 @@ pub(crate) struct MediaFolder {
 
 /// Kinds of files whose scripts would run when they are opened from a page.
 const ACTIVE: &[&str] = &[
-    "html", "htm", "xhtml", "xht", "shtml", "svg", "svgz", "xml", "xsl", "xslt", "mht", "mhtml", "js", "mjs", "swf", "hta",
+    "html", "htm", "xhtml", "xht", "shtml", "svg", "svgz", "xml", "xsl", "xslt", "mht", "mhtml",
+    "js", "mjs", "swf", "hta",
 ];
 
 impl MediaFolder {
@@ -83,7 +84,12 @@ impl MediaFolder {
     }
 
     /// Writes a file that is no attachment by itself (a contact card).
-    pub(crate) fn write(&mut self, name: &str, bytes: &[u8], folder: &Path) -> Result<String, ExportError> {
+    pub(crate) fn write(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        folder: &Path,
+    ) -> Result<String, ExportError> {
         fs::create_dir_all(folder).map_err(ExportError::writing(folder))?;
         let part = folder.join(".part");
         fs::write(&part, bytes).map_err(ExportError::writing(&part))?;
@@ -96,9 +102,22 @@ impl MediaFolder {
         self.names.give(name, &[0xff; 32]);
     }
 
-    fn place(&mut self, name: &str, sha256: &[u8; 32], part: &Path, folder: &Path) -> Result<String, ExportError> {
-        let active = name.rsplit('.').next().is_some_and(|end| ACTIVE.contains(&end.to_ascii_lowercase().as_str()));
-        let wished = if self.harmless && active { format!("{name}.txt") } else { name.to_owned() };
+    fn place(
+        &mut self,
+        name: &str,
+        sha256: &[u8; 32],
+        part: &Path,
+        folder: &Path,
+    ) -> Result<String, ExportError> {
+        let active = name
+            .rsplit('.')
+            .next()
+            .is_some_and(|end| ACTIVE.contains(&end.to_ascii_lowercase().as_str()));
+        let wished = if self.harmless && active {
+            format!("{name}.txt")
+        } else {
+            name.to_owned()
+        };
         let name = self.names.give(&wished, sha256);
         let path = folder.join(&name);
         fs::rename(part, &path).map_err(ExportError::writing(&path))?;
@@ -112,7 +131,11 @@ enum Broken {
     Stopped(ExportError),
 }
 
-fn transfer(read: &mut dyn Read, file: &mut File, walk: &mut Walk<'_>) -> Result<ContentDigest, Broken> {
+fn transfer(
+    read: &mut dyn Read,
+    file: &mut File,
+    walk: &mut Walk<'_>,
+) -> Result<ContentDigest, Broken> {
     let mut buffer = vec![0; 1 << 17];
     let mut hasher = Sha256::new();
     let mut bytes = 0_u64;
@@ -136,5 +159,8 @@ fn transfer(read: &mut dyn Read, file: &mut File, walk: &mut Walk<'_>) -> Result
             walk.tell().map_err(Broken::Stopped)?;
         }
     }
-    Ok(ContentDigest { bytes, sha256: hasher.finalize().into() })
+    Ok(ContentDigest {
+        bytes,
+        sha256: hasher.finalize().into(),
+    })
 }

@@ -14,8 +14,16 @@ impl People {
     pub(crate) fn new(participants: &[Participant]) -> Self {
         let mut names = HashMap::new();
         for participant in participants {
-            let Participant { id, name, phone, is_owner: _, aliases } = participant;
-            let shown = [name, phone, id].into_iter().find(|text| !text.trim().is_empty());
+            let Participant {
+                id,
+                name,
+                phone,
+                is_owner: _,
+                aliases,
+            } = participant;
+            let shown = [name, phone, id]
+                .into_iter()
+                .find(|text| !text.trim().is_empty());
             let shown = shown.cloned().unwrap_or_default();
             for alias in aliases {
                 names.entry(alias.clone()).or_insert_with(|| shown.clone());

@@ -34,7 +34,12 @@ impl Target {
             fs::remove_dir_all(&work).map_err(ExportError::writing(&work))?;
         }
         fs::create_dir(&work).map_err(ExportError::writing(&work))?;
-        Ok(Self { root: root.to_owned(), work, made_root, finished: false })
+        Ok(Self {
+            root: root.to_owned(),
+            work,
+            made_root,
+            finished: false,
+        })
     }
 
     /// The folder to write into, for now.
@@ -51,7 +56,9 @@ impl Target {
             }
             File::create_new(&path)
         };
-        create().map(|file| BufWriter::with_capacity(1 << 16, file)).map_err(ExportError::writing(&path))
+        create()
+            .map(|file| BufWriter::with_capacity(1 << 16, file))
+            .map_err(ExportError::writing(&path))
     }
 
     /// Writes a whole file.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use heirloom_archive::canon::canonical;
 use heirloom_archive::form::{ArchiveReader, ArchiveWriter, AttachmentFile};
 use heirloom_archive::{
-    Attachment, Call, ContactCard, Conversation, ConversationKind, Deleted, Edit, History, Location, Message,
-    MessageKind, Participant, Poll, PollOption, Presence, Raw, Reaction, Receipt, Reply, System, Zone,
+    Attachment, Call, ContactCard, Conversation, ConversationKind, Deleted, Edit, History,
+    Location, Message, MessageKind, Participant, Poll, PollOption, Presence, Raw, Reaction,
+    Receipt, Reply, System, Zone,
 };
 
 use crate::Progress;
@@ -39,7 +40,8 @@ pub(crate) fn archive(root: &Path, people: &[Participant], chats: &[Chat]) -> Ar
         for mut message in messages {
             for attachment in &mut message.attachments {
                 if attachment.presence() == Presence::Present {
-                    let path = to.attachment_path(attachment, blake3::hash(&attachment.content).as_bytes());
+                    let path = to
+                        .attachment_path(attachment, blake3::hash(&attachment.content).as_bytes());
                     path.as_str().clone_into(&mut attachment.path);
                     let mut file = AttachmentFile::create(root, &path).unwrap();
                     file.write_all(&attachment.content).unwrap();
@@ -55,11 +57,20 @@ pub(crate) fn archive(root: &Path, people: &[Participant], chats: &[Chat]) -> Ar
 }
 
 pub(crate) fn person(id: &str, name: &str) -> Participant {
-    Participant { id: id.into(), name: name.into(), ..Participant::default() }
+    Participant {
+        id: id.into(),
+        name: name.into(),
+        ..Participant::default()
+    }
 }
 
 pub(crate) fn chat(id: &str, title: &str) -> Conversation {
-    Conversation { id: id.into(), title: title.into(), app: "whatsapp".into(), ..Conversation::default() }
+    Conversation {
+        id: id.into(),
+        title: title.into(),
+        app: "whatsapp".into(),
+        ..Conversation::default()
+    }
 }
 
 /// 2022-03-23 13:31 on a wall clock, and so many minutes later.
@@ -76,7 +87,12 @@ pub(crate) fn said(minutes: i64, author: &str, text: &str) -> Message {
 }
 
 pub(crate) fn file(name: &str, media_type: &str, bytes: &[u8]) -> Attachment {
-    Attachment { name: name.into(), media_type: media_type.into(), content: bytes.to_vec(), ..Attachment::default() }
+    Attachment {
+        name: name.into(),
+        media_type: media_type.into(),
+        content: bytes.to_vec(),
+        ..Attachment::default()
+    }
 }
 
 /// A tiny picture that browsers show.
@@ -87,8 +103,15 @@ pub(crate) fn picture() -> Vec<u8> {
 
 pub(crate) fn people() -> Vec<Participant> {
     vec![
-        Participant { is_owner: true, phone: "+34600000001".into(), ..person("ana", "Ana") },
-        Participant { aliases: vec!["ben@lid".into()], ..person("ben", "Ben Óg") },
+        Participant {
+            is_owner: true,
+            phone: "+34600000001".into(),
+            ..person("ana", "Ana")
+        },
+        Participant {
+            aliases: vec!["ben@lid".into()],
+            ..person("ben", "Ben Óg")
+        },
         person("mum", "אמא"),
     ]
 }
@@ -104,18 +127,41 @@ pub(crate) fn family() -> Chat {
     let mut list = Vec::new();
     let mut system = said(0, "", "Ana created the group \"Family\"");
     system.set_kind(MessageKind::System);
-    system.system = Some(System { event: "action 11".into(), participants: vec!["ana".into()] });
+    system.system = Some(System {
+        event: "action 11".into(),
+        participants: vec!["ana".into()],
+    });
     list.push(system);
     list.push(said(1, "ana", "Who brings the cake on Sunday?"));
-    list.push(said(2, "ben", "Me! Recipe: https://cakes.example/lemon?size=2&for=6."));
+    list.push(said(
+        2,
+        "ben",
+        "Me! Recipe: https://cakes.example/lemon?size=2&for=6.",
+    ));
     let mut reply = said(3, "mum", "שבת שלום, אני מביאה את הסלט 🥗");
-    reply.reply_to = Some(Reply { message: "m000001".into(), author: "ana".into(), text: "Who brings the cake on Sunday?".into() });
-    reply.reactions.push(Reaction { author: "ana".into(), emoji: "❤️".into(), at: 5 });
-    reply.reactions.push(Reaction { author: "ben@lid".into(), emoji: "👍".into(), at: 0 });
+    reply.reply_to = Some(Reply {
+        message: "m000001".into(),
+        author: "ana".into(),
+        text: "Who brings the cake on Sunday?".into(),
+    });
+    reply.reactions.push(Reaction {
+        author: "ana".into(),
+        emoji: "❤️".into(),
+        at: 5,
+    });
+    reply.reactions.push(Reaction {
+        author: "ben@lid".into(),
+        emoji: "👍".into(),
+        at: 0,
+    });
     list.push(reply);
     let mut picture_message = said(4, "ben", "The garden today");
     picture_message.set_kind(MessageKind::Picture);
-    picture_message.attachments.push(Attachment { width: 640, height: 320, ..file("IMG-20220323-WA0001.gif", "image/gif", &picture()) });
+    picture_message.attachments.push(Attachment {
+        width: 640,
+        height: 320,
+        ..file("IMG-20220323-WA0001.gif", "image/gif", &picture())
+    });
     list.push(picture_message);
     let mut voice = said(5, "ana", "");
     voice.set_kind(MessageKind::VoiceNote);
@@ -128,11 +174,18 @@ pub(crate) fn family() -> Chat {
     let mut document = said(6, "ben", "");
     document.set_kind(MessageKind::Document);
     document.forwarded = true;
-    document.attachments.push(file("Plan <b>.html", "text/html", b"<script>alert(1)</script>"));
+    document.attachments.push(file(
+        "Plan <b>.html",
+        "text/html",
+        b"<script>alert(1)</script>",
+    ));
     list.push(document);
     let mut gone = said(7, "mum", "");
     gone.set_kind(MessageKind::Media);
-    gone.attachments.push(Attachment { presence: Presence::Absent.into(), ..Attachment::default() });
+    gone.attachments.push(Attachment {
+        presence: Presence::Absent.into(),
+        ..Attachment::default()
+    });
     list.push(gone);
     let mut poll = said(1_500, "ana", "");
     poll.set_kind(MessageKind::Poll);
@@ -143,48 +196,88 @@ pub(crate) fn family() -> Chat {
     };
     poll.poll = Some(Poll {
         question: "Where?".into(),
-        options: vec![option("At home", 2, &["ben", "mum"]), option("In the park", 1, &["ana"])],
+        options: vec![
+            option("At home", 2, &["ben", "mum"]),
+            option("In the park", 1, &["ana"]),
+        ],
         selectable: 1,
     });
     list.push(poll);
     let mut place = said(1_501, "ben", "");
     place.set_kind(MessageKind::Location);
-    place.location = Some(Location { latitude: 40.416_775, longitude: -3.703_79, name: "Puerta del Sol".into(), ..Location::default() });
+    place.location = Some(Location {
+        latitude: 40.416_775,
+        longitude: -3.703_79,
+        name: "Puerta del Sol".into(),
+        ..Location::default()
+    });
     list.push(place);
     let mut edited = said(1_502, "ana", "At three, not at two");
-    edited.edits.push(Edit { at: 1_648_132_500_000, before: "At two".into(), before_known: true });
+    edited.edits.push(Edit {
+        at: 1_648_132_500_000,
+        before: "At two".into(),
+        before_known: true,
+    });
     edited.edited = true;
     edited.starred = true;
     list.push(edited);
     let mut deleted = said(1_503, "ben", "");
     deleted.set_kind(MessageKind::Deleted);
-    deleted.deleted = Some(Deleted { by: "ana".into(), at: 7 });
+    deleted.deleted = Some(Deleted {
+        by: "ana".into(),
+        at: 7,
+    });
     list.push(deleted);
     let mut card = said(1_504, "mum", "");
     card.set_kind(MessageKind::Contact);
-    card.contacts.push(ContactCard { name: "Dr Ruiz".into(), vcard: "BEGIN:VCARD\nFN:Dr Ruiz\nEND:VCARD\n".into() });
+    card.contacts.push(ContactCard {
+        name: "Dr Ruiz".into(),
+        vcard: "BEGIN:VCARD\nFN:Dr Ruiz\nEND:VCARD\n".into(),
+    });
     list.push(card);
     let mut call = said(1_505, "mum", "");
     call.set_kind(MessageKind::Call);
-    call.call = Some(Call { video: true, missed: false, seconds: 3_725 });
+    call.call = Some(Call {
+        video: true,
+        missed: false,
+        seconds: 3_725,
+    });
     list.push(call);
     let mut unknown = said(1_506, "ben", "");
     unknown.set_kind(MessageKind::Unsupported);
-    unknown.raw = Some(Raw { kind: "message_type 91".into(), data: vec![0, 1, 255] });
+    unknown.raw = Some(Raw {
+        kind: "message_type 91".into(),
+        data: vec![0, 1, 255],
+    });
     unknown.received_at = 1_648_132_560_001;
-    unknown.receipts.push(Receipt { participant: "ana".into(), delivered_at: 1, read_at: 2, played_at: 0 });
+    unknown.receipts.push(Receipt {
+        participant: "ana".into(),
+        delivered_at: 1,
+        read_at: 2,
+        played_at: 0,
+    });
     list.push(unknown);
-    list.push(Message { zone: Zone::Utc.into(), view_once: true, ..said(1_507, "ana", "two\nlines & <tags>") });
+    list.push(Message {
+        zone: Zone::Utc.into(),
+        view_once: true,
+        ..said(1_507, "ana", "two\nlines & <tags>")
+    });
     (conversation, list)
 }
 
 /// Compares with a file that a person approved; with `HEIRLOOM_APPROVE=1` writes it.
 pub(crate) fn approved(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
     if std::env::var_os("HEIRLOOM_APPROVE").is_some() {
         std::fs::write(&path, text).unwrap();
     }
-    assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "{name} changed");
+    assert_eq!(
+        text,
+        std::fs::read_to_string(&path).unwrap(),
+        "{name} changed"
+    );
 }
 
 /// Every file below `root` by its relative path, sorted.
@@ -197,7 +290,14 @@ pub(crate) fn files(root: &Path) -> Vec<(String, PathBuf)> {
             if path.is_dir() {
                 open.push(path);
             } else {
-                found.push((path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), path));
+                found.push((
+                    path.strip_prefix(root)
+                        .unwrap()
+                        .to_str()
+                        .unwrap()
+                        .to_owned(),
+                    path,
+                ));
             }
         }
     }

@@ -54,12 +54,18 @@ pub fn export(
             }
             let mut cards = Vec::new();
             for card in &message.contacts {
-                cards.push(media.write(&format!("{}.vcf", card.name), card.vcard.as_bytes(), &path)?);
+                cards.push(media.write(
+                    &format!("{}.vcf", card.name),
+                    card.vcard.as_bytes(),
+                    &path,
+                )?);
             }
             let lines = lines::message(&message, &files, &cards, &people);
-            file.write_all(lines.as_bytes()).map_err(ExportError::writing(Path::new(&name)))
+            file.write_all(lines.as_bytes())
+                .map_err(ExportError::writing(Path::new(&name)))
         })?;
-        file.flush().map_err(ExportError::writing(Path::new(&name)))?;
+        file.flush()
+            .map_err(ExportError::writing(Path::new(&name)))?;
         walk.outcome.conversations += 1;
     }
     walk.tell()?;

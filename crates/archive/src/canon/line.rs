@@ -217,9 +217,9 @@ fn call(call: Call) -> String {
         seconds,
     } = call;
     Object::new()
-        .flag("missed", *missed)
-        .number("seconds", *seconds)
-        .flag("video", *video)
+        .flag("missed", missed)
+        .number("seconds", seconds)
+        .flag("video", video)
         .end()
 }
 

@@ -40,7 +40,12 @@ struct Day {
 }
 
 impl<'a> ChatPages<'a> {
-    pub(super) fn new(target: &'a Target, people: &'a People, folder: String, title: String) -> Self {
+    pub(super) fn new(
+        target: &'a Target,
+        people: &'a People,
+        folder: String,
+        title: String,
+    ) -> Self {
         Self {
             target,
             people,
@@ -56,7 +61,11 @@ impl<'a> ChatPages<'a> {
         }
     }
 
-    pub(super) fn message(&mut self, message: &Message, media: &[Medium]) -> Result<(), ExportError> {
+    pub(super) fn message(
+        &mut self,
+        message: &Message,
+        media: &[Medium],
+    ) -> Result<(), ExportError> {
         if self.on_page == PAGE_MESSAGES {
             self.write_page(true)?;
             self.number += 1;
@@ -66,7 +75,10 @@ impl<'a> ChatPages<'a> {
         let date = times::clock(message.sent_at).map(|at| at.date());
         if let Some(date) = date {
             let page = self.number;
-            self.days.entry(date).or_insert(Day { page, messages: 0 }).messages += 1;
+            self.days
+                .entry(date)
+                .or_insert(Day { page, messages: 0 })
+                .messages += 1;
         }
         let same_day = self.last.as_ref().is_some_and(|(day, _)| *day == date);
         if !same_day {
@@ -74,16 +86,26 @@ impl<'a> ChatPages<'a> {
                 Some(date) => (day_anchor(date), words::day(date)),
                 None => (String::new(), words::UNKNOWN_TIME.to_owned()),
             };
-            self.body.element("h2", &[("class", "day"), ("id", &id)], &day);
+            self.body
+                .element("h2", &[("class", "day"), ("id", &id)], &day);
         }
-        let show_author = !same_day || self.last.as_ref().is_none_or(|(_, author)| *author != message.author);
+        let show_author = !same_day
+            || self
+                .last
+                .as_ref()
+                .is_none_or(|(_, author)| *author != message.author);
         let reply = message.reply_to.as_ref().and_then(|reply| {
             let page = self.places.get(&place(&reply.message))?;
             Some(format!("{}#{}", page_name(*page), anchor(&reply.message)))
         });
         let known = self.authors.len();
         let author = *self.authors.entry(message.author.clone()).or_insert(known);
-        let context = Context { people: self.people, reply, show_author, author };
+        let context = Context {
+            people: self.people,
+            reply,
+            show_author,
+            author,
+        };
         bubble(message, media, &context, &mut self.body);
         self.places.insert(place(&message.id), self.number);
         self.last = Some((date, message.author.clone()));
@@ -92,7 +114,11 @@ impl<'a> ChatPages<'a> {
     }
 
     /// Writes the last page and the chat's own index.
-    pub(super) fn finish(mut self, conversation: &Conversation, messages: u64) -> Result<(), ExportError> {
+    pub(super) fn finish(
+        mut self,
+        conversation: &Conversation,
+        messages: u64,
+    ) -> Result<(), ExportError> {
         self.write_page(false)?;
         let mut page = Markup::page(&self.title, "../");
         page.open("header", &[]);
@@ -100,23 +126,41 @@ impl<'a> ChatPages<'a> {
         page.element("a", &[("href", "../index.html")], "All chats");
         page.close("nav");
         page.element("h1", &[("dir", "auto")], &self.title);
-        let about =
-            format!("{} · {}", words::conversation_kind(conversation.kind), words::count(messages, "message", "messages"));
+        let about = format!(
+            "{} · {}",
+            words::conversation_kind(conversation.kind),
+            words::count(messages, "message", "messages")
+        );
         page.element("p", &[("class", "about")], &about);
         if !conversation.participants.is_empty() {
-            let names: Vec<_> = conversation.participants.iter().map(|id| self.people.name(id)).collect();
-            page.element("p", &[("class", "about"), ("dir", "auto")], &names.join(", "));
+            let names: Vec<_> = conversation
+                .participants
+                .iter()
+                .map(|id| self.people.name(id))
+                .collect();
+            page.element(
+                "p",
+                &[("class", "about"), ("dir", "auto")],
+                &names.join(", "),
+            );
         }
         page.close("header");
         page.open("main", &[]);
         page.open("p", &[("class", "ends")]);
         page.element("a", &[("href", &page_name(1))], "From the beginning");
         page.text(" ");
-        page.element("a", &[("href", &format!("{}#end", page_name(self.number)))], "To the end");
+        page.element(
+            "a",
+            &[("href", &format!("{}#end", page_name(self.number)))],
+            "To the end",
+        );
         page.close("p");
         self.calendar(&mut page);
         page.close("main");
-        self.target.write(&format!("{}/index.html", self.folder), page.finish().as_bytes())
+        self.target.write(
+            &format!("{}/index.html", self.folder),
+            page.finish().as_bytes(),
+        )
     }
 
     fn calendar(&self, page: &mut Markup) {
@@ -134,7 +178,10 @@ impl<'a> ChatPages<'a> {
             let href = format!("{}#{}", page_name(day.page), day_anchor(*date));
             let count = words::count(day.messages, "message", "messages");
             let label = format!("{}, {count}", words::day(*date));
-            page.open("a", &[("href", &href), ("aria-label", &label), ("title", &count)]);
+            page.open(
+                "a",
+                &[("href", &href), ("aria-label", &label), ("title", &count)],
+            );
             page.text(&date.strftime("%-d").to_string());
             page.close("a");
             page.close("li");
@@ -157,7 +204,10 @@ impl<'a> ChatPages<'a> {
         page.open("div", &[("id", "end")]);
         self.nav(&mut page, has_next);
         page.close("div");
-        self.target.write(&format!("{}/{}", self.folder, page_name(self.number)), page.finish().as_bytes())
+        self.target.write(
+            &format!("{}/{}", self.folder, page_name(self.number)),
+            page.finish().as_bytes(),
+        )
     }
 
     fn nav(&self, page: &mut Markup, has_next: bool) {
@@ -165,11 +215,23 @@ impl<'a> ChatPages<'a> {
         page.element("a", &[("href", "../index.html")], "All chats");
         page.element("a", &[("href", "index.html")], "Dates");
         if self.number > 1 {
-            page.element("a", &[("href", &page_name(self.number - 1)), ("rel", "prev")], "← Earlier");
+            page.element(
+                "a",
+                &[("href", &page_name(self.number - 1)), ("rel", "prev")],
+                "← Earlier",
+            );
         }
-        page.element("span", &[("aria-current", "page")], &format!("Page {}", self.number));
+        page.element(
+            "span",
+            &[("aria-current", "page")],
+            &format!("Page {}", self.number),
+        );
         if has_next {
-            page.element("a", &[("href", &page_name(self.number + 1)), ("rel", "next")], "Later →");
+            page.element(
+                "a",
+                &[("href", &page_name(self.number + 1)), ("rel", "next")],
+                "Later →",
+            );
         }
         page.close("nav");
     }

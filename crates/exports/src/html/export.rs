@@ -50,13 +50,22 @@ pub fn export(
             for attachment in &message.attachments {
                 copied.push(media.copy(walk, history, attachment, &media_folder)?);
             }
-            span = Some((span.map_or(message.sent_at, |(first, _)| first), message.sent_at));
+            span = Some((
+                span.map_or(message.sent_at, |(first, _)| first),
+                message.sent_at,
+            ));
             pages.message(&message, &copied)
         })?;
         let messages = walk.outcome.messages - before;
         pages.finish(conversation, messages)?;
         walk.outcome.conversations += 1;
-        listed.push(Listed { summary, title, folder, messages, span });
+        listed.push(Listed {
+            summary,
+            title,
+            folder,
+            messages,
+            span,
+        });
     }
     walk.tell()?;
     target.write("index.html", index(&listed).as_bytes())?;

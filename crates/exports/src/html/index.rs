@@ -22,23 +22,37 @@ pub(super) fn index(chats: &[Listed<'_>]) -> String {
     page.element("h1", &[], "Chats");
     let messages = chats.iter().map(|chat| chat.messages).sum();
     let count = u64::try_from(chats.len()).unwrap_or(u64::MAX);
-    let about = format!("{}, {}", words::count(count, "chat", "chats"), words::count(messages, "message", "messages"));
+    let about = format!(
+        "{}, {}",
+        words::count(count, "chat", "chats"),
+        words::count(messages, "message", "messages")
+    );
     page.element("p", &[("class", "about")], &about);
     page.close("header");
     page.open("main", &[]);
     page.open("ul", &[("class", "chats")]);
     for chat in chats {
         page.open("li", &[]);
-        page.open("a", &[("href", &path(&format!("{}/index.html", chat.folder)))]);
+        page.open(
+            "a",
+            &[("href", &path(&format!("{}/index.html", chat.folder)))],
+        );
         page.element("strong", &[("dir", "auto")], &chat.title);
         page.open("span", &[("class", "about")]);
         page.text(words::conversation_kind(chat.summary.conversation.kind));
-        page.text(&format!(" · {}", words::count(chat.messages, "message", "messages")));
+        page.text(&format!(
+            " · {}",
+            words::count(chat.messages, "message", "messages")
+        ));
         let days = |(first, last)| Some((times::clock(first)?.date(), times::clock(last)?.date()));
         if let Some((first, last)) = chat.span.and_then(days) {
             let first = words::short_day(first);
             let last = words::short_day(last);
-            page.text(&if first == last { format!(" · {first}") } else { format!(" · {first} – {last}") });
+            page.text(&if first == last {
+                format!(" · {first}")
+            } else {
+                format!(" · {first} – {last}")
+            });
         }
         page.close("span");
         page.close("a");

@@ -16,16 +16,36 @@ pub(super) struct Markup {
 impl Markup {
     /// Begins a page; `up` leads to the export's folder ("" or "../").
     pub(super) fn page(title: &str, up: &str) -> Self {
-        let mut page = Self { text: "<!DOCTYPE html>\n".to_owned() };
+        let mut page = Self {
+            text: "<!DOCTYPE html>\n".to_owned(),
+        };
         page.open("html", &[("lang", "en")]);
         page.open("head", &[]);
         page.void("meta", &[("charset", "utf-8")]);
-        page.void("meta", &[("http-equiv", "Content-Security-Policy"), ("content", POLICY)]);
-        page.void("meta", &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")]);
+        page.void(
+            "meta",
+            &[
+                ("http-equiv", "Content-Security-Policy"),
+                ("content", POLICY),
+            ],
+        );
+        page.void(
+            "meta",
+            &[
+                ("name", "viewport"),
+                ("content", "width=device-width, initial-scale=1"),
+            ],
+        );
         page.void("meta", &[("name", "referrer"), ("content", "no-referrer")]);
-        page.void("meta", &[("name", "color-scheme"), ("content", "light dark")]);
+        page.void(
+            "meta",
+            &[("name", "color-scheme"), ("content", "light dark")],
+        );
         page.element("title", &[], title);
-        page.void("link", &[("rel", "stylesheet"), ("href", &format!("{up}style.css"))]);
+        page.void(
+            "link",
+            &[("rel", "stylesheet"), ("href", &format!("{up}style.css"))],
+        );
         page.close("head");
         page.open("body", &[]);
         page
@@ -61,7 +81,19 @@ impl Markup {
 
     pub(super) fn close(&mut self, name: &'static str) {
         let _ = write!(self.text, "</{name}>");
-        if matches!(name, "p" | "div" | "article" | "section" | "li" | "ul" | "nav" | "header" | "main" | "head" | "body") {
+        if matches!(
+            name,
+            "p" | "div"
+                | "article"
+                | "section"
+                | "li"
+                | "ul"
+                | "nav"
+                | "header"
+                | "main"
+                | "head"
+                | "body"
+        ) {
             self.text.push('\n');
         }
     }
@@ -76,7 +108,12 @@ impl Markup {
     }
 
     /// An element with text in it.
-    pub(super) fn element(&mut self, name: &'static str, attributes: &[(&'static str, &str)], text: &str) {
+    pub(super) fn element(
+        &mut self,
+        name: &'static str,
+        attributes: &[(&'static str, &str)],
+        text: &str,
+    ) {
         self.open(name, attributes);
         self.text(text);
         self.close(name);
@@ -85,7 +122,15 @@ impl Markup {
     /// A link out of the export, which tells nobody where it came from.
     pub(super) fn link_out(&mut self, url: &str, text: &str) {
         if is_web(url) {
-            self.element("a", &[("href", url), ("rel", "noreferrer noopener"), ("dir", "ltr")], text);
+            self.element(
+                "a",
+                &[
+                    ("href", url),
+                    ("rel", "noreferrer noopener"),
+                    ("dir", "ltr"),
+                ],
+                text,
+            );
         } else {
             self.text(text);
         }
@@ -96,8 +141,12 @@ impl Markup {
         let mut rest = text;
         while let Some(start) = find_web(rest) {
             let (before, from) = rest.split_at(start);
-            let end = from.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')).unwrap_or(from.len());
-            let url = from[..end].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '}', '\'', '*', '_', '~']);
+            let end = from
+                .find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"'))
+                .unwrap_or(from.len());
+            let url = from[..end].trim_end_matches([
+                '.', ',', ';', ':', '!', '?', ')', ']', '}', '\'', '*', '_', '~',
+            ]);
             self.text(before);
             self.link_out(url, url);
             rest = &from[url.len()..];
@@ -110,10 +159,16 @@ fn find_web(text: &str) -> Option<usize> {
     // What is trimmed from an address's end must leave something behind "://".
     let starts = |scheme: &str| {
         text.match_indices(scheme).map(|(at, _)| at).find(|at| {
-            text[at + scheme.len()..].chars().next().is_some_and(char::is_alphanumeric)
+            text[at + scheme.len()..]
+                .chars()
+                .next()
+                .is_some_and(char::is_alphanumeric)
         })
     };
-    [starts("https://"), starts("http://")].into_iter().flatten().min()
+    [starts("https://"), starts("http://")]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 fn is_web(url: &str) -> bool {
@@ -162,12 +217,18 @@ mod tests {
     fn text_and_attributes_are_escaped() {
         let mut markup = Markup::fragment();
         markup.element("p", &[("title", "\"><script>")], "<b>&'\u{0}");
-        assert_eq!(markup.text, "<p title=\"&quot;&gt;&lt;script&gt;\">&lt;b&gt;&amp;&#39;\u{FFFD}</p>\n");
+        assert_eq!(
+            markup.text,
+            "<p title=\"&quot;&gt;&lt;script&gt;\">&lt;b&gt;&amp;&#39;\u{FFFD}</p>\n"
+        );
     }
 
     #[test]
     fn only_web_addresses_become_links() {
-        assert_eq!(linked("javascript:alert(1) file:///x"), "javascript:alert(1) file:///x");
+        assert_eq!(
+            linked("javascript:alert(1) file:///x"),
+            "javascript:alert(1) file:///x"
+        );
         assert_eq!(
             linked("see https://a.example/x?a=1&b=2."),
             "see <a href=\"https://a.example/x?a=1&amp;b=2\" rel=\"noreferrer noopener\" dir=\"ltr\">\

@@ -24,11 +24,20 @@ pub(super) fn anchor(id: &str) -> String {
     format!("m{}", &blake3::hash(id.as_bytes()).to_hex()[..16])
 }
 
-pub(super) fn message(message: &Message, media: &[Medium], context: &Context<'_>, out: &mut Markup) {
+pub(super) fn message(
+    message: &Message,
+    media: &[Medium],
+    context: &Context<'_>,
+    out: &mut Markup,
+) {
     let id = anchor(&message.id);
     if message.kind() == MessageKind::System {
         out.open("p", &[("class", "event"), ("id", &id), ("dir", "auto")]);
-        out.text_with_links(if message.text.is_empty() { event(message) } else { &message.text });
+        out.text_with_links(if message.text.is_empty() {
+            event(message)
+        } else {
+            &message.text
+        });
         out.text(" ");
         out.open("span", &[("class", "stamp")]);
         stamp(message, out);
@@ -36,13 +45,25 @@ pub(super) fn message(message: &Message, media: &[Medium], context: &Context<'_>
         out.close("p");
         return;
     }
-    let side = if message.from_owner { "message own" } else { "message" };
-    let side = if context.show_author { side.to_owned() } else { format!("{side} more") };
+    let side = if message.from_owner {
+        "message own"
+    } else {
+        "message"
+    };
+    let side = if context.show_author {
+        side.to_owned()
+    } else {
+        format!("{side} more")
+    };
     out.open("article", &[("class", &side), ("id", &id)]);
     let author = context.people.name(&message.author);
     if context.show_author {
         let colour = format!("author c{}", context.author % 8);
-        out.element("h3", &[("class", &colour), ("dir", "auto")], if author.is_empty() { "Unknown" } else { author });
+        out.element(
+            "h3",
+            &[("class", &colour), ("dir", "auto")],
+            if author.is_empty() { "Unknown" } else { author },
+        );
     } else {
         out.element("h3", &[("class", "hidden")], author);
     }
@@ -63,7 +84,15 @@ pub(super) fn message(message: &Message, media: &[Medium], context: &Context<'_>
         out.element("p", &[("class", "mark")], words::message_kind(message));
     }
     if let Some(raw) = &message.raw {
-        out.element("p", &[("class", "mark")], &format!("Kept as it was: {}, {}", raw.kind, words::size(len(&raw.data))));
+        out.element(
+            "p",
+            &[("class", "mark")],
+            &format!(
+                "Kept as it was: {}, {}",
+                raw.kind,
+                words::size(len(&raw.data))
+            ),
+        );
     }
     edits(message, out);
     reactions(message, context.people, out);
@@ -108,7 +137,8 @@ fn stamp(message: &Message, out: &mut Markup) {
     }
     match times::clock(message.sent_at) {
         Some(at) => {
-            let exact = times::rfc3339(message.sent_at, times::is_wall_clock(message)).unwrap_or_default();
+            let exact =
+                times::rfc3339(message.sent_at, times::is_wall_clock(message)).unwrap_or_default();
             out.element("time", &[("datetime", &exact)], &words::time(message, at));
         }
         None => out.text(words::UNKNOWN_TIME),
@@ -116,14 +146,20 @@ fn stamp(message: &Message, out: &mut Markup) {
 }
 
 fn reply(message: &Message, context: &Context<'_>, out: &mut Markup) {
-    let Some(reply) = &message.reply_to else { return };
+    let Some(reply) = &message.reply_to else {
+        return;
+    };
     out.open("blockquote", &[("dir", "auto")]);
     let author = context.people.name(&reply.author);
     if !author.is_empty() {
         out.element("strong", &[], author);
         out.text(" ");
     }
-    let excerpt = if reply.text.is_empty() { "Reply to an earlier message" } else { &reply.text };
+    let excerpt = if reply.text.is_empty() {
+        "Reply to an earlier message"
+    } else {
+        &reply.text
+    };
     match &context.reply {
         Some(target) => out.element("a", &[("href", target)], excerpt),
         None => out.text(excerpt),
@@ -132,38 +168,90 @@ fn reply(message: &Message, context: &Context<'_>, out: &mut Markup) {
 }
 
 fn attached(message: &Message, attachment: &Attachment, medium: &Medium, out: &mut Markup) {
-    let Attachment { name, media_type, duration_ms, width, height, transcription, .. } = attachment;
-    let name = if name.is_empty() { words::message_kind(message) } else { name };
+    let Attachment {
+        name,
+        media_type,
+        duration_ms,
+        width,
+        height,
+        transcription,
+        ..
+    } = attachment;
+    let name = if name.is_empty() {
+        words::message_kind(message)
+    } else {
+        name
+    };
     match medium {
         Medium::Absent => {
-            out.element("p", &[("class", "gone"), ("dir", "auto")], &format!("{name} is not in this export"));
+            out.element(
+                "p",
+                &[("class", "gone"), ("dir", "auto")],
+                &format!("{name} is not in this export"),
+            );
         }
         Medium::Unreadable => {
-            out.element("p", &[("class", "gone"), ("dir", "auto")], &format!("{name} could not be read"));
+            out.element(
+                "p",
+                &[("class", "gone"), ("dir", "auto")],
+                &format!("{name} could not be read"),
+            );
         }
         Medium::Written { name: file, digest } => {
             let href = path(&format!("media/{file}"));
-            let size = [("width", width.to_string()), ("height", height.to_string())];
-            let sized = |element: &'static str, attributes: &[(&'static str, &str)], out: &mut Markup| {
-                let mut attributes = attributes.to_vec();
-                if *width > 0 && *height > 0 {
-                    attributes.extend(size.iter().map(|(key, value)| (*key, value.as_str())));
-                }
-                out.open(element, &attributes);
-            };
+            let (wide, high) = fitted(*width, *height);
+            let size = [("width", wide.to_string()), ("height", high.to_string())];
+            let sized =
+                |element: &'static str, attributes: &[(&'static str, &str)], out: &mut Markup| {
+                    let mut attributes = attributes.to_vec();
+                    if wide > 0 && high > 0 {
+                        attributes.extend(size.iter().map(|(key, value)| (*key, value.as_str())));
+                    }
+                    out.open(element, &attributes);
+                };
             match shown_as(message, media_type, file) {
                 Shown::Picture => {
                     out.open("a", &[("href", &href), ("class", "medium")]);
-                    let class = if message.kind() == MessageKind::Sticker { "sticker" } else { "picture" };
-                    sized("img", &[("src", &href), ("alt", name), ("loading", "lazy"), ("class", class)], out);
+                    let class = if message.kind() == MessageKind::Sticker {
+                        "sticker"
+                    } else {
+                        "picture"
+                    };
+                    sized(
+                        "img",
+                        &[
+                            ("src", &href),
+                            ("alt", name),
+                            ("loading", "lazy"),
+                            ("class", class),
+                        ],
+                        out,
+                    );
                     out.close("a");
                 }
                 Shown::Video => {
-                    sized("video", &[("src", &href), ("controls", ""), ("preload", "metadata"), ("title", name)], out);
+                    sized(
+                        "video",
+                        &[
+                            ("src", &href),
+                            ("controls", ""),
+                            ("preload", "metadata"),
+                            ("title", name),
+                        ],
+                        out,
+                    );
                     out.close("video");
                 }
                 Shown::Audio => {
-                    out.open("audio", &[("src", &href), ("controls", ""), ("preload", "none"), ("title", name)]);
+                    out.open(
+                        "audio",
+                        &[
+                            ("src", &href),
+                            ("controls", ""),
+                            ("preload", "none"),
+                            ("title", name),
+                        ],
+                    );
                     out.close("audio");
                 }
                 Shown::Link => {
@@ -174,13 +262,42 @@ fn attached(message: &Message, attachment: &Attachment, medium: &Medium, out: &m
                 }
             }
             if *duration_ms > 0 && message.kind() == MessageKind::VoiceNote {
-                out.element("p", &[("class", "mark")], &format!("Voice note, {}", words::length(u64::from(duration_ms / 1000))));
+                out.element(
+                    "p",
+                    &[("class", "mark")],
+                    &format!(
+                        "Voice note, {}",
+                        words::length(u64::from(duration_ms / 1000))
+                    ),
+                );
             }
         }
     }
     if !transcription.is_empty() {
-        out.element("p", &[("class", "text transcription"), ("dir", "auto")], transcription);
+        out.element(
+            "p",
+            &[("class", "text transcription"), ("dir", "auto")],
+            transcription,
+        );
     }
+}
+
+/// The size that something is shown at, so that pages do not jump when it loads. 0 = unknown.
+fn fitted(width: u32, height: u32) -> (u32, u32) {
+    const MOST: u64 = 400;
+    let (wide, high) = (u64::from(width), u64::from(height));
+    let longer = wide.max(high);
+    let fit = |side: u64| {
+        if longer > MOST {
+            (side * MOST / longer).max(side.min(1))
+        } else {
+            side
+        }
+    };
+    (
+        u32::try_from(fit(wide)).unwrap_or(0),
+        u32::try_from(fit(high)).unwrap_or(0),
+    )
 }
 
 enum Shown {
@@ -191,7 +308,11 @@ enum Shown {
 }
 
 fn shown_as(message: &Message, media_type: &str, file: &str) -> Shown {
-    let end = file.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let end = file
+        .rsplit('.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     if message.kind() == MessageKind::Document {
         return Shown::Link;
     }
@@ -216,12 +337,20 @@ fn parts(message: &Message, people: &People, out: &mut Markup) {
     }
     for contact in &message.contacts {
         out.open("details", &[("class", "contact")]);
-        out.element("summary", &[("dir", "auto")], &format!("Contact: {}", contact.name));
+        out.element(
+            "summary",
+            &[("dir", "auto")],
+            &format!("Contact: {}", contact.name),
+        );
         out.element("pre", &[("dir", "auto")], &contact.vcard);
         out.close("details");
     }
     if let Some(call) = &message.call {
-        let kind = if call.video { "video call" } else { "voice call" };
+        let kind = if call.video {
+            "video call"
+        } else {
+            "voice call"
+        };
         let text = match (call.missed, call.seconds) {
             (true, _) => format!("☏ Missed {kind}"),
             (false, 0) => format!("☏ A {kind}"),
@@ -232,17 +361,33 @@ fn parts(message: &Message, people: &People, out: &mut Markup) {
 }
 
 fn place(location: &Location, out: &mut Markup) {
-    let Location { latitude, longitude, name, address, url, live_seconds } = location;
+    let Location {
+        latitude,
+        longitude,
+        name,
+        address,
+        url,
+        live_seconds,
+    } = location;
     out.open("p", &[("class", "place"), ("dir", "auto")]);
-    out.text(if *live_seconds > 0 { "⌖ Live location: " } else { "⌖ " });
-    let known = latitude.is_finite() && longitude.is_finite() && (*latitude != 0.0 || *longitude != 0.0);
+    out.text(if *live_seconds > 0 {
+        "📍 Live location: "
+    } else {
+        "📍 "
+    });
+    let known =
+        latitude.is_finite() && longitude.is_finite() && (*latitude != 0.0 || *longitude != 0.0);
     let point = format!("{latitude:.6}, {longitude:.6}");
     let link = if known {
-        format!("https://www.openstreetmap.org/?mlat={latitude:.6}&mlon={longitude:.6}#map=16/{latitude:.6}/{longitude:.6}")
+        format!(
+            "https://www.openstreetmap.org/?mlat={latitude:.6}&mlon={longitude:.6}#map=16/{latitude:.6}/{longitude:.6}"
+        )
     } else {
         url.clone()
     };
-    let shown = [name.as_str(), if known { &point } else { url }].into_iter().find(|text| !text.is_empty());
+    let shown = [name.as_str(), if known { &point } else { url }]
+        .into_iter()
+        .find(|text| !text.is_empty());
     out.link_out(&link, shown.unwrap_or("Location"));
     if !address.is_empty() {
         out.text(&format!(" · {address}"));
@@ -252,13 +397,20 @@ fn place(location: &Location, out: &mut Markup) {
 
 fn poll(poll: &Poll, people: &People, out: &mut Markup) {
     out.open("div", &[("class", "poll")]);
-    out.element("p", &[("class", "question"), ("dir", "auto")], &poll.question);
+    out.element(
+        "p",
+        &[("class", "question"), ("dir", "auto")],
+        &poll.question,
+    );
     out.open("ul", &[]);
     for option in &poll.options {
         out.open("li", &[("dir", "auto")]);
         out.text(&option.text);
         out.open("span", &[("class", "votes")]);
-        out.text(&format!(" · {}", words::count(u64::from(option.votes), "vote", "votes")));
+        out.text(&format!(
+            " · {}",
+            words::count(u64::from(option.votes), "vote", "votes")
+        ));
         if !option.voters.is_empty() {
             let voters: Vec<_> = option.voters.iter().map(|id| people.name(id)).collect();
             out.text(&format!(": {}", voters.join(", ")));
@@ -271,7 +423,11 @@ fn poll(poll: &Poll, people: &People, out: &mut Markup) {
 }
 
 fn edits(message: &Message, out: &mut Markup) {
-    let known: Vec<_> = message.edits.iter().filter(|edit| edit.before_known).collect();
+    let known: Vec<_> = message
+        .edits
+        .iter()
+        .filter(|edit| edit.before_known)
+        .collect();
     if known.is_empty() {
         return;
     }
@@ -291,7 +447,11 @@ fn reactions(message: &Message, people: &People, out: &mut Markup) {
     for reaction in &message.reactions {
         out.open("li", &[]);
         out.text(&reaction.emoji);
-        out.element("span", &[("dir", "auto")], &format!(" {}", people.name(&reaction.author)));
+        out.element(
+            "span",
+            &[("dir", "auto")],
+            &format!(" {}", people.name(&reaction.author)),
+        );
         out.close("li");
     }
     out.close("ul");

@@ -23,7 +23,14 @@ fn exported(root: &Path, chats: &[crate::testing::Chat]) -> Vec<(String, String)
 
 fn page<'a>(pages: &'a [(String, String)], name: &str) -> &'a str {
     let found = pages.iter().find(|(found, _)| found == name);
-    &found.unwrap_or_else(|| panic!("{name} is not among {:?}", pages.iter().map(|(name, _)| name).collect::<Vec<_>>())).1
+    &found
+        .unwrap_or_else(|| {
+            panic!(
+                "{name} is not among {:?}",
+                pages.iter().map(|(name, _)| name).collect::<Vec<_>>()
+            )
+        })
+        .1
 }
 
 #[test]
@@ -32,49 +39,94 @@ fn the_page_of_a_chat_of_everything_is_as_it_was_approved() {
     let pages = exported(dir.path(), &[family()]);
     approved("page-0001.html", page(&pages, "Family 👪/page-0001.html"));
     let index = page(&pages, "index.html");
-    assert!(index.contains("16 messages · 23 Mar 2022 – 24 Mar 2022"), "{index}");
+    assert!(
+        index.contains("16 messages · 23 Mar 2022 – 24 Mar 2022"),
+        "{index}"
+    );
     let days = page(&pages, "Family 👪/index.html");
-    assert!(days.contains("page-0001.html#d2022-03-24") && days.contains("March 2022"), "{days}");
+    assert!(
+        days.contains("page-0001.html#d2022-03-24") && days.contains("March 2022"),
+        "{days}"
+    );
 }
 
 #[test]
 fn two_chats_of_one_title_have_a_folder_each() {
     let dir = tempfile::tempdir().unwrap();
-    let pages = exported(dir.path(), &[(chat("1", "Ana"), vec![said(1, "ana", "one")]), (chat("2", "Ana"), vec![said(1, "ana", "two")])]);
+    let pages = exported(
+        dir.path(),
+        &[
+            (chat("1", "Ana"), vec![said(1, "ana", "one")]),
+            (chat("2", "Ana"), vec![said(1, "ana", "two")]),
+        ],
+    );
     assert_eq!(pages.len(), 5);
-    assert_eq!(pages.iter().filter(|(name, text)| name.ends_with("page-0001.html") && text.contains(">one<")).count(), 1);
+    assert_eq!(
+        pages
+            .iter()
+            .filter(|(name, text)| name.ends_with("page-0001.html") && text.contains(">one<"))
+            .count(),
+        1
+    );
 }
 
 #[test]
 fn long_chats_have_pages_that_lead_to_each_other_and_replies_across_them() {
     let dir = tempfile::tempdir().unwrap();
     let mut messages: Vec<Message> = (0..2_300).map(|minute| said(minute, "ana", "x")).collect();
-    messages[2_200].reply_to = Some(Reply { message: "m000005".into(), author: "ana".into(), text: "x".into() });
+    messages[2_200].reply_to = Some(Reply {
+        message: "m000005".into(),
+        author: "ana".into(),
+        text: "x".into(),
+    });
     let pages = exported(dir.path(), &[(chat("1", "X"), messages)]);
     let second = page(&pages, "X/page-0002.html");
-    assert!(second.contains("href=\"page-0001.html\"") && second.contains("href=\"page-0003.html\""));
+    assert!(
+        second.contains("href=\"page-0001.html\"") && second.contains("href=\"page-0003.html\"")
+    );
     let third = page(&pages, "X/page-0003.html");
     assert!(!third.contains("Later →"));
     let anchor = super::message::anchor("m000005");
     assert!(third.contains(&format!("href=\"page-0001.html#{anchor}\"")));
     assert!(page(&pages, "X/page-0001.html").contains(&format!("id=\"{anchor}\"")));
-    let shown: usize = pages.iter().map(|(_, text)| text.matches("<article").count()).sum();
+    let shown: usize = pages
+        .iter()
+        .map(|(_, text)| text.matches("<article").count())
+        .sum();
     assert_eq!(shown, 2_300);
 }
 
 #[test]
 fn files_that_a_browser_would_run_are_renamed() {
     let dir = tempfile::tempdir().unwrap();
-    let with = |minute, name: &str| Message { attachments: vec![file(name, "image/svg+xml", b"<svg/>")], ..said(minute, "ana", "") };
-    exported(dir.path(), &[(chat("1", "X"), vec![with(1, "a.svg"), with(2, "B.HTML"), with(3, "c.xhtml")])]);
-    let media: Vec<_> = files(&dir.path().join("out/X/media")).into_iter().map(|(name, _)| name).collect();
+    let with = |minute, name: &str| Message {
+        attachments: vec![file(name, "image/svg+xml", b"<svg/>")],
+        ..said(minute, "ana", "")
+    };
+    exported(
+        dir.path(),
+        &[(
+            chat("1", "X"),
+            vec![with(1, "a.svg"), with(2, "B.HTML"), with(3, "c.xhtml")],
+        )],
+    );
+    let media: Vec<_> = files(&dir.path().join("out/X/media"))
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(media, ["B.HTML.txt", "a.svg.txt", "c.xhtml.txt"]);
 }
 
 #[test]
 fn a_chat_cannot_take_the_place_of_the_list() {
     let dir = tempfile::tempdir().unwrap();
-    let pages = exported(dir.path(), &[(chat("1", "index.html"), vec![]), (chat("2", "STYLE.css"), vec![])]);
+    let pages = exported(
+        dir.path(),
+        &[
+            (chat("1", "index.html"), vec![]),
+            (chat("2", "STYLE.css"), vec![]),
+        ],
+    );
     assert!(page(&pages, "index.html").contains("2 chats"));
     assert!(dir.path().join("out/style.css").is_file());
 }
@@ -123,17 +175,37 @@ fn nothing_that_strangers_wrote_becomes_markup() {
         }
         message
     });
-    let conversation = Conversation { participants: vec![HOSTILE.into()], ..chat("1", HOSTILE) };
-    let mut history = archive(&dir.path().join("archive"), &[person(HOSTILE, HOSTILE)], &[(conversation, messages.collect())]);
+    let conversation = Conversation {
+        participants: vec![HOSTILE.into()],
+        ..chat("1", HOSTILE)
+    };
+    let mut history = archive(
+        &dir.path().join("archive"),
+        &[person(HOSTILE, HOSTILE)],
+        &[(conversation, messages.collect())],
+    );
     let to = dir.path().join("out");
     export(&mut history, &Filter::default(), &to, &mut go_on).unwrap();
     let mut known = HashSet::new();
-    for (name, path) in files(&to).into_iter().filter(|(name, _)| name.ends_with(".html")) {
+    for (name, path) in files(&to)
+        .into_iter()
+        .filter(|(name, _)| name.ends_with(".html"))
+    {
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.contains("default-src &#39;none&#39;"), "{name}");
-        assert!(!text.contains("<script") && !text.contains("<img src=x") && !text.contains("javascript:alert(1)\""), "{name}");
+        assert!(
+            !text.contains("<script")
+                && !text.contains("<img src=x")
+                && !text.contains("javascript:alert(1)\""),
+            "{name}"
+        );
         for tag in text.split('<').skip(1) {
-            known.insert(tag.split(|c: char| !c.is_ascii_alphanumeric() && c != '/' && c != '!').next().unwrap().to_owned());
+            known.insert(
+                tag.split(|c: char| !c.is_ascii_alphanumeric() && c != '/' && c != '!')
+                    .next()
+                    .unwrap()
+                    .to_owned(),
+            );
         }
     }
     for tag in &known {
@@ -168,8 +240,23 @@ proptest! {
 /// Leaves pages where a person can look at them: `HEIRLOOM_LOOK=FOLDER cargo test -p heirloom-exports look`.
 #[test]
 fn pages_can_be_looked_at() {
-    let Some(folder) = std::env::var_os("HEIRLOOM_LOOK") else { return };
+    let Some(folder) = std::env::var_os("HEIRLOOM_LOOK") else {
+        return;
+    };
     let (conversation, mut messages) = family();
-    messages.extend((1_600..4_000).step_by(7).map(|minute| said(minute, ["ana", "ben", "mum"][usize::try_from(minute % 3).unwrap()], "A message like any other, some of them rather longer than the rest")));
-    exported(Path::new(&folder), &[(conversation, messages), (chat("2", "Ben Óg"), vec![said(1, "ben", "hi")]), (chat("3", "אמא"), vec![said(9_000, "mum", "שלום")])]);
+    messages.extend((1_600..4_000).step_by(7).map(|minute| {
+        said(
+            minute,
+            ["ana", "ben", "mum"][usize::try_from(minute % 3).unwrap()],
+            "A message like any other, some of them rather longer than the rest",
+        )
+    }));
+    exported(
+        Path::new(&folder),
+        &[
+            (conversation, messages),
+            (chat("2", "Ben Óg"), vec![said(1, "ben", "hi")]),
+            (chat("3", "אמא"), vec![said(9_000, "mum", "שלום")]),
+        ],
+    );
 }

@@ -44,7 +44,12 @@ pub(super) fn length(seconds: u64) -> String {
     if seconds < 3_600 {
         format!("{}:{:02}", seconds / 60, seconds % 60)
     } else {
-        format!("{}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+        format!(
+            "{}:{:02}:{:02}",
+            seconds / 3_600,
+            seconds / 60 % 60,
+            seconds % 60
+        )
     }
 }
 
@@ -59,7 +64,11 @@ pub(super) fn short_day(date: Date) -> String {
 
 /// `13:31`, or `13:31 UTC` for an instant.
 pub(super) fn time(message: &Message, at: DateTime) -> String {
-    let zone = if times::is_wall_clock(message) { "" } else { " UTC" };
+    let zone = if times::is_wall_clock(message) {
+        ""
+    } else {
+        " UTC"
+    };
     format!("{:02}:{:02}{zone}", at.hour(), at.minute())
 }
 
@@ -93,7 +102,9 @@ pub(super) fn message_kind(message: &Message) -> &'static str {
         Ok(MessageKind::System) => "An event of the messenger",
         Ok(MessageKind::Deleted) => "This message was deleted",
         Ok(MessageKind::Media) => "Media",
-        Ok(MessageKind::Unsupported) | Err(_) => "A kind of message that Heirloom does not know yet",
+        Ok(MessageKind::Unsupported) | Err(_) => {
+            "A kind of message that Heirloom does not know yet"
+        }
     }
 }
 
@@ -104,7 +115,10 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!(count(1, "message", "messages"), "1 message");
-        assert_eq!(count(1_234_567, "message", "messages"), "1,234,567 messages");
+        assert_eq!(
+            count(1_234_567, "message", "messages"),
+            "1,234,567 messages"
+        );
         assert_eq!(size(999), "999 bytes");
         assert_eq!(size(1_500_000), "1.5 MB");
         assert_eq!(size(u64::MAX).split(' ').next_back(), Some("TB"));

@@ -9,7 +9,9 @@ use heirloom_archive::{Attachment, History, Presence};
 use serde::Serialize;
 
 use super::records::{JsonAttachment, JsonExport};
-use super::{ATTACHMENTS, CONVERSATIONS, FORMAT, MANIFEST, MESSAGES, PARTICIPANTS, SCHEMAS, VERSION, convert};
+use super::{
+    ATTACHMENTS, CONVERSATIONS, FORMAT, MANIFEST, MESSAGES, PARTICIPANTS, SCHEMAS, VERSION, convert,
+};
 use crate::filter::{Filter, Walk};
 use crate::media::{MediaFolder, Medium};
 use crate::outcome::{ExportError, Outcome, ProgressFn};
@@ -41,7 +43,10 @@ pub fn export(
     let mut messages = Lines::create(&target, MESSAGES)?;
     for summary in &conversations {
         let conversation = &summary.conversation;
-        let folder = folders.give(&people.title(conversation), blake3::hash(conversation.id.as_bytes()).as_bytes());
+        let folder = folders.give(
+            &people.title(conversation),
+            blake3::hash(conversation.id.as_bytes()).as_bytes(),
+        );
         let folder = format!("{ATTACHMENTS}/{folder}");
         let mut media = MediaFolder::default();
         let before = walk.outcome.messages;
@@ -51,9 +56,16 @@ pub fn export(
                 let medium = media.copy(walk, history, attachment, &target.work().join(&folder))?;
                 attachments.push(line(attachment, medium, &folder));
             }
-            messages.put(&convert::from_message(message, &conversation.id, attachments))
+            messages.put(&convert::from_message(
+                message,
+                &conversation.id,
+                attachments,
+            ))
         })?;
-        chats.put(&convert::from_conversation(conversation, walk.outcome.messages - before))?;
+        chats.put(&convert::from_conversation(
+            conversation,
+            walk.outcome.messages - before,
+        ))?;
         walk.outcome.conversations += 1;
     }
     chats.finish()?;
@@ -92,15 +104,29 @@ fn line(attachment: &Attachment, medium: Medium, folder: &str) -> JsonAttachment
             ..line
         },
         // A present one that the filter left out is absent from this export.
-        Medium::Absent if line.presence.is_none() => from_presence(line, attachment, Presence::Absent),
-        Medium::Unreadable if line.presence.is_none() => from_presence(line, attachment, Presence::Unreadable),
+        Medium::Absent if line.presence.is_none() => {
+            from_presence(line, attachment, Presence::Absent)
+        }
+        Medium::Unreadable if line.presence.is_none() => {
+            from_presence(line, attachment, Presence::Unreadable)
+        }
         Medium::Absent | Medium::Unreadable => line,
     }
 }
 
-fn from_presence(line: JsonAttachment, attachment: &Attachment, presence: Presence) -> JsonAttachment {
-    let with = Attachment { presence: presence.into(), ..attachment.clone() };
-    JsonAttachment { presence: convert::from_attachment(&with).presence, ..line }
+fn from_presence(
+    line: JsonAttachment,
+    attachment: &Attachment,
+    presence: Presence,
+) -> JsonAttachment {
+    let with = Attachment {
+        presence: presence.into(),
+        ..attachment.clone()
+    };
+    JsonAttachment {
+        presence: convert::from_attachment(&with).presence,
+        ..line
+    }
 }
 
 /// A file of lines being written.
@@ -111,7 +137,10 @@ struct Lines {
 
 impl Lines {
     fn create(target: &Target, name: &'static str) -> Result<Self, ExportError> {
-        Ok(Self { file: target.file(name)?, name })
+        Ok(Self {
+            file: target.file(name)?,
+            name,
+        })
     }
 
     fn put(&mut self, line: &impl Serialize) -> Result<(), ExportError> {
@@ -123,6 +152,8 @@ impl Lines {
     }
 
     fn finish(mut self) -> Result<(), ExportError> {
-        self.file.flush().map_err(ExportError::writing(Path::new(self.name)))
+        self.file
+            .flush()
+            .map_err(ExportError::writing(Path::new(self.name)))
     }
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use heirloom_archive::history::{ConversationSummary, Visit};
 use heirloom_archive::paths::RelativePath;
-use heirloom_archive::{Attachment, Conversation, History, HistoryError, Message, MessageQuery, Participant, Presence};
+use heirloom_archive::{
+    Attachment, Conversation, History, HistoryError, Message, MessageQuery, Participant, Presence,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -44,16 +46,33 @@ struct Head {
 /// Opens an export. Reads `messages.jsonl` once, to know where each conversation lies.
 pub fn read(root: &Path) -> Result<JsonlHistory, HistoryError> {
     let mut about = String::new();
-    open(root, MANIFEST)?.take(MAX_LINE_BYTES).read_to_string(&mut about).map_err(|e| failed(MANIFEST, e))?;
-    let about: JsonExport = serde_json::from_str(&about).map_err(|error| failed(MANIFEST, error))?;
+    open(root, MANIFEST)?
+        .take(MAX_LINE_BYTES)
+        .read_to_string(&mut about)
+        .map_err(|e| failed(MANIFEST, e))?;
+    let about: JsonExport =
+        serde_json::from_str(&about).map_err(|error| failed(MANIFEST, error))?;
     if about.format != FORMAT || about.version != VERSION {
-        return Err(plain(format!("{MANIFEST} is of a format or version that this program does not read")));
+        return Err(plain(format!(
+            "{MANIFEST} is of a format or version that this program does not read"
+        )));
     }
-    let mut history = JsonlHistory { root: root.to_owned(), chats: Vec::new(), by_id: HashMap::new() };
+    let mut history = JsonlHistory {
+        root: root.to_owned(),
+        chats: Vec::new(),
+        by_id: HashMap::new(),
+    };
     each_line(root, CONVERSATIONS, |line: JsonConversation| {
         let (conversation, _) = convert::to_conversation(line)?;
-        history.by_id.insert(conversation.id.clone(), history.chats.len());
-        history.chats.push(Chat { conversation, messages: 0, span: None, runs: Vec::new() });
+        history
+            .by_id
+            .insert(conversation.id.clone(), history.chats.len());
+        history.chats.push(Chat {
+            conversation,
+            messages: 0,
+            span: None,
+            runs: Vec::new(),
+        });
         Ok(())
     })?;
     history.index()?;
@@ -65,17 +84,28 @@ impl JsonlHistory {
         let mut lines = LineReader::new(open(&self.root, MESSAGES)?);
         let mut start = 0;
         while let Some(line) = lines.next_line().map_err(|error| failed(MESSAGES, error))? {
-            let head: Head = serde_json::from_slice(line).map_err(|error| failed(MESSAGES, error))?;
+            let head: Head =
+                serde_json::from_slice(line).map_err(|error| failed(MESSAGES, error))?;
             let end = lines.consumed;
-            let chat = self.by_id.get(&head.conversation).and_then(|index| self.chats.get_mut(*index));
-            let chat = chat.ok_or_else(|| plain(format!("{MESSAGES} names a conversation that {CONVERSATIONS} does not")))?;
+            let chat = self
+                .by_id
+                .get(&head.conversation)
+                .and_then(|index| self.chats.get_mut(*index));
+            let chat = chat.ok_or_else(|| {
+                plain(format!(
+                    "{MESSAGES} names a conversation that {CONVERSATIONS} does not"
+                ))
+            })?;
             match chat.runs.last_mut() {
                 Some(run) if run.1 == start => run.1 = end,
                 _ => chat.runs.push((start, end)),
             }
             chat.messages += 1;
             let at = head.sent_at.ms;
-            chat.span = Some(chat.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+            chat.span = Some(
+                chat.span
+                    .map_or((at, at), |(first, last)| (first.min(at), last.max(at))),
+            );
             start = end;
         }
         Ok(())
@@ -107,17 +137,29 @@ impl History for JsonlHistory {
         Ok(list)
     }
 
-    fn messages(&mut self, conversation: &str, query: MessageQuery, visit: &mut Visit<'_>) -> Result<(), HistoryError> {
-        let chat = self.by_id.get(conversation).and_then(|index| self.chats.get(*index));
-        let chat = chat.ok_or_else(|| plain(format!("no conversation has the id {conversation}")))?;
+    fn messages(
+        &mut self,
+        conversation: &str,
+        query: MessageQuery,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), HistoryError> {
+        let chat = self
+            .by_id
+            .get(conversation)
+            .and_then(|index| self.chats.get(*index));
+        let chat =
+            chat.ok_or_else(|| plain(format!("no conversation has the id {conversation}")))?;
         let mut window: VecDeque<Message> = VecDeque::new();
         for (start, end) in &chat.runs {
             let mut file = open(&self.root, MESSAGES)?;
-            file.seek(SeekFrom::Start(*start)).map_err(|error| failed(MESSAGES, error))?;
+            file.seek(SeekFrom::Start(*start))
+                .map_err(|error| failed(MESSAGES, error))?;
             let mut lines = LineReader::new(file.take(end - start));
             while let Some(line) = lines.next_line().map_err(|error| failed(MESSAGES, error))? {
-                let json: JsonMessage = serde_json::from_slice(line).map_err(|error| failed(MESSAGES, error))?;
-                let message = convert::to_message(json).map_err(|what| plain(format!("{MESSAGES}: {what}")))?;
+                let json: JsonMessage =
+                    serde_json::from_slice(line).map_err(|error| failed(MESSAGES, error))?;
+                let message = convert::to_message(json)
+                    .map_err(|what| plain(format!("{MESSAGES}: {what}")))?;
                 if !query.covers(message.sent_at) {
                     continue;
                 }
@@ -145,7 +187,10 @@ impl History for JsonlHistory {
         Ok(())
     }
 
-    fn open(&mut self, attachment: &Attachment) -> Result<Option<Box<dyn Read + '_>>, HistoryError> {
+    fn open(
+        &mut self,
+        attachment: &Attachment,
+    ) -> Result<Option<Box<dyn Read + '_>>, HistoryError> {
         if attachment.presence != i32::from(Presence::Present) {
             return Ok(None);
         }
@@ -168,11 +213,17 @@ fn each_line<T: DeserializeOwned>(
 
 /// Opens a plain file below the root, and nothing else.
 fn open(root: &Path, name: &str) -> Result<BufReader<File>, HistoryError> {
-    let path = RelativePath::parse(name).ok_or_else(|| plain(format!("the path {name:?} is not allowed")))?;
+    let path = RelativePath::parse(name)
+        .ok_or_else(|| plain(format!("the path {name:?} is not allowed")))?;
     let file = path.below_without_links(root).and_then(|path| {
-        if path.is_file() { File::open(path) } else { Err(io::Error::other("not a plain file")) }
+        if path.is_file() {
+            File::open(path)
+        } else {
+            Err(io::Error::other("not a plain file"))
+        }
     });
-    file.map(BufReader::new).map_err(|error| failed(name, error))
+    file.map(BufReader::new)
+        .map_err(|error| failed(name, error))
 }
 
 /// Lines of bounded length.
@@ -184,15 +235,24 @@ struct LineReader<R> {
 
 impl<R: Read> LineReader<R> {
     fn new(read: R) -> Self {
-        Self { read: BufReader::new(read), line: Vec::new(), consumed: 0 }
+        Self {
+            read: BufReader::new(read),
+            line: Vec::new(),
+            consumed: 0,
+        }
     }
 
     fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
         self.line.clear();
-        let got = (&mut self.read).take(MAX_LINE_BYTES).read_until(b'\n', &mut self.line)?;
+        let got = (&mut self.read)
+            .take(MAX_LINE_BYTES)
+            .read_until(b'\n', &mut self.line)?;
         let got = u64::try_from(got).unwrap_or(u64::MAX);
         if got == MAX_LINE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a line is too long",
+            ));
         }
         self.consumed += got;
         Ok((got > 0).then_some(&self.line))
@@ -200,9 +260,15 @@ impl<R: Read> LineReader<R> {
 }
 
 fn plain(message: String) -> HistoryError {
-    HistoryError { message, source: None }
+    HistoryError {
+        message,
+        source: None,
+    }
 }
 
 fn failed(name: &str, error: impl std::error::Error + Send + Sync + 'static) -> HistoryError {
-    HistoryError { message: format!("cannot read {name}"), source: Some(Box::new(error)) }
+    HistoryError {
+        message: format!("cannot read {name}"),
+        source: Some(Box::new(error)),
+    }
 }

@@ -15,7 +15,10 @@ pub(super) struct Time {
 impl Time {
     /// `None` for 0, which records use for "unknown".
     pub(super) fn known(ms: i64) -> Option<Self> {
-        (ms != 0).then_some(Self { ms, wall_clock: false })
+        (ms != 0).then_some(Self {
+            ms,
+            wall_clock: false,
+        })
     }
 }
 
@@ -38,11 +41,13 @@ impl<'de> Deserialize<'de> for Time {
         }
         let ms = match Either::deserialize(deserializer)? {
             Either::Ms(ms) => ms,
-            Either::Text(text) => {
-                times::parse(&text).ok_or_else(|| serde::de::Error::custom("a time that is not RFC 3339"))?
-            }
+            Either::Text(text) => times::parse(&text)
+                .ok_or_else(|| serde::de::Error::custom("a time that is not RFC 3339"))?,
         };
-        Ok(Self { ms, wall_clock: false })
+        Ok(Self {
+            ms,
+            wall_clock: false,
+        })
     }
 }
 

@@ -10,10 +10,21 @@ use crate::times;
 const MARK: char = '\u{200E}';
 
 /// The lines of a message, each with its line feed. `cards` are the files of its contacts.
-pub(super) fn message(message: &Message, files: &[Medium], cards: &[String], people: &People) -> String {
+pub(super) fn message(
+    message: &Message,
+    files: &[Medium],
+    cards: &[String],
+    people: &People,
+) -> String {
     let at = times::clock(message.sent_at).unwrap_or_default();
-    let time =
-        format!("{:02}/{:02}/{:04}, {:02}:{:02} - ", at.day(), at.month(), at.year(), at.hour(), at.minute());
+    let time = format!(
+        "{:02}/{:02}/{:04}, {:02}:{:02} - ",
+        at.day(),
+        at.month(),
+        at.year(),
+        at.hour(),
+        at.minute()
+    );
     if message.kind() == MessageKind::System {
         return format!("{time}{}\n", one_text(&event(message)));
     }
@@ -25,18 +36,38 @@ pub(super) fn message(message: &Message, files: &[Medium], cards: &[String], peo
             Medium::Absent | Medium::Unreadable => "<Media omitted>".to_owned(),
         });
     }
-    bodies.extend(cards.iter().map(|name| format!("{MARK}{name} (file attached)")));
+    bodies.extend(
+        cards
+            .iter()
+            .map(|name| format!("{MARK}{name} (file attached)")),
+    );
     bodies.extend(message.location.as_ref().map(location));
     bodies.extend(message.poll.as_ref().map(poll));
     if let Some(call) = message.call {
-        let kind = if call.video { "video call" } else { "voice call" };
-        bodies.push(if call.missed { format!("Missed {kind}") } else { format!("A {kind} of {} s", call.seconds) });
+        let kind = if call.video {
+            "video call"
+        } else {
+            "voice call"
+        };
+        bodies.push(if call.missed {
+            format!("Missed {kind}")
+        } else {
+            format!("A {kind} of {} s", call.seconds)
+        });
     }
     if message.kind() == MessageKind::Deleted || message.deleted.is_some() {
-        let notice = if message.from_owner { "You deleted this message" } else { "This message was deleted" };
+        let notice = if message.from_owner {
+            "You deleted this message"
+        } else {
+            "This message was deleted"
+        };
         bodies.push(notice.to_owned());
     }
-    let edited = if message.edited || !message.edits.is_empty() { " <This message was edited>" } else { "" };
+    let edited = if message.edited || !message.edits.is_empty() {
+        " <This message was edited>"
+    } else {
+        ""
+    };
     let text = one_text(&message.text);
     let mut lines = String::new();
     if bodies.is_empty() {
@@ -68,16 +99,26 @@ fn event(message: &Message) -> String {
 
 /// A name in which nothing looks like the end of the name.
 fn author(name: &str) -> String {
-    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let name: String = name
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     let name = name.replace(": ", "\u{2236} ");
     let name = name.trim().trim_end_matches(':');
-    if name.is_empty() { "Unknown".to_owned() } else { name.to_owned() }
+    if name.is_empty() {
+        "Unknown".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 /// Text whose further lines do not look like messages: such a line gets a space in front.
 fn one_text(text: &str) -> String {
     let mut out = String::new();
-    for (index, line) in text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).enumerate() {
+    for (index, line) in text
+        .split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'])
+        .enumerate()
+    {
         if index > 0 {
             out.push('\n');
             if looks_like_a_header(line) {
@@ -92,23 +133,55 @@ fn one_text(text: &str) -> String {
 /// Generous: any line that begins with a digit, in whatever script, or with "[", behind marks that cannot be seen.
 fn looks_like_a_header(line: &str) -> bool {
     let seen = line.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}'));
-    let digits = seen.trim_start_matches('[').chars().take(24).filter(|c| c.is_numeric()).count();
-    seen.chars().next().is_some_and(|c| c.is_numeric() || c == '[') && digits >= 3
+    let digits = seen
+        .trim_start_matches('[')
+        .chars()
+        .take(24)
+        .filter(|c| c.is_numeric())
+        .count();
+    seen.chars()
+        .next()
+        .is_some_and(|c| c.is_numeric() || c == '[')
+        && digits >= 3
 }
 
 fn location(location: &Location) -> String {
-    let Location { latitude, longitude, name, address, url, live_seconds: _ } = location;
-    let known = latitude.is_finite() && longitude.is_finite() && (*latitude != 0.0 || *longitude != 0.0);
-    let link = if known { format!("https://maps.google.com/?q={latitude},{longitude}") } else { url.clone() };
-    let before: Vec<_> = [name, address].into_iter().filter(|text| !text.is_empty()).map(|text| one_text(text)).collect();
-    if before.is_empty() { format!("location: {link}") } else { format!("{}\nlocation: {link}", before.join("\n")) }
+    let Location {
+        latitude,
+        longitude,
+        name,
+        address,
+        url,
+        live_seconds: _,
+    } = location;
+    let known =
+        latitude.is_finite() && longitude.is_finite() && (*latitude != 0.0 || *longitude != 0.0);
+    let link = if known {
+        format!("https://maps.google.com/?q={latitude},{longitude}")
+    } else {
+        url.clone()
+    };
+    let before: Vec<_> = [name, address]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| one_text(text))
+        .collect();
+    if before.is_empty() {
+        format!("location: {link}")
+    } else {
+        format!("{}\nlocation: {link}", before.join("\n"))
+    }
 }
 
 fn poll(poll: &Poll) -> String {
     let mut text = format!("POLL:\n{}", one_text(&poll.question));
     for option in &poll.options {
         let word = if option.votes == 1 { "vote" } else { "votes" };
-        text.push_str(&format!("\nOPTION: {} ({} {word})", one_text(&option.text), option.votes));
+        text.push_str(&format!(
+            "\nOPTION: {} ({} {word})",
+            one_text(&option.text),
+            option.votes
+        ));
     }
     text
 }
