@@ -51,7 +51,7 @@ pub fn open(path: &Path, options: Options) -> Result<Box<dyn Source + Send>, Sou
 }
 
 fn open_archive(path: &Path) -> Result<Box<dyn Source + Send>, SourceError> {
-    crate::archive_form::ArchiveForm::open(path).map(|archive| Box::new(archive) as Box<dyn Source + Send>)
+    Ok(Box::new(crate::archive_form::ArchiveForm::open(path)?))
 }
 
 fn is_android_folder(path: &Path) -> bool {

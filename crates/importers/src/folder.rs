@@ -127,7 +127,8 @@ pub fn list_flat(root: &Path) -> io::Result<Vec<Listed>> {
     list_to_depth(root, 0)
 }
 
-fn list_to_depth(root: &Path, max_depth: usize) -> io::Result<Vec<Listed>> {
+/// As [`list`], but only so many folders deep.
+pub(crate) fn list_to_depth(root: &Path, max_depth: usize) -> io::Result<Vec<Listed>> {
     let mut found = Vec::new();
     let mut open = vec![(root.to_path_buf(), String::new(), 0)];
     while let Some((folder, prefix, depth)) = open.pop() {

@@ -13,7 +13,10 @@ use zip::{CompressionMethod, ZipArchive};
 pub const MAX_ENTRIES: u64 = 200_000;
 
 /// Names longer than this are no names of an export.
-const MAX_NAME: usize = 4096;
+const MAX_NAME: usize = 1024;
+
+/// Bytes of a zip's directory that are loaded.
+const MAX_DIRECTORY: u64 = 64 * 1024 * 1024;
 
 /// Opens the zip's bytes anew, so that several entries can be read side by side.
 pub trait Reopen: Send + Sync {
@@ -264,25 +267,36 @@ fn refuse_too_many(reader: &mut (impl Read + Seek)) -> io::Result<()> {
     reader.seek(SeekFrom::Start(start))?;
     let mut tail = Vec::new();
     reader.take(TAIL).read_to_end(&mut tail)?;
-    for at in 0..tail.len().saturating_sub(3) {
-        let Some(rest) = tail.get(at..) else { break };
-        // The record of a zip64 says the true number; the plain one stops at 65,535.
-        if rest.starts_with(b"PK\x06\x06") {
-            if let Some(count) = rest
-                .get(32..40)
-                .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
-                && u64::from_le_bytes(count) > MAX_ENTRIES
-            {
+    let starts = |at: usize, mark: &[u8]| tail.get(at..).is_some_and(|rest| rest.starts_with(mark));
+    let number = |at: usize, len: usize| -> u64 {
+        let bytes = tail.get(at..at + len).unwrap_or_default();
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+    };
+    let ends: Vec<usize> = (0..tail.len())
+        .filter(|at| starts(*at, b"PK\x05\x06"))
+        .collect();
+    let is_64 = ends.iter().any(|at| {
+        at.checked_sub(20)
+            .is_some_and(|at| starts(at, b"PK\x06\x07"))
+    });
+    let mut seen_64 = false;
+    for at in 0..tail.len() {
+        // The record of a zip64 says the true numbers; the plain one stops at 65,535.
+        if is_64 && starts(at, b"PK\x06\x06") {
+            seen_64 = true;
+            if number(at + 32, 8) > MAX_ENTRIES || number(at + 40, 8) > MAX_DIRECTORY {
                 return Err(invalid("too many entries"));
             }
-        } else if rest.starts_with(b"PK\x06\x07")
-            && let Some(place) = rest
-                .get(8..16)
-                .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
-            && u64::from_le_bytes(place) < start
-        {
-            return Err(invalid("an unknown form of zip"));
         }
+    }
+    if is_64 && !seen_64 {
+        return Err(invalid("an unknown form of zip"));
+    }
+    if !is_64 && ends.iter().any(|at| number(at + 12, 4) > MAX_DIRECTORY) {
+        return Err(invalid("too many entries"));
     }
     reader.seek(SeekFrom::Start(0))?;
     Ok(())
@@ -373,6 +387,15 @@ mod tests {
             return;
         };
         read(&media, "a.txt").unwrap_err();
+    }
+
+    #[test]
+    fn a_directory_beyond_the_limit_is_refused_before_it_is_loaded() {
+        let mut zip = zip_of(&[("a.txt", b"one")]);
+        let end = zip.len() - 22;
+        zip[end + 12..end + 16].copy_from_slice(&0x7FFF_FFFF_u32.to_le_bytes());
+        let error = ZipMedia::open(Bytes(zip.into())).unwrap_err();
+        assert!(error.to_string().contains("too many entries"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! WhatsApp's *Export chat*: one text with one line or more a message, and the media beside it.
 //!
 //! The text is read twice and never held in memory: the first pass decides what its dates mean, the second
-//! gives the messages. Facts of the format: `docs/format.md` does not cover it; the tests are the examples.
+//! gives the messages. WhatsApp publishes no description of the form; the tests are the examples.
 
 mod author;
 mod content;
@@ -14,7 +14,7 @@ mod survey;
 mod title;
 mod words;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
@@ -283,7 +283,7 @@ impl Source for TextExport {
             report,
             named: vec![false; self.files.entries().len()],
             given: HashSet::new(),
-            listed: Vec::new(),
+            listed: BTreeSet::new(),
             last: None,
         };
         reading.all()?;
@@ -294,11 +294,10 @@ impl Source for TextExport {
             sink,
             ..
         } = reading;
-        conversation.participants = listed;
+        conversation.participants = listed.into_iter().collect();
         if conversation.participants.len() > 2 {
             conversation.set_kind(ConversationKind::Group);
         }
-        conversation.participants.sort();
         sink.conversation(conversation)?;
         Ok(report)
     }
@@ -326,7 +325,7 @@ struct Reading<'a> {
     named: Vec<bool>,
     /// Names that the sink has seen.
     given: HashSet<String>,
-    listed: Vec<String>,
+    listed: BTreeSet<String>,
     last: Option<i64>,
 }
 
@@ -421,8 +420,19 @@ impl Reading<'_> {
         let split = author::split(&text, &self.survey.long_names);
         let (name, body) = split.map_or((None, text.as_str()), |(name, body)| (Some(name), body));
         let (mut message, file) = content::message(sent_at, name, body, &self.context);
+        let is_notice = message.kind() == MessageKind::System;
+        if is_notice
+            && let Some(system) = &mut message.system
+            && let Some(chat) = &self.survey.notice_author
+        {
+            let chat = author::id(chat);
+            system.participants.retain(|about| *about != chat);
+        }
         if let Some(name) = name
-            && message.kind() != MessageKind::System
+            && message
+                .system
+                .as_ref()
+                .is_none_or(|system| !system.participants.is_empty())
         {
             self.give(name)?;
         }
@@ -457,8 +467,8 @@ impl Reading<'_> {
         }
         self.given.insert(name.to_owned());
         let participant = author::participant(name);
-        if self.listed.len() < MAX_PARTICIPANTS && !self.listed.contains(&participant.id) {
-            self.listed.push(participant.id.clone());
+        if self.listed.len() < MAX_PARTICIPANTS {
+            self.listed.insert(participant.id.clone());
         }
         self.sink.participant(participant)?;
         Ok(())
@@ -559,7 +569,7 @@ fn probe(files: &dyn Files, path: &str) -> io::Result<usize> {
     let mut headers = 0;
     for _ in 0..PROBED_LINES {
         let Some(line) = lines.next()? else { break };
-        headers += usize::from(Header::parse(&line.text).is_some());
+        headers += usize::from(Header::parse(&line.text).is_some_and(|header| !header.doubtful));
     }
     Ok(headers)
 }

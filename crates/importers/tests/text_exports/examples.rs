@@ -86,6 +86,25 @@ fn a_header_of_another_form_is_reported_and_not_folded_into_the_message_above() 
 }
 
 #[test]
+fn where_only_a_space_ends_a_header_system_lines_are_still_messages() {
+    let found = read(
+        "13. 6. 2018. 21:25:15 Ana: one\n13. 6. 2018. 21:25:16 You added Bob\n13. 6. 2018. 21:25:17 Ana: two\n",
+    );
+    let kinds: Vec<_> = found
+        .messages
+        .iter()
+        .map(heirloom_archive::Message::kind)
+        .collect();
+    assert_eq!(
+        kinds,
+        [MessageKind::Text, MessageKind::System, MessageKind::Text]
+    );
+    // Elsewhere the same words are text.
+    let found = read("13.06.2018, 21:25 - Ana: one\n12.6.2018 21:25 we meet\n");
+    assert_eq!(found.messages[0].text, "one\n12.6.2018 21:25 we meet");
+}
+
+#[test]
 fn a_file_that_does_not_show_its_date_order_is_asked_about() {
     let text = "03/04/2022, 10:00 - Ana: hi\n05/06/2022, 10:00 - Ana: ho\n";
     let SourceError::AmbiguousDates { example, .. } = error_of(text) else {

@@ -64,9 +64,8 @@ pub(super) fn clean(name: &str) -> String {
         .filter(|c| !is_mark(*c))
         .map(|c| if is_space(c) { ' ' } else { c })
         .collect();
-    let bare = bare.trim();
-    bare.strip_prefix('~')
-        .map_or(bare, str::trim_start)
+    bare.trim()
+        .trim_start_matches(|c: char| c == '~' || c.is_whitespace())
         .to_owned()
 }
 
@@ -152,6 +151,7 @@ mod tests {
             ("+447700900374", "whatsapp-text:+447700900374")
         );
         assert_eq!(participant("~\u{202F}Ana").name, "Ana");
+        assert_eq!(participant("~~ ~Ana").id, "whatsapp-text:Ana");
         assert_eq!(participant("+1 of us").phone, "");
         assert_eq!(participant("\u{2068}+44 7700 900374\u{2069}").id, who.id);
     }

@@ -151,8 +151,12 @@ fn notice(message: &mut Message, bare: &str) {
         });
     } else {
         message.set_kind(MessageKind::System);
-        message.author.clear();
-        message.system = Some(System::default());
+        // Who it is about, when it does not stand under the chat's own name.
+        let about = std::mem::take(&mut message.author);
+        message.system = Some(System {
+            participants: vec![about],
+            ..System::default()
+        });
     }
 }
 

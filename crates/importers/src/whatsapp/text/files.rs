@@ -44,6 +44,11 @@ impl<R: Reopen> Files for ZipMedia<R> {
     }
 }
 
+/// Folders within an unpacked export that are looked into: whoever names a home folder by mistake does not
+/// wait for all of it.
+#[cfg(not(target_arch = "wasm32"))]
+const DEPTH: usize = 3;
+
 /// A folder whose files were listed once.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(Debug)]
@@ -60,7 +65,7 @@ impl Folder {
         let listed = if only.is_some() {
             crate::folder::list_flat(root)?
         } else {
-            crate::folder::list(root)?
+            crate::folder::list_to_depth(root, DEPTH)?
         };
         let entries = listed.into_iter().map(|file| file.entry).collect();
         Ok(Self {
@@ -92,7 +97,7 @@ impl Files for Folder {
         let listed = if self.only.is_some() {
             crate::folder::list_flat(self.media.root())?
         } else {
-            crate::folder::list(self.media.root())?
+            crate::folder::list_to_depth(self.media.root(), DEPTH)?
         };
         Ok(Some(crate::folder::digest(
             listed

@@ -69,6 +69,9 @@ pub(super) struct Header<'a> {
     pub(super) date_text: &'a str,
     /// What follows: `Name: text`, or a system line.
     pub(super) rest: &'a str,
+    /// Nothing but a space and no name stands behind the time: a header only where the file's others have
+    /// nothing but a space either.
+    pub(super) doubtful: bool,
 }
 
 /// Bytes that a header may take; what is longer is none.
@@ -200,6 +203,7 @@ fn finish<'a>(
         half,
         date_text: date_text.trim_matches(|c| is_mark(c) || is_space(c)),
         rest: cursor.rest,
+        doubtful: wrapper == Wrapper::Space && !cursor.rest.contains(": "),
     })
 }
 
@@ -423,7 +427,7 @@ impl<'a> Cursor<'a> {
             }
         }
         let rest = text.strip_prefix(is_space)?;
-        let author = rest.split_once(": ")?.0;
+        let author = rest.split_once(": ").map_or(rest, |(author, _)| author);
         if author.is_empty()
             || author.starts_with(|c: char| c.is_ascii_punctuation() && !matches!(c, '+' | '~'))
         {

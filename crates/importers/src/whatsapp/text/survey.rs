@@ -96,7 +96,7 @@ impl Survey {
         let mut notice_author = None;
         let mut first = true;
         while let Some(line) = lines.next().map_err(SurveyError::Io)? {
-            let Some(header) = Header::parse(&line.text) else {
+            let Some(header) = Header::parse(&line.text).filter(|header| !header.doubtful) else {
                 continue;
             };
             let split = author::split(header.rest, &HashMap::new());

@@ -345,6 +345,7 @@ fn marked_words_on_ios_are_notices_and_calls() {
         ),
         (MessageKind::System, "", "Bob added Ana")
     );
+    assert_eq!(message.system.unwrap().participants, ["whatsapp-text:Ana"]);
     let message = ios("\u{200E}Missed voice call");
     assert!(message.kind() == MessageKind::Call && message.call.unwrap().missed);
     assert_eq!(ios("Bob added Ana").kind(), MessageKind::Text);

@@ -112,7 +112,6 @@ fn ordinary_lines_are_no_headers() {
         "at 21:25 - ok",
         "21:25 - ok",
         "12/5/22, 21:25",
-        "12/5/22 21:25 we meet",
         "1. first thing - done",
         "1.2.3.4 - a: m",
         "192.168.1.1:8080 - up",
@@ -131,6 +130,13 @@ fn ordinary_lines_are_no_headers() {
     ] {
         assert_eq!(Header::parse(line), None, "{line}");
     }
+}
+
+#[test]
+fn a_time_before_a_sentence_is_doubtful() {
+    assert!(Header::parse("12/5/22 21:25 we meet").unwrap().doubtful);
+    assert!(!Header::parse("12/5/22 21:25 we: meet").unwrap().doubtful);
+    assert!(!Header::parse("12/5/22 21:25 - we meet").unwrap().doubtful);
 }
 
 #[test]
