@@ -2,15 +2,53 @@
 
 mod args;
 mod atomic;
+mod commands;
 mod context;
+mod device;
+mod errors;
 mod exit;
 mod failure;
+mod history;
 mod home;
 mod interrupt;
+mod keys;
 mod kit;
 mod output;
+mod process;
+mod recovery;
+mod repository;
 mod secrets;
 mod settings;
 mod words;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Args;
+use crate::context::Context;
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    process::harden();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return process::bad_arguments(&error),
+    };
+    let context = match Context::new(&args.global) {
+        Ok(context) => context,
+        Err((output, failure)) => {
+            output.fail(&failure);
+            return failure.exit.into();
+        }
+    };
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commands::run(&args.command, &context)));
+    match ended {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(failure)) => {
+            context.output.fail(&failure);
+            failure.exit.into()
+        }
+        Err(_) => Exit::Failed.into(),
+    }
+}

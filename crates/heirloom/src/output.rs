@@ -2,6 +2,7 @@
 //!
 //! Nothing else in the program prints.
 
+pub(crate) mod engine;
 pub(crate) mod events;
 pub(crate) mod meter;
 

@@ -69,6 +69,18 @@ pub(crate) fn ask_hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     })
 }
 
+/// Asks a yes-or-no question; only a clear yes is one. Call only where somebody can be asked.
+pub(crate) fn ask_yes(question: &str) -> Result<bool, Failure> {
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "{question}? [y/N] ");
+    let _ = stderr.flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|error| {
+        Failure::new(Exit::NeedsUnlock, "nothing could be read from the terminal").because(&error)
+    })?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

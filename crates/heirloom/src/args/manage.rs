@@ -127,9 +127,6 @@ pub(crate) enum ProtectCommand {
     /// Prove a way in by an unlock
     #[command(after_help = "Example:\n  heirloom protect check ./my-backup --recovery-key-file ./second-key.txt")]
     Check(Ways),
-    /// Give a way in another name
-    #[command(after_help = "Example:\n  heirloom protect rename ./my-backup 'Recovery key' 'Key in the safe'")]
-    Rename(Rename),
     /// Remove a way in; the backup's root key is changed at once
     #[command(after_help = "Example:\n  heirloom protect remove ./my-backup 'Recovery key 2'")]
     Remove(Remove),
@@ -169,19 +166,6 @@ pub(crate) struct Add {
 pub(crate) enum Method {
     /// 64 digits on paper or in a file
     RecoveryKey,
-}
-
-/// A way in and its new name.
-#[derive(Debug, Args)]
-pub(crate) struct Rename {
-    #[command(flatten)]
-    pub(crate) ways: Ways,
-    /// The way in: its name, or its number in `protect status`
-    #[arg(value_name = "WAY")]
-    pub(crate) way: String,
-    /// The new name
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
 }
 
 /// A way in to remove.

@@ -59,9 +59,9 @@ pub(crate) struct How {
     /// What this computer is called in the backup
     #[arg(long, value_name = "NAME", env = "HEIRLOOM_DEVICE_NAME", hide_env_values = true)]
     pub(crate) device_name: Option<String>,
-    /// Store a file anew for each chat it was sent in: growth then tells contacts nothing
+    /// Read everything even if the source's files have not changed
     #[arg(long)]
-    pub(crate) no_cross_chat_dedup: bool,
+    pub(crate) force: bool,
 }
 
 /// The order of day and month.

@@ -83,7 +83,7 @@ impl<'a> Error<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Status {
     /// What is being done.
-    pub(crate) phase: String,
+    pub(crate) phase: &'static str,
     /// Things done in this phase.
     pub(crate) items: u64,
     /// Bytes done in this phase.

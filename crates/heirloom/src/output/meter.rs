@@ -1,7 +1,7 @@
 //! Progress: a bar on a terminal, a plain line every ten seconds elsewhere, status events with `--json`.
 
 use std::io::{IsTerminal, stderr};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -28,13 +28,19 @@ pub(crate) struct Meter<'a> {
 
 #[derive(Debug)]
 struct State {
-    phase: String,
-    phase_began: Instant,
+    phases: Vec<Part>,
+    spoke: Instant,
+}
+
+/// One phase. Phases may overlap: the newest is shown.
+#[derive(Debug)]
+struct Part {
+    name: &'static str,
+    began: Instant,
     items: u64,
     bytes: u64,
     total_items: Option<u64>,
     total_bytes: Option<u64>,
-    spoke: Instant,
 }
 
 impl<'a> Meter<'a> {
@@ -47,157 +53,154 @@ impl<'a> Meter<'a> {
             bar
         });
         let now = Instant::now();
-        let state = State {
-            phase: String::new(),
-            phase_began: now,
-            items: 0,
-            bytes: 0,
-            total_items: None,
-            total_bytes: None,
-            spoke: now,
-        };
-        Self { output, started: now, bar, state: Mutex::new(state) }
+        Self { output, started: now, bar, state: Mutex::new(State { phases: Vec::new(), spoke: now }) }
     }
 
-    /// Begins a phase. A total that is not known shows a count instead of a bar.
-    pub(crate) fn phase(&self, phase: &str, total_items: Option<u64>, total_bytes: Option<u64>) {
+    /// Begins a phase, or sets the totals of the one that runs. An unknown total shows a count instead of a bar.
+    pub(crate) fn phase(&self, name: &'static str, total_items: Option<u64>, total_bytes: Option<u64>) {
         let now = Instant::now();
         let mut state = self.lock();
-        let same = state.phase == phase;
-        if !same {
-            self.finish_phase(&state, now);
-            phase.clone_into(&mut state.phase);
-            state.phase_began = now;
-            state.items = 0;
-            state.bytes = 0;
-        }
-        state.total_items = total_items;
-        state.total_bytes = total_bytes;
-        if let Some(bar) = &self.bar {
-            bar.set_style(style(&state));
-            if let Some(total) = state.total_bytes.or(state.total_items) {
-                bar.set_length(total);
+        let is_new = state.phases.last().is_none_or(|part| part.name != name);
+        if is_new {
+            if let Some(before) = state.phases.last() {
+                self.finish(before, now);
             }
-        }
-        if !same {
+            state.phases.retain(|part| part.name != name);
+            state.phases.push(Part { name, began: now, items: 0, bytes: 0, total_items: None, total_bytes: None });
             state.spoke = now;
-            self.speak(&state, now);
+        }
+        let Some(part) = state.phases.last_mut() else { return };
+        part.total_items = total_items;
+        part.total_bytes = total_bytes;
+        if let Some(bar) = &self.bar {
+            bar.set_style(style(part));
+            bar.set_length(total_bytes.or(total_items).unwrap_or(0));
+            bar.set_position(0);
+            bar.reset_eta();
+            bar.set_message("");
+        }
+        if is_new {
+            self.speak(part, now);
         }
     }
 
-    /// So much more was done.
-    pub(crate) fn advance(&self, items: u64, bytes: u64) {
+    /// So much more of a phase was done.
+    pub(crate) fn advance(&self, name: &'static str, items: u64, bytes: u64) {
         let mut state = self.lock();
-        state.items = state.items.saturating_add(items);
-        state.bytes = state.bytes.saturating_add(bytes);
+        let last = state.phases.len().saturating_sub(1);
+        let Some(at) = state.phases.iter().position(|part| part.name == name) else { return };
+        let part = &mut state.phases[at];
+        part.items = part.items.saturating_add(items);
+        part.bytes = part.bytes.saturating_add(bytes);
+        if at != last {
+            return;
+        }
         if let Some(bar) = &self.bar {
-            bar.set_position(if state.total_bytes.is_some() { state.bytes } else { state.items });
-            bar.set_message(amounts(&state));
+            bar.set_position(if part.total_bytes.is_some() { part.bytes } else { part.items });
+            bar.set_message(amounts(part));
         }
         let now = Instant::now();
         let every = if self.output.json() { EVERY_EVENT } else { EVERY_LINE };
         if now.duration_since(state.spoke) >= every {
             state.spoke = now;
-            self.speak(&state, now);
+            self.speak(&state.phases[at], now);
         }
     }
 
     /// Takes the bar away; call when the run has ended and was checked.
     pub(crate) fn done(&self) {
-        let state = self.lock();
-        self.finish_phase(&state, Instant::now());
+        let mut state = self.lock();
+        if let Some(part) = state.phases.last() {
+            self.finish(part, Instant::now());
+        }
+        state.phases.clear();
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
 
-    fn finish_phase(&self, state: &State, now: Instant) {
-        if state.phase.is_empty() || self.output.json() {
+    fn finish(&self, part: &Part, now: Instant) {
+        if self.output.json() {
             return;
         }
-        let took = now.duration_since(state.phase_began).as_secs();
-        let amounts = amounts(state);
+        let took = now.duration_since(part.began).as_secs();
+        let amounts = amounts(part);
         let what = if amounts.is_empty() { String::new() } else { format!("  {amounts}") };
         if self.bar.is_some() {
-            self.output.say(&format!("✓ {}{what}  {}", state.phase, words::duration(took)));
+            self.output.say(&format!("✓ {}{what}  {}", part.name, words::duration(took)));
         } else if took >= EVERY_LINE.as_secs() {
-            self.output.say(&format!("{}{what}: done in {}", state.phase, words::duration(took)));
+            self.output.say(&format!("{}{what}: done in {}", part.name, words::duration(took)));
         }
     }
 
-    fn speak(&self, state: &State, now: Instant) {
+    fn speak(&self, part: &Part, now: Instant) {
         if self.output.json() {
-            self.output.event(&Event::new("status", self.status(state, now)));
-        } else if self.bar.is_none() && self.output.shows_progress() {
-            let status = self.status(state, now);
-            if state.items == 0 && state.bytes == 0 {
-                // The beginning of a phase is said only when it lasts.
-                return;
-            }
+            self.output.event(&Event::new("status", self.status(part, now)));
+        } else if self.bar.is_none() && (part.items > 0 || part.bytes > 0) {
+            let status = self.status(part, now);
             let percent = status.percent.map(|p| format!(", {p} %")).unwrap_or_default();
             let left = status.seconds_remaining.map(|s| format!(", about {} left", words::duration(s)));
-            self.output.say(&format!("{}: {}{percent}{}", state.phase, amounts(state), left.unwrap_or_default()));
+            self.output.say(&format!("{}: {}{percent}{}", part.name, amounts(part), left.unwrap_or_default()));
         }
     }
 
-    fn status(&self, state: &State, now: Instant) -> Status {
-        let share = share(state);
-        let in_phase = now.duration_since(state.phase_began);
+    fn status(&self, part: &Part, now: Instant) -> Status {
+        let share = share(part);
+        let in_phase = now.duration_since(part.began);
         let seconds_remaining = share.filter(|(done, _)| *done > 0 && in_phase >= ESTIMATE_AFTER).map(|(done, total)| {
             let left = u128::from(total - done) * in_phase.as_millis() / u128::from(done);
             u64::try_from(left / 1000).unwrap_or(u64::MAX)
         });
-        // 100 belongs to the end of the phase, and the last phase is the check.
+        // 100 belongs to the end of the run, and its last phase is the check.
         let percent = share.map(|(done, total)| {
             u8::try_from(u128::from(done) * 100 / u128::from(total.max(1))).unwrap_or(100).min(99)
         });
         Status {
-            phase: state.phase.clone(),
-            items: state.items,
-            bytes: state.bytes,
-            total_items: state.total_items,
-            total_bytes: state.total_bytes,
+            phase: part.name,
+            items: part.items,
+            bytes: part.bytes,
+            total_items: part.total_items,
+            total_bytes: part.total_bytes,
             percent,
             seconds_elapsed: now.duration_since(self.started).as_secs(),
             seconds_remaining,
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// (done, total) in the unit that says most.
-fn share(state: &State) -> Option<(u64, u64)> {
-    let (done, total) = match (state.total_bytes, state.total_items) {
-        (Some(total), _) if total > 0 => (state.bytes, total),
-        (_, Some(total)) if total > 0 => (state.items, total),
+fn share(part: &Part) -> Option<(u64, u64)> {
+    let (done, total) = match (part.total_bytes, part.total_items) {
+        (Some(total), _) if total > 0 => (part.bytes, total),
+        (_, Some(total)) if total > 0 => (part.items, total),
         _ => return None,
     };
     Some((done.min(total), total))
 }
 
-fn amounts(state: &State) -> String {
+fn amounts(part: &Part) -> String {
     let mut parts = Vec::new();
-    if state.items > 0 {
-        let of = state.total_items.map(|total| format!(" of {}", words::number(total))).unwrap_or_default();
-        parts.push(format!("{}{of}", words::number(state.items)));
+    if part.items > 0 {
+        let of = part.total_items.map(|total| format!(" of {}", words::number(total))).unwrap_or_default();
+        parts.push(format!("{}{of}", words::number(part.items)));
     }
-    if state.bytes > 0 {
-        let of = state.total_bytes.map(|total| format!(" of {}", words::bytes(total))).unwrap_or_default();
-        parts.push(format!("{}{of}", words::bytes(state.bytes)));
+    if part.bytes > 0 {
+        let of = part.total_bytes.map(|total| format!(" of {}", words::bytes(total))).unwrap_or_default();
+        parts.push(format!("{}{of}", words::bytes(part.bytes)));
     }
     parts.join(", ")
 }
 
-fn style(state: &State) -> ProgressStyle {
-    let template = match (state.total_bytes, state.total_items) {
-        (None, None) => format!("▸ {} {{spinner}} {{msg}}", state.phase),
-        (Some(_), _) => {
-            format!("▸ {} [{{bar:24}}] {{percent:>3}} %  {{msg}}  {{bytes_per_sec}}  about {{eta}} left", state.phase)
-        }
-        (None, Some(_)) => format!("▸ {} [{{bar:24}}] {{percent:>3}} %  {{msg}}  about {{eta}} left", state.phase),
+fn style(part: &Part) -> ProgressStyle {
+    let name = part.name;
+    let template = match (part.total_bytes, part.total_items) {
+        (None, None) => format!("▸ {name} {{spinner}} {{msg}}"),
+        (Some(_), _) => format!("▸ {name} [{{bar:24}}] {{percent:>3}} %  {{msg}}  {{bytes_per_sec}}  about {{eta}} left"),
+        (None, Some(_)) => format!("▸ {name} [{{bar:24}}] {{percent:>3}} %  {{msg}}  about {{eta}} left"),
     };
     ProgressStyle::with_template(&template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -209,14 +212,19 @@ mod tests {
     use super::*;
     use crate::args::Color;
 
+    fn status(meter: &Meter<'_>, after: u64) -> Status {
+        let state = meter.lock();
+        let part = state.phases.last().unwrap();
+        meter.status(part, part.began + Duration::from_secs(after))
+    }
+
     #[test]
     fn a_hundred_percent_is_never_said_while_a_phase_runs() {
         let output = Output::new(false, true, 0, Color::Never);
         let meter = Meter::new(&output);
         meter.phase("Checking", Some(10), None);
-        meter.advance(10, 0);
-        let state = meter.lock();
-        assert_eq!(meter.status(&state, Instant::now()).percent, Some(99));
+        meter.advance("Checking", 10, 0);
+        assert_eq!(status(&meter, 0).percent, Some(99));
     }
 
     #[test]
@@ -224,12 +232,9 @@ mod tests {
         let output = Output::new(false, true, 0, Color::Never);
         let meter = Meter::new(&output);
         meter.phase("Storing", None, Some(1_000));
-        meter.advance(1, 250);
-        let state = meter.lock();
-        let status = meter.status(&state, state.phase_began + Duration::from_secs(10));
-        assert_eq!((status.percent, status.seconds_remaining), (Some(25), Some(30)));
-        let early = meter.status(&state, state.phase_began + Duration::from_secs(1));
-        assert_eq!(early.seconds_remaining, None);
+        meter.advance("Storing", 1, 250);
+        assert_eq!((status(&meter, 10).percent, status(&meter, 10).seconds_remaining), (Some(25), Some(30)));
+        assert_eq!(status(&meter, 1).seconds_remaining, None);
     }
 
     #[test]
@@ -237,9 +242,21 @@ mod tests {
         let output = Output::new(false, true, 0, Color::Never);
         let meter = Meter::new(&output);
         meter.phase("Reading", None, None);
-        meter.advance(5, 5);
-        assert_eq!(meter.status(&meter.lock(), Instant::now()).percent, None);
+        meter.advance("Reading", 5, 5);
+        assert_eq!(status(&meter, 5).percent, None);
         meter.phase("Nothing", Some(0), Some(0));
-        assert_eq!(meter.status(&meter.lock(), Instant::now()).percent, None);
+        assert_eq!(status(&meter, 5).percent, None);
+    }
+
+    #[test]
+    fn phases_that_overlap_keep_their_own_counts() {
+        let output = Output::new(false, true, 0, Color::Never);
+        let meter = Meter::new(&output);
+        meter.phase("Reading", None, None);
+        meter.phase("Storing", Some(10), None);
+        meter.advance("Reading", 100, 0);
+        meter.advance("Storing", 5, 0);
+        assert_eq!(status(&meter, 0).items, 5);
+        assert_eq!(meter.lock().phases[0].items, 100);
     }
 }

@@ -1,0 +1,187 @@
+//! The first backup: a new recovery key, a new keyring, and a proof that the key opens it, before any data.
+
+use std::path::{Path, PathBuf};
+
+use heirloom_engine::keyrings;
+use heirloom_engine::store::Store;
+use heirloom_keys::{CreateParams, DeviceCredential, Keyring, LockedKeyring, RecoveryKey, Unlocked};
+use rand_core::Rng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Began, Ready};
+use crate::args::write::How;
+use crate::atomic;
+use crate::context::{Context, now_ms};
+use crate::device::{self, Device};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::home;
+use crate::keys::{self, Reader};
+use crate::recovery::{self, Entered};
+use crate::repository;
+
+/// What the first way in is called.
+const NAME: &str = "Recovery key";
+
+/// A first backup that was begun and not ended: its key file is used again.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pending {
+    place: String,
+    key_file: PathBuf,
+}
+
+/// Makes a backup in a store that has none.
+pub(super) fn begin(address: &str, key_file: Option<&Path>, how: &How, context: &Context) -> Result<Ready, Failure> {
+    let place = home::place(address);
+    if key_file.is_none() && !context.output.can_ask() {
+        return Err(Failure::usage("a first backup makes a recovery key, and nobody is here to write it down")
+            .hint("add `--new-recovery-key-file FILE`: the key is written there and nowhere else"));
+    }
+    let pending = key_file.map(|path| pending(path, &place, context)).transpose()?;
+    let key = match (&pending, key_file) {
+        (Some(Some(left)), _) => left.key_file_key(context)?,
+        _ => None,
+    };
+    let was_there = Path::new(address).exists();
+    let store = repository::open_store(address, true)?.ok_or_else(|| repository::no_backup(address))?;
+    let made = make(&*store, &place, key_file, key, how, context);
+    let (device, unlocked) = match made {
+        Ok(made) => made,
+        Err(failure) => {
+            if !was_there {
+                // Only a folder that is still empty goes.
+                let _ = std::fs::remove_dir(address);
+            }
+            return Err(failure);
+        }
+    };
+    let lock = device.state.lock()?;
+    Ok(Ready {
+        store,
+        place,
+        device,
+        reader: Some(std::sync::Arc::new(Reader::new(unlocked))),
+        how: Began::First { key_file: key_file.map(Path::to_owned) },
+        _lock: lock,
+    })
+}
+
+fn make(
+    store: &dyn Store,
+    place: &str,
+    key_file: Option<&Path>,
+    left: Option<Entered>,
+    how: &How,
+    context: &Context,
+) -> Result<(Device, Unlocked), Failure> {
+    let mut rng = keys::rng();
+    let entered = match (left, key_file) {
+        (Some(entered), _) => entered,
+        (None, Some(path)) => {
+            let key = RecoveryKey::generate(&mut rng);
+            recovery::write_file(&key, path, place)?;
+            drop(key);
+            // Read back what lies on the disk: that is what will have to open the backup.
+            recovery::from_file(path)?
+        }
+        (None, None) => {
+            let key = RecoveryKey::generate(&mut rng);
+            let word = rng.next_u32().to_le_bytes();
+            recovery::show_once(&key, context, [word[0], word[1]])?;
+            Entered::new(key)
+        }
+    };
+    let name = device::name(how.device_name.as_deref(), &context.settings);
+    let params = CreateParams { device_name: &name, recovery: entered.key(), recovery_name: NAME };
+    let (bytes, unlocked, credential) = Keyring::create(&mut rng, now_ms(), &params)?;
+    let (mut device, stored) = enrol_first(store, &bytes, &unlocked, credential, context)?;
+    drop(unlocked);
+    let unlocked = prove(store, &stored, &entered, &mut device, context)?;
+    if key_file.is_some() {
+        forget(place, context);
+    }
+    Ok((device, unlocked))
+}
+
+/// Stores the first keyring, this computer's own keys before it.
+fn enrol_first(
+    store: &dyn Store,
+    bytes: &[u8],
+    unlocked: &Unlocked,
+    credential: DeviceCredential,
+    context: &Context,
+) -> Result<(Device, String), Failure> {
+    let id = *unlocked.repository().as_bytes();
+    let state = context.home.repository(id, true)?.ok_or_else(|| Failure::new(Exit::Failed, "no state folder"))?;
+    let device = Device::enrol(state, credential, unlocked)?;
+    let stored = keyrings::publish(store, unlocked.seen().number, bytes)?;
+    repository::remember(&device.state, unlocked, None)?;
+    Ok((device, stored))
+}
+
+/// Opens the stored keyring with the key, as a new computer would, and records that it opened.
+fn prove(
+    store: &dyn Store,
+    stored: &str,
+    entered: &Entered,
+    device: &mut Device,
+    context: &Context,
+) -> Result<Unlocked, Failure> {
+    let locked = LockedKeyring::parse(&keyrings::load(store, stored)?)?;
+    let unlocked = repository::unlock_one(&locked, entered)?;
+    let proven = unlocked.record_proof(&mut keys::rng(), device.act())?;
+    let unlocked = device.publish(store, proven)?;
+    context.output.say("The recovery key opens the new backup ✓");
+    Ok(unlocked)
+}
+
+/// What a first backup to this place left behind; notes the new one.
+fn pending(key_file: &Path, place: &str, context: &Context) -> Result<Option<Pending>, Failure> {
+    let absolute = std::path::absolute(key_file).map_err(|error| Failure::file("use", key_file, &error))?;
+    let now = Pending { place: place.to_owned(), key_file: absolute };
+    let path = pending_path(place, context);
+    let before: Option<Pending> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if before.as_ref() == Some(&now) {
+        return Ok(before);
+    }
+    if key_file.exists() {
+        return Err(recovery::exists_already(key_file));
+    }
+    let folder = path.parent().unwrap_or(&path);
+    atomic::private_folder(folder).map_err(|error| Failure::file("make", folder, &error))?;
+    let bytes = serde_json::to_vec(&now).unwrap_or_default();
+    atomic::replace_private(&path, &bytes).map_err(|error| Failure::file("write", &path, &error))?;
+    Ok(None)
+}
+
+fn forget(place: &str, context: &Context) {
+    // What stays is only a note that a later run would find useless.
+    let _ = std::fs::remove_file(pending_path(place, context));
+}
+
+fn pending_path(place: &str, context: &Context) -> PathBuf {
+    let name = hex::encode(&Sha256::digest(place.as_bytes())[..16]);
+    context.home.state().join("pending").join(name)
+}
+
+impl Pending {
+    /// The key that a first backup had written before it was cut off. A file that was cut off itself is removed:
+    /// it never opened anything.
+    fn key_file_key(&self, context: &Context) -> Result<Option<Entered>, Failure> {
+        if !self.key_file.exists() {
+            return Ok(None);
+        }
+        match recovery::from_file(&self.key_file) {
+            Ok(entered) if entered.mended.is_none() => {
+                context.output.say("Going on with the key of the first backup that was cut off");
+                Ok(Some(entered))
+            }
+            _ if recovery::is_cut_off(&self.key_file) => {
+                std::fs::remove_file(&self.key_file).map_err(|error| Failure::file("remove", &self.key_file, &error))?;
+                Ok(None)
+            }
+            _ => Err(recovery::exists_already(&self.key_file)),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A backup that is there already: this computer knows it, or joins it.
+
+use heirloom_engine::repository::Repository;
+use heirloom_keys::Unlocked;
+
+use super::{Began, Ready};
+use crate::args::write::Backup;
+use crate::context::{Context, now_ms};
+use crate::device::{self, Device};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::keys::{self, Reader};
+use crate::recovery;
+use crate::repository::{Found, Opened};
+use crate::words;
+
+/// Goes on with a backup that this computer knows, or joins one that it does not.
+pub(super) fn known_or_join(found: Found, args: &Backup, context: &Context) -> Result<Ready, Failure> {
+    if args.new_recovery_key_file.is_some() {
+        context.output.say(&format!("{} holds a backup already; no new key was made", found.place));
+    }
+    let device = found.state.as_ref().map(Device::load).transpose()?.flatten();
+    match device {
+        Some(device) => known(found, device, args, context),
+        None => join(found, args, context),
+    }
+}
+
+/// Unattended: the newest keyring is taken over by the device's own key. With a key at hand it is unlocked too.
+fn known(found: Found, mut device: Device, args: &Backup, context: &Context) -> Result<Ready, Failure> {
+    let lock = device.state.lock()?;
+    let given = args.unlock.recovery_key_file.is_some();
+    let refreshed = device.refresh(&found.newest);
+    let reader = if given {
+        let entered = recovery::enter(&args.unlock, context)?;
+        let unlocked = found.unlock(&entered, context)?;
+        if unlocked.writer_credentials(&device.credential.device()).is_none() {
+            drop(lock);
+            return join_with(found, unlocked, args, context);
+        }
+        device.follow(&unlocked)?;
+        Some(std::sync::Arc::new(Reader::new(unlocked)))
+    } else {
+        refreshed?;
+        None
+    };
+    let Found { store, place, .. } = found;
+    Ok(Ready { store, place, device, reader, how: Began::Known, _lock: lock })
+}
+
+/// Unlocks a backup that this computer does not know, says what it found, and asks.
+fn join(found: Found, args: &Backup, context: &Context) -> Result<Ready, Failure> {
+    if recovery::file(&args.unlock, context).is_none() && !context.output.can_ask() {
+        return Err(Failure::new(
+            Exit::NeedsUnlock,
+            format!("{} holds a backup that this computer does not know", found.place),
+        )
+        .hint("to join it, add `--recovery-key-file FILE --join`"));
+    }
+    let entered = recovery::enter(&args.unlock, context)?;
+    let unlocked = found.unlock(&entered, context)?;
+    join_with(found, unlocked, args, context)
+}
+
+fn join_with(found: Found, unlocked: Unlocked, args: &Backup, context: &Context) -> Result<Ready, Failure> {
+    let opened = Opened { found, reader: std::sync::Arc::new(Reader::new(unlocked)) };
+    let what = describe(&opened, &opened.repository()?)?;
+    for line in &what {
+        context.output.say(line);
+    }
+    if !args.join {
+        if !context.output.can_ask() {
+            return Err(Failure::usage(format!(
+                "{} holds a backup that this computer does not know: {}",
+                opened.found.place,
+                what.join("; ")
+            ))
+            .hint("if that is the newest you know of, add `--join`"));
+        }
+        if !crate::secrets::ask_yes("Is that the newest you know of? Join this backup")? {
+            return Err(Failure::new(Exit::Failed, "not joined, and nothing was stored"));
+        }
+    }
+    let Opened { found, reader } = opened;
+    let unlocked = reader.keyring();
+    let name = device::name(args.how.device_name.as_deref(), &context.settings);
+    let (successor, credential) = unlocked.add_device(&mut keys::rng(), now_ms(), &name)?;
+    let id = *unlocked.repository().as_bytes();
+    let state = context
+        .home
+        .repository(id, true)?
+        .ok_or_else(|| Failure::new(Exit::Failed, "the state folder could not be made"))?;
+    let lock = state.lock()?;
+    let mut device = Device::enrol(state, credential, &successor.unlocked)?;
+    let unlocked = device.publish(&*found.store, successor)?;
+    let Found { store, place, .. } = found;
+    let reader = Some(std::sync::Arc::new(Reader::new(unlocked)));
+    Ok(Ready { store, place, device, reader, how: Began::Joined, _lock: lock })
+}
+
+/// What was found: without a witness, only its owner can say whether it is the newest.
+pub(crate) fn describe(opened: &Opened, repository: &Repository) -> Result<Vec<String>, Failure> {
+    let keyring = opened.reader.keyring();
+    let mut lines = vec![format!(
+        "keyring {} of {}, with {} and {}",
+        keyring.seen().number,
+        words::moment(keyring.made_ms()),
+        words::count(count(keyring.slots().len()), "way in", "ways in"),
+        words::count(count(keyring.devices().iter().filter(|d| d.revoked_ms.is_none()).count()), "device", "devices"),
+    )];
+    let mut newest: Option<heirloom_engine::repository::SnapshotInfo> = None;
+    for snapshot in repository.snapshots()? {
+        if newest.as_ref().is_none_or(|known| snapshot.created_at > known.created_at) {
+            newest = Some(snapshot);
+        }
+    }
+    lines.push(match newest {
+        None => "no snapshot yet".into(),
+        Some(newest) => format!(
+            "newest snapshot {} of {} (number {} of lineage {})",
+            newest.id.get(..8).unwrap_or(&newest.id),
+            words::moment(newest.created_at),
+            newest.sequence,
+            newest.lineage.get(..8).unwrap_or(&newest.lineage),
+        ),
+    });
+    Ok(lines)
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,86 @@
+//! `check`: looks for damage, and says what it affects.
+
+use heirloom_engine::check::{self, CheckOptions, Problem};
+use serde::Serialize;
+
+use crate::args::manage::Check;
+use crate::context::{Context, now_ms};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::engine::Shown;
+use crate::output::events::{self, Event};
+use crate::{repository, words};
+
+#[derive(Serialize)]
+struct Line<'a> {
+    object: &'a str,
+    what: &'a str,
+    affects: &'a str,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    ok: bool,
+    problems: usize,
+    objects: u64,
+    bytes: u64,
+    read_data_percent: u8,
+    seconds: f64,
+}
+
+/// Checks.
+pub(crate) fn run(args: &Check, context: &Context) -> Result<Exit, Failure> {
+    let opened = repository::open(&args.store, &args.unlock, context)?;
+    let repository = opened.repository()?;
+    let progress = Shown::new(&context.output, &context.interrupt);
+    let outcome = check::run(&repository, &CheckOptions { read_data: args.read_data }, &progress);
+    progress.done();
+    let outcome = outcome?;
+    let output = &context.output;
+    for problem in &outcome.problems {
+        say(problem, context);
+    }
+    if let Some(state) = &opened.found.state
+        && outcome.problems.is_empty()
+    {
+        state.note(|notes| notes.checked_ms = Some(now_ms()))?;
+    }
+    let what = match args.read_data {
+        None => "structure checked; contents were not read".to_owned(),
+        Some(100) => "structure and all contents checked".to_owned(),
+        Some(share) => format!("structure and {share} % of the contents checked"),
+    };
+    let amount = format!("{}, {}", words::count(outcome.objects, "object", "objects"), words::bytes(outcome.bytes));
+    if outcome.problems.is_empty() {
+        output.line(&format!("No damage: {what} ({amount})"));
+        if args.read_data.is_none() {
+            output.hint("`--read-data` reads the contents too; `--read-data=5%` a sample of them");
+        }
+    } else {
+        output.line(&format!(
+            "{} ({amount})",
+            words::count(u64::try_from(outcome.problems.len()).unwrap_or(u64::MAX), "problem", "problems")
+        ));
+        output.hint("bring the objects named above back from a copy of the store; a new backup of the same source stores them again");
+    }
+    output.event(&events::summary(
+        "check",
+        Summary {
+            ok: outcome.problems.is_empty(),
+            problems: outcome.problems.len(),
+            objects: outcome.objects,
+            bytes: outcome.bytes,
+            read_data_percent: args.read_data.unwrap_or(0),
+            seconds: context.seconds(),
+        },
+    ));
+    Ok(if outcome.problems.is_empty() { Exit::Done } else { Exit::Damage })
+}
+
+/// One problem: which object, what is wrong with it, what that costs.
+pub(crate) fn say(problem: &Problem, context: &Context) {
+    let Problem { object, what, affects } = problem;
+    let costs = if affects.is_empty() { String::new() } else { format!("; affects {}", words::tame(affects)) };
+    context.output.line(&format!("damaged: {}: {}{costs}", words::tame(object), words::tame(what)));
+    context.output.event(&Event::new("problem", Line { object, what, affects }));
+}

@@ -1,0 +1,169 @@
+//! The libraries' errors as failures: exit codes and words for a person.
+
+use heirloom_archive::{HistoryError, SourceError};
+use heirloom_engine::EngineError;
+use heirloom_engine::store::StoreError;
+use heirloom_exports::ExportError;
+use heirloom_keys::{ChangeError, KeyringError, OpenError};
+
+use crate::exit::Exit;
+use crate::failure::{Failure, io_hint, is_full};
+use crate::words;
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let exit = match &error {
+            StoreError::Full => Exit::Full,
+            StoreError::NotFound { .. } | StoreError::TooLarge { .. } => Exit::Damage,
+            StoreError::BadAddress { .. } => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, error.to_string()).or_hint(error.hint())
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let exit = match &error {
+            SourceError::AmbiguousDates { .. } | SourceError::BadKey { .. } => Exit::Usage,
+            SourceError::KeyNeeded { .. } => Exit::NeedsUnlock,
+            SourceError::WrongKey { .. } => Exit::WrongKey,
+            SourceError::Sink(sink) => return from_sink(&error, sink),
+            SourceError::Io { source, .. } => {
+                return Self::new(Exit::Failed, error.to_string()).because(source).or_hint(io_hint(source));
+            }
+            _ => Exit::Failed,
+        };
+        Self::new(exit, error.to_string()).or_hint(error.hint())
+    }
+}
+
+/// The sink is the engine: what stopped it is what counts.
+fn from_sink(error: &SourceError, sink: &heirloom_archive::SinkError) -> Failure {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&*sink.0);
+    while let Some(cause) = next {
+        if let Some(engine) = cause.downcast_ref::<EngineError>() {
+            return from_engine(engine);
+        }
+        next = cause.source();
+    }
+    Failure::new(Exit::Failed, error.to_string())
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Store(error) => error.into(),
+            EngineError::Source(error) => error.into(),
+            other => from_engine(&other),
+        }
+    }
+}
+
+fn from_engine(error: &EngineError) -> Failure {
+    let exit = match error {
+        EngineError::NoBackup => Exit::NoBackup,
+        EngineError::Rollback { .. }
+        | EngineError::Forked { .. }
+        | EngineError::Damaged { .. }
+        | EngineError::KeyMissing { .. } => Exit::Damage,
+        EngineError::UnlockNeeded => Exit::NeedsUnlock,
+        EngineError::Interrupted => return interrupted(),
+        EngineError::NotFound { .. } => Exit::Usage,
+        EngineError::ClockInPast { newest_ms } => {
+            return Failure::new(
+                Exit::Failed,
+                format!(
+                    "this computer's clock says {}, and the newest snapshot is from {}",
+                    words::moment(crate::context::now_ms()),
+                    words::moment(*newest_ms)
+                ),
+            )
+            .or_hint(error.hint());
+        }
+        EngineError::Local { source, .. } => {
+            let exit = if is_full(source) { Exit::Full } else { Exit::Failed };
+            return Failure::new(exit, error.to_string()).because(source).or_hint(io_hint(source));
+        }
+        EngineError::Store(StoreError::Full) => Exit::Full,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error.to_string()).or_hint(error.hint())
+}
+
+/// The end after Ctrl-C.
+pub(crate) fn interrupted() -> Failure {
+    Failure::new(Exit::Interrupted, "interrupted")
+        .hint("it is safe to run this again: it goes on with what is stored already")
+}
+
+impl From<HistoryError> for Failure {
+    fn from(error: HistoryError) -> Self {
+        if let Some(engine) = error.source.as_deref().and_then(|source| source.downcast_ref::<EngineError>()) {
+            return from_engine(engine);
+        }
+        let failure = Self::new(Exit::Failed, error.message.clone());
+        match error.source.as_deref() {
+            Some(source) => failure.because(source),
+            None => failure,
+        }
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        let hint = error.hint().map(ToOwned::to_owned);
+        match error {
+            ExportError::History(error) => error.into(),
+            ExportError::Interrupted => interrupted(),
+            ExportError::NotEmpty(_) | ExportError::NoSuchConversation(_) => {
+                Self::new(Exit::Usage, error.to_string()).or_hint(hint)
+            }
+            ExportError::Write { ref source, .. } => {
+                let exit = if is_full(source) { Exit::Full } else { Exit::Failed };
+                Self::new(exit, error.to_string()).because(source).or_hint(io_hint(source))
+            }
+        }
+    }
+}
+
+impl From<KeyringError> for Failure {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::UnknownVersion { .. } => {
+                Self::new(Exit::Failed, error.to_string()).hint("update Heirloom on this computer")
+            }
+            _ => Self::new(Exit::Damage, format!("the keyring is damaged: {error}")),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let (exit, hint) = match error {
+            OpenError::WrongRecoveryKey => {
+                (Exit::WrongKey, Some("check which backup the key belongs to; its kit names it"))
+            }
+            OpenError::NoMatchingSlot | OpenError::WrongSecret => (Exit::WrongKey, None),
+            OpenError::UnlockNeeded => {
+                (Exit::NeedsUnlock, Some("run it once with `--recovery-key-file FILE`"))
+            }
+            OpenError::Older { .. } => (
+                Exit::Damage,
+                Some("the store may have been restored from an old copy or tampered with; do not write to it before you know why"),
+            ),
+            OpenError::Forked { .. } => (
+                Exit::Damage,
+                Some("two computers changed the ways in at once; `heirloom protect rotate STORE` joins the two"),
+            ),
+            _ => (Exit::Damage, None),
+        };
+        Self::new(exit, error.to_string()).or_hint(hint.map(ToOwned::to_owned))
+    }
+}
+
+impl From<ChangeError> for Failure {
+    fn from(error: ChangeError) -> Self {
+        Self::new(Exit::Failed, error.to_string())
+    }
+}

@@ -1,0 +1,216 @@
+//! Finding a backup in a store, and opening it, without ever going back behind what this computer has seen.
+
+use std::sync::Arc;
+
+use heirloom_engine::repository::Repository;
+use heirloom_engine::store::{self, Store, StoreError};
+use heirloom_engine::{EngineError, keyrings};
+use heirloom_keys::{Freshness, KeyringHash, LockedKeyring, Unlocked};
+
+use crate::args::shared::Unlock;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::home::{self, RepositoryState, Seen};
+use crate::keys::Reader;
+use crate::recovery::{self, Entered};
+
+/// A backup that was found in a store, still locked.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The store.
+    pub(crate) store: Arc<dyn Store>,
+    /// Its place as it is remembered.
+    pub(crate) place: String,
+    /// The newest keyring.
+    pub(crate) newest: LockedKeyring,
+    /// Another one of the same number: two computers changed the ways in at once.
+    pub(crate) twin: Option<LockedKeyring>,
+    /// What this computer knows of the backup.
+    pub(crate) state: Option<RepositoryState>,
+}
+
+/// A backup that was unlocked.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) found: Found,
+    pub(crate) reader: Arc<Reader>,
+}
+
+/// Opens a store. One that is not there is `None`.
+pub(crate) fn open_store(address: &str, create: bool) -> Result<Option<Arc<dyn Store>>, Failure> {
+    match store::open(address, create) {
+        Ok(store) => Ok(Some(store)),
+        Err(StoreError::NotFound { .. }) if !create => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Looks for a backup. Reads only the newest keyrings; trusts nothing in them yet.
+pub(crate) fn look(address: &str, context: &Context) -> Result<Option<Found>, Failure> {
+    let place = home::place(address);
+    let Some(store) = open_store(address, false)? else { return missing(&place, context).map(|()| None) };
+    let names = keyrings::list(&*store)?;
+    let Some(number) = names.last().map(|name| name.number) else {
+        for folder in ["heads/", "packs/", "snapshots/"] {
+            if !store.list(folder)?.is_empty() {
+                return Err(Failure::new(Exit::Damage, format!("{address} holds parts of a backup, and no keyring"))
+                    .hint("without a keyring nothing opens them: bring back the folder `keyring` from a copy of the store"));
+            }
+        }
+        return missing(&place, context).map(|()| None);
+    };
+    let mut newest = Vec::new();
+    for name in names.iter().filter(|name| name.number == number).take(3) {
+        newest.push(LockedKeyring::parse(&keyrings::load(&*store, &name.name)?)?);
+    }
+    let mut newest = newest.into_iter();
+    let (Some(first), twin, None) = (newest.next(), newest.next(), newest.next()) else {
+        return Err(Failure::new(Exit::Damage, format!("{address} holds more than two keyrings of number {number}")));
+    };
+    let state = context.home.repository(*first.repository().as_bytes(), false)?;
+    if first.number() != number {
+        return Err(Failure::new(Exit::Damage, "the newest keyring has another number than its name says"));
+    }
+    let found = Found { store, place, newest: first, twin, state };
+    found.refuse_older(&names)?;
+    Ok(Some(found))
+}
+
+/// Looks for a backup that has to be there.
+pub(crate) fn find(address: &str, context: &Context) -> Result<Found, Failure> {
+    look(address, context)?.ok_or_else(|| no_backup(address))
+}
+
+/// The failure of who looked in vain.
+pub(crate) fn no_backup(address: &str) -> Failure {
+    Failure::new(Exit::NoBackup, format!("there is no backup in {address}"))
+        .hint("check the folder or URL; `heirloom backup SOURCE --to STORE` makes a first backup")
+}
+
+/// Looks for a backup and unlocks it.
+pub(crate) fn open(address: &str, unlock: &Unlock, context: &Context) -> Result<Opened, Failure> {
+    let found = find(address, context)?;
+    let entered = recovery::enter(unlock, context)?;
+    found.open(&entered, context)
+}
+
+/// Refuses when this computer remembers a backup at this place: a new one would hide that the old one is gone.
+fn missing(place: &str, context: &Context) -> Result<(), Failure> {
+    for state in context.home.all() {
+        if state.notes()?.stores.iter().any(|known| known == place) && state.seen()?.is_some() {
+            return Err(Failure::new(Exit::NoBackup, format!("the backup that was in {place} is not there any more"))
+                .hint("check that the disk is connected and the folder is the right one; to begin anew, name another folder"));
+        }
+    }
+    Ok(())
+}
+
+impl Found {
+    /// Refuses a store that shows an older state than this computer has seen.
+    fn refuse_older(&self, names: &[keyrings::KeyringName]) -> Result<(), Failure> {
+        let Some(seen) = self.seen()? else { return Ok(()) };
+        let mut between = Vec::new();
+        for name in names.iter().filter(|name| name.number >= seen.number && name.number < self.newest.number()) {
+            between.push(LockedKeyring::parse(&keyrings::load(&*self.store, &name.name)?)?);
+        }
+        match seen.compare_through(&self.newest, &between) {
+            Freshness::Same | Freshness::Newer => Ok(()),
+            Freshness::Older => Err(rollback(format!(
+                "keyring {} is its newest, and this computer has seen keyring {}",
+                self.newest.number(),
+                seen.number
+            ))),
+            // A twin that was seen is one side of a fork, which its owner may join.
+            _ if self.twin.as_ref().is_some_and(|twin| twin.hash() == seen.hash) => Ok(()),
+            _ => Err(Failure::from(EngineError::Forked {
+                what: format!("keyring {} does not follow the one that this computer has seen", self.newest.number()),
+            })),
+        }
+    }
+
+    fn seen(&self) -> Result<Option<heirloom_keys::Seen>, Failure> {
+        let Some(seen) = self.state.as_ref().map(RepositoryState::seen).transpose()?.flatten() else { return Ok(None) };
+        let mut hash = [0; 32];
+        if hex::decode_to_slice(&seen.keyring_hash, &mut hash).is_err() {
+            return Ok(None);
+        }
+        Ok(Some(heirloom_keys::Seen {
+            number: seen.keyring_number,
+            hash: KeyringHash::from_bytes(hash),
+            events: seen.events,
+        }))
+    }
+
+    /// Unlocks the newest keyring and says when a group of the key was mended.
+    pub(crate) fn unlock(&self, entered: &Entered, context: &Context) -> Result<Unlocked, Failure> {
+        if self.twin.is_some() {
+            return Err(heirloom_keys::OpenError::Forked { number: self.newest.number() }.into());
+        }
+        let unlocked = unlock_one(&self.newest, entered)?;
+        if let Some(group) = entered.mended {
+            context.output.warn(&format!("group {group} of the recovery key was wrong and was mended; correct it where you keep it"));
+        }
+        Ok(unlocked)
+    }
+
+    /// Unlocks, and hands on what reads.
+    pub(crate) fn open(self, entered: &Entered, context: &Context) -> Result<Opened, Failure> {
+        let unlocked = self.unlock(entered, context)?;
+        Ok(Opened { found: self, reader: Arc::new(Reader::new(unlocked)) })
+    }
+}
+
+/// Unlocks one keyring with what was entered.
+pub(crate) fn unlock_one(locked: &LockedKeyring, entered: &Entered) -> Result<Unlocked, Failure> {
+    locked.unlock(&entered.secret()).map_err(|error| match error {
+        // A key that was mended and opens nothing was not one group off.
+        heirloom_keys::OpenError::WrongRecoveryKey if entered.mended.is_some() => recovery::too_many_wrong(),
+        other => other.into(),
+    })
+}
+
+/// The failure of a store that went back in time.
+pub(crate) fn rollback(what: String) -> Failure {
+    Failure::from(EngineError::Rollback { what })
+}
+
+impl Opened {
+    /// Opens the repository itself: heads, snapshots, index.
+    pub(crate) fn repository(&self) -> Result<Repository, Failure> {
+        let reader: Arc<dyn heirloom_engine::keys::ReaderKeys> = self.reader.clone();
+        let seen = self.seen_heads()?;
+        let repository = Repository::open(self.found.store.clone(), reader, seen.as_ref())?;
+        self.remember(&repository)?;
+        Ok(repository)
+    }
+
+    fn seen_heads(&self) -> Result<Option<heirloom_engine::repository::Seen>, Failure> {
+        let Some(seen) = self.found.state.as_ref().map(RepositoryState::seen).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        Ok(serde_json::from_value(seen.heads).ok())
+    }
+
+    /// Remembers the newest state, where this computer knows the backup at all.
+    fn remember(&self, repository: &Repository) -> Result<(), Failure> {
+        let Some(state) = &self.found.state else { return Ok(()) };
+        remember(state, self.reader.keyring(), serde_json::to_value(repository.seen()).ok())
+    }
+}
+
+/// Remembers a keyring that was unlocked, and the heads when they were read.
+pub(crate) fn remember(
+    state: &RepositoryState,
+    unlocked: &Unlocked,
+    heads: Option<serde_json::Value>,
+) -> Result<(), Failure> {
+    let seen = unlocked.seen();
+    let before = state.seen()?.unwrap_or_default();
+    state.set_seen(&Seen {
+        keyring_number: seen.number,
+        keyring_hash: hex::encode(seen.hash.as_bytes()),
+        events: seen.events,
+        heads: heads.unwrap_or(before.heads),
+    })
+}
