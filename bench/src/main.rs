@@ -1,7 +1,6 @@
 //! Generates WhatsApp-like folders and compares Heirloom with its peers.
 #![expect(
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a tool for the terminal: its output is what it is for"
 )]
 

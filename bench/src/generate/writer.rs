@@ -153,6 +153,86 @@ impl<'a> Writer<'a> {
         ];
         self.message.execute(values)?;
         written.messages += 1;
+        self.by_kind(chat, row, kind, &key, at, rng, written)?;
+        if let Some(made) = media {
+            self.attach(row, chat.row, made, caption.as_deref(), at, rng)?;
+        }
+        if let Some(recent) = chat
+            .recent
+            .as_ref()
+            .filter(|_| matches!(kind, 0..=2) && rng.chance(2, 100))
+        {
+            self.quoted.execute(params![
+                row,
+                chat.row,
+                recent.from_me,
+                recent.sender,
+                recent.key,
+                recent.timestamp,
+                recent.text
+            ])?;
+            written.quotes += 1;
+        }
+        if reacted {
+            self.react(chat, row, received, rng)?;
+            written.reactions += 1;
+        }
+        self.receipts(chat, row, from_me, sender, received, rng)?;
+        if kind == 0 && (chat.recent.is_none() || rng.chance(1, 4)) {
+            chat.recent = Some(Recent {
+                from_me,
+                sender,
+                key,
+                timestamp: at,
+                text: self.text.clone(),
+            });
+        }
+        chat.newest = (row, at);
+        Ok(())
+    }
+
+    /// Who got and read a message of ours; from which device another came.
+    fn receipts(
+        &mut self,
+        chat: &Chat,
+        row: i64,
+        from_me: bool,
+        sender: i64,
+        received: i64,
+        rng: &mut Rng,
+    ) -> Result<()> {
+        if from_me {
+            for member in chat.members.iter().take(6) {
+                let read = received + whole(rng.between(1_000, 3_000_000));
+                self.receipt.execute(params![row, member, received, read])?;
+                // A phone and a computer, most of the time.
+                for device in 0..whole(rng.between(1, 4)) {
+                    self.device.execute(params![
+                        row,
+                        member * 8 + device,
+                        received + device * 350,
+                        whole(rng.below(2_000_000))
+                    ])?;
+                }
+            }
+        } else {
+            self.details.execute(params![row, sender * 8, 2])?;
+        }
+        Ok(())
+    }
+
+    /// The rows of other tables that the kind of a message asks for.
+    #[expect(clippy::too_many_arguments, reason = "one row's values, used once")]
+    fn by_kind(
+        &mut self,
+        chat: &Chat,
+        row: i64,
+        kind: i64,
+        key: &str,
+        at: i64,
+        rng: &mut Rng,
+        written: &mut Written,
+    ) -> Result<()> {
         match kind {
             0 if rng.chance(3, 1_000) => {
                 self.edit.execute(params![row, rng.hex(16), at + 60_000])?;
@@ -189,56 +269,6 @@ impl<'a> Writer<'a> {
             }
             _ => {}
         }
-        if let Some(made) = media {
-            self.attach(row, chat.row, made, caption.as_deref(), at, rng)?;
-        }
-        if let Some(recent) = chat
-            .recent
-            .as_ref()
-            .filter(|_| matches!(kind, 0..=2) && rng.chance(2, 100))
-        {
-            self.quoted.execute(params![
-                row,
-                chat.row,
-                recent.from_me,
-                recent.sender,
-                recent.key,
-                recent.timestamp,
-                recent.text
-            ])?;
-            written.quotes += 1;
-        }
-        if reacted {
-            self.react(chat, row, received, rng)?;
-            written.reactions += 1;
-        }
-        if from_me {
-            for member in chat.members.iter().take(6) {
-                let read = received + whole(rng.between(1_000, 3_000_000));
-                self.receipt.execute(params![row, member, received, read])?;
-                // A phone and a computer, most of the time.
-                for device in 0..whole(rng.between(1, 4)) {
-                    self.device.execute(params![
-                        row,
-                        member * 8 + device,
-                        received + device * 350,
-                        whole(rng.below(2_000_000))
-                    ])?;
-                }
-            }
-        } else {
-            self.details.execute(params![row, sender * 8, 2])?;
-        }
-        if kind == 0 && (chat.recent.is_none() || rng.chance(1, 4)) {
-            chat.recent = Some(Recent {
-                from_me,
-                sender,
-                key,
-                timestamp: at,
-                text: self.text.clone(),
-            });
-        }
-        chat.newest = (row, at);
         Ok(())
     }
 

@@ -1,0 +1,146 @@
+//! What the checks need of the machine, and how to get it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::command::{Cmd, on_path, target};
+use crate::wasm;
+
+/// Something that a suite cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// A C compiler, for zstd, SQLite and AWS-LC.
+    Cc,
+    /// A compiler for wasm, and a C compiler that emits it.
+    Wasm,
+    /// Python with the packages of the independent reader.
+    Python,
+}
+
+const PYTHON_PACKAGES: &[&str] = &["kyber-py", "cryptography", "blake3", "zstandard"];
+
+/// Installs what is missing of `needs`; says what could not be had.
+pub(crate) fn install(needs: &BTreeSet<Need>) -> BTreeMap<Need, String> {
+    let mut missing = BTreeMap::new();
+    for &need in needs {
+        let packages: &[&str] = match need {
+            Need::Cc if on_path("cc") && on_path("git") => &[],
+            Need::Cc => &["gcc", "libc6-dev", "git"],
+            Need::Wasm if wasm::tools().is_some() && on_path("clang") => &[],
+            Need::Wasm if wasm::tools().is_some() => &["clang"],
+            Need::Wasm => &["rustc-web", "cargo-web", "rust-web-src", "lld", "clang"],
+            Need::Python if venv_works() || venv_can_be_made() => &[],
+            Need::Python => &["python3", "python3-venv"],
+        };
+        let installed = apt(packages);
+        let had = match need {
+            Need::Cc => installed,
+            Need::Python => installed.and_then(|()| venv()),
+            // Where Debian has no such compiler, rustup may.
+            Need::Wasm => wasm::prepare().map_err(|error| installed.err().unwrap_or(error)),
+        };
+        if let Err(error) = had {
+            missing.insert(need, format!("{error:#}"));
+        }
+    }
+    missing
+}
+
+/// Python of the environment that has the reader's packages.
+pub(crate) fn python() -> PathBuf {
+    target().join("venv/bin/python")
+}
+
+fn apt(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let names = packages.join(" ");
+    if !on_path("apt-get") {
+        bail!("please install what Debian calls {names}");
+    }
+    if Cmd::new("id").args(["-u"]).answer().as_deref() != Some("0") {
+        bail!("please run: apt-get install {names}");
+    }
+    println!("installing {names}");
+    let apt = |args: &[&str]| {
+        Cmd::new("apt-get")
+            .args(["-o", "DPkg::Lock::Timeout=120", "-q"])
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .run()
+    };
+    // An old list is often good enough; a failed update shows in the install.
+    let update = apt(&["update"])?;
+    let install = apt(&[&["install", "-y", "--no-install-recommends"], packages].concat())?;
+    if !install.success {
+        bail!(
+            "apt-get could not install {names}: {}",
+            last_lines(&[update.output, install.output].concat())
+        );
+    }
+    Ok(())
+}
+
+fn venv_works() -> bool {
+    imports(&python())
+}
+
+fn imports(python: &Path) -> bool {
+    python.is_file()
+        && Cmd::new(python)
+            .args(["-c", "import kyber_py, cryptography, blake3, zstandard"])
+            .answer()
+            .is_some()
+}
+
+fn venv_can_be_made() -> bool {
+    Cmd::new("python3")
+        .args(["-c", "import venv, ensurepip"])
+        .answer()
+        .is_some()
+}
+
+fn venv() -> Result<()> {
+    if venv_works() {
+        return Ok(());
+    }
+    println!("making target/venv with {}", PYTHON_PACKAGES.join(" "));
+    let made = Cmd::new("python3")
+        .args(["-m", "venv"])
+        .args([target().join("venv")])
+        .run()?;
+    if !made.success {
+        bail!("python3 -m venv failed: {}", last_lines(&made.output));
+    }
+    let got = Cmd::new(python())
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args(PYTHON_PACKAGES)
+        .run()?;
+    if !got.success || !venv_works() {
+        bail!(
+            "pip could not install {}: {}",
+            PYTHON_PACKAGES.join(" "),
+            last_lines(&got.output)
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn last_lines(output: &str) -> String {
+    let lines: Vec<&str> = output
+        .lines()
+        .rev()
+        .filter(|line| !line.trim().is_empty())
+        .take(3)
+        .collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join(" / ")
+}

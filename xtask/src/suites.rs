@@ -1,0 +1,416 @@
+//! The suites of `cargo xtask test`, what each of them runs, and the one line at the end.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::command::{Cmd, Ran, root};
+use crate::counts::Counts;
+use crate::setup::{self, Need};
+use crate::{dependencies, fuzz, licences, readme, wasm};
+
+/// Which suites, and how long the random ones run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Run the full counts of the random suites instead of a sample: kills, flips, fuzz minutes.
+    #[arg(long)]
+    long: bool,
+    /// Run only this suite; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Repeat the random suites of an earlier run.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Name the suites and stop.
+    #[arg(long)]
+    list: bool,
+}
+
+impl Options {
+    /// The named suites, the short way.
+    pub(crate) fn only(names: &[&str]) -> Self {
+        Self {
+            long: false,
+            only: names.iter().map(ToString::to_string).collect(),
+            seed: None,
+            list: false,
+        }
+    }
+}
+
+/// What a suite knows of the run it is part of.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) long: bool,
+    pub(crate) seed: u64,
+}
+
+/// What a suite found.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) counts: Counts,
+    pub(crate) output: String,
+}
+
+impl Outcome {
+    /// One check, with what it printed.
+    pub(crate) fn one(ran: Ran) -> Self {
+        Self {
+            counts: Counts::one(ran.success),
+            output: ran.output,
+        }
+    }
+
+    fn tests(ran: Ran) -> Self {
+        Self {
+            counts: Counts::of_tests(&ran.output, ran.success),
+            output: ran.output,
+        }
+    }
+
+    fn and(mut self, other: &Self) -> Self {
+        self.counts += other.counts;
+        self.output.push_str(&other.output);
+        self
+    }
+}
+
+struct Suite {
+    name: &'static str,
+    about: &'static str,
+    needs: &'static [Need],
+    run: fn(&Context) -> Result<Outcome>,
+}
+
+const SUITES: &[Suite] = &[
+    Suite {
+        name: "format",
+        about: "rustfmt",
+        needs: &[],
+        run: |_| Ok(Outcome::one(Cmd::cargo(["fmt", "--all", "--check"]).run()?)),
+    },
+    Suite {
+        name: "deps",
+        about: "direction, licences and sources of the dependencies",
+        needs: &[],
+        run: deps,
+    },
+    Suite {
+        name: "lints",
+        about: "clippy, warnings are errors",
+        needs: &[Need::Cc],
+        run: lints,
+    },
+    Suite {
+        name: "unit",
+        about: "unit, property, integration and documentation tests",
+        needs: &[Need::Cc],
+        run: unit,
+    },
+    Suite {
+        name: "vectors",
+        about: "test vectors of every primitive and byte layout",
+        needs: &[Need::Cc],
+        run: |_| filtered("vectors"),
+    },
+    Suite {
+        name: "fuzz-corpus",
+        about: "the fuzz corpora, replayed by ordinary tests",
+        needs: &[Need::Cc],
+        run: |_| filtered("fuzz_corpus"),
+    },
+    Suite {
+        name: "docs",
+        about: "rustdoc, warnings are errors",
+        needs: &[Need::Cc],
+        run: docs,
+    },
+    Suite {
+        name: "wasm",
+        about: "the client crates build for wasm32-unknown-unknown",
+        needs: &[Need::Cc, Need::Wasm],
+        run: |_| wasm::run(),
+    },
+    Suite {
+        name: "cli",
+        about: "sessions and errors of the release program",
+        needs: &[Need::Cc],
+        run: |c| program(c, &["cli", "secrets"]),
+    },
+    Suite {
+        name: "roundtrip",
+        about: "every source, backed up, restored and exported",
+        needs: &[Need::Cc],
+        run: |c| program(c, &["roundtrip"]),
+    },
+    Suite {
+        name: "crash",
+        about: "kills at store writes and at random instants",
+        needs: &[Need::Cc],
+        run: |c| program(c, &["crash"]),
+    },
+    Suite {
+        name: "hostile",
+        about: "flipped, cut, swapped, deleted and replayed objects",
+        needs: &[Need::Cc],
+        run: |c| program(c, &["hostile"]),
+    },
+    Suite {
+        name: "reader",
+        about: "a reader in Python, written from docs/format.md",
+        needs: &[Need::Cc, Need::Python],
+        run: |c| program(c, &["reader"]),
+    },
+    Suite {
+        name: "fuzz",
+        about: "ten minutes of each fuzz target (--long only)",
+        needs: &[Need::Cc],
+        run: |_| fuzz::suite(),
+    },
+    Suite {
+        name: "readme",
+        about: "the README's first command in a fresh clone",
+        needs: &[Need::Cc],
+        run: |_| readme::run(),
+    },
+];
+
+/// Runs the suites; true when nothing failed.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    if options.list {
+        for suite in SUITES {
+            println!("{:<12} {}", suite.name, suite.about);
+        }
+        return Ok(true);
+    }
+    let chosen = choose(options)?;
+    let strict = std::env::var_os("HEIRLOOM_REQUIRE_SHARED").is_some_and(|v| v == "1");
+    let context = Context {
+        long: options.long,
+        seed: options.seed.unwrap_or_else(fresh_seed),
+    };
+    println!(
+        "seed {} (repeat with --seed {0}){}",
+        context.seed,
+        if context.long {
+            ", full counts"
+        } else {
+            ", a sample of the random suites"
+        }
+    );
+    let needs: BTreeSet<Need> = chosen
+        .iter()
+        .flat_map(|suite| suite.needs)
+        .copied()
+        .collect();
+    let missing = setup::install(&needs);
+    let mut total = Counts::default();
+    for suite in chosen {
+        print!("{:<12} ", suite.name);
+        std::io::stdout().flush()?;
+        let begun = Instant::now();
+        let lacking: Vec<&str> = suite
+            .needs
+            .iter()
+            .filter_map(|need| missing.get(need))
+            .map(String::as_str)
+            .collect();
+        let mut outcome = if lacking.is_empty() {
+            (suite.run)(&context).unwrap_or_else(|error| Outcome {
+                counts: Counts::one(false),
+                output: format!("{error:#}\n"),
+            })
+        } else {
+            Outcome {
+                counts: Counts::skip(),
+                output: format!("skipped: {}\n", lacking.join("; ")),
+            }
+        };
+        if outcome.counts == Counts::default() {
+            outcome.counts = Counts::one(false);
+            outcome.output.push_str("this suite ran no test\n");
+        }
+        if strict {
+            outcome.counts.failed += std::mem::take(&mut outcome.counts.skipped);
+        }
+        report(&outcome, begun.elapsed());
+        total += outcome.counts;
+    }
+    println!(
+        "passed {}, failed {}, skipped {}",
+        total.passed, total.failed, total.skipped
+    );
+    Ok(total.failed == 0)
+}
+
+fn choose(options: &Options) -> Result<Vec<&'static Suite>> {
+    for name in &options.only {
+        if !SUITES.iter().any(|suite| suite.name == name) {
+            let names: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
+            bail!(
+                "there is no suite called {name}; there are {}",
+                names.join(", ")
+            );
+        }
+    }
+    let wanted = |suite: &&Suite| {
+        if options.only.is_empty() {
+            options.long || suite.name != "fuzz"
+        } else {
+            options.only.iter().any(|name| name == suite.name)
+        }
+    };
+    Ok(SUITES.iter().filter(wanted).collect())
+}
+
+fn fresh_seed() -> u64 {
+    SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(1, |now| now.as_secs())
+}
+
+fn report(outcome: &Outcome, took: Duration) {
+    let Counts {
+        passed,
+        failed,
+        skipped,
+    } = outcome.counts;
+    let word = if failed > 0 { "FAILED" } else { "ok" };
+    println!(
+        "{word:<6} {:>7.1} s  {passed} passed, {failed} failed, {skipped} skipped",
+        took.as_secs_f64()
+    );
+    if failed > 0 {
+        println!("{}", outcome.output.trim_end());
+    } else if skipped > 0 {
+        let reasons: BTreeSet<&str> = outcome
+            .output
+            .lines()
+            .filter(|line| line.starts_with("skipped:"))
+            .collect();
+        for reason in reasons {
+            println!("             {reason}");
+        }
+    }
+}
+
+fn lints(_: &Context) -> Result<Outcome> {
+    Ok(Outcome::one(
+        Cmd::cargo([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ])
+        .run()?,
+    ))
+}
+
+fn docs(_: &Context) -> Result<Outcome> {
+    let doc = Cmd::cargo(["doc", "--no-deps", "--workspace", "--quiet"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    Ok(Outcome::one(doc.run()?))
+}
+
+fn deps(context: &Context) -> Result<Outcome> {
+    let metadata = dependencies::metadata()?;
+    let mut outcome = dependencies::check(&metadata)?.and(&licences::check(&metadata)?);
+    if context.long && !crate::command::on_path("cargo-deny") {
+        outcome = outcome.and(&Outcome::one(
+            Cmd::cargo(["install", "cargo-deny", "--locked"]).run()?,
+        ));
+    }
+    if crate::command::on_path("cargo-deny") {
+        outcome = outcome.and(&Outcome::one(
+            Cmd::cargo(["deny", "check", "bans", "licenses", "sources"]).run()?,
+        ));
+    }
+    Ok(outcome)
+}
+
+/// Everything but the program's own tests, which want the release profile.
+fn unit(context: &Context) -> Result<Outcome> {
+    let skips = [
+        "--",
+        "--show-output",
+        "--skip",
+        "vectors",
+        "--skip",
+        "fuzz_corpus",
+    ];
+    let tests = with_seed(Cmd::cargo(["test", "--no-fail-fast"]), context)
+        .args(workspace_tests()?)
+        .args(skips)
+        .run()?;
+    let examples = Cmd::cargo(["test", "--workspace", "--doc", "--no-fail-fast"]).run()?;
+    Ok(Outcome::tests(tests).and(&Outcome::tests(examples)))
+}
+
+/// Tests of the whole workspace whose path names `word`.
+fn filtered(word: &str) -> Result<Outcome> {
+    let ran = Cmd::cargo(["test", "--no-fail-fast"])
+        .args(workspace_tests()?)
+        .args([word, "--", "--show-output"])
+        .run()?;
+    Ok(Outcome::tests(ran))
+}
+
+/// One selection for all development tests, so that nothing is built twice.
+fn workspace_tests() -> Result<Vec<String>> {
+    let mut args = ["--workspace", "--lib", "--bins"]
+        .map(String::from)
+        .to_vec();
+    for test in dependencies::integration_tests(&dependencies::metadata()?, "heirloom")? {
+        args.extend(["--test".to_owned(), test]);
+    }
+    Ok(args)
+}
+
+/// Integration tests of the program, against its release build.
+fn program(context: &Context, tests: &[&str]) -> Result<Outcome> {
+    let mut outcome = Outcome {
+        counts: Counts::default(),
+        output: String::new(),
+    };
+    for test in tests {
+        if !root()
+            .join("crates/heirloom/tests")
+            .join(format!("{test}.rs"))
+            .is_file()
+        {
+            bail!("crates/heirloom/tests/{test}.rs is not there");
+        }
+        let command = Cmd::cargo([
+            "test",
+            "--release",
+            "-p",
+            "heirloom",
+            "--no-fail-fast",
+            "--test",
+            test,
+            "--",
+            "--show-output",
+        ]);
+        let command = with_seed(command, context).env("HEIRLOOM_PYTHON", setup::python());
+        outcome = outcome.and(&Outcome::tests(
+            command
+                .run()
+                .with_context(|| format!("run the tests {test}"))?,
+        ));
+    }
+    Ok(outcome)
+}
+
+fn with_seed(command: Cmd, context: &Context) -> Cmd {
+    let command = command.env("HEIRLOOM_SEED", context.seed.to_string());
+    if context.long {
+        command.env("HEIRLOOM_LONG", "1")
+    } else {
+        command.without("HEIRLOOM_LONG")
+    }
+}
