@@ -105,6 +105,24 @@ fn joined(shared: &[u8], psk: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 #[cfg(test)]
+impl KeyPairSeed {
+    pub(crate) fn shared_for_test(&self, ciphertext: &[u8]) -> Vec<u8> {
+        let ciphertext = Ciphertext::try_from(ciphertext).unwrap();
+        self.private().decapsulate(&ciphertext).to_vec()
+    }
+}
+
+#[cfg(test)]
+impl PublicKey {
+    pub(crate) fn encapsulate_for_test(&self, randomness: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let (ciphertext, shared) = self
+            .0
+            .encapsulate_deterministic(randomness.try_into().unwrap());
+        (ciphertext.to_vec(), shared.to_vec())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::TestRng;

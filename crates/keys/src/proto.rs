@@ -1,10 +1,7 @@
 //! The messages of `proto/heirloom/keyring.proto`, and their canonical bytes.
 
 mod generated {
-    #![expect(
-        unreachable_pub,
-        reason = "generated; nothing of it leaves the crate"
-    )]
+    #![expect(unreachable_pub, reason = "generated; nothing of it leaves the crate")]
     #![expect(clippy::pedantic, reason = "generated code")]
     include!(concat!(env!("OUT_DIR"), "/heirloom.keys.v1.rs"));
 }

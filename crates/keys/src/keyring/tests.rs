@@ -118,6 +118,25 @@ fn what_was_made_opens_with_its_recovery_key_and_says_the_same() {
 }
 
 #[test]
+fn what_the_systems_random_source_makes_opens() {
+    let rng = &mut rand_core::UnwrapErr(getrandom::SysRng);
+    let recovery = RecoveryKey::generate(rng);
+    let params = CreateParams {
+        device_name: "laptop",
+        recovery: &recovery,
+        recovery_name: "",
+    };
+    let (bytes, unlocked, _) = Keyring::create(rng, NOW, &params).unwrap();
+    let opened = open(&bytes, &UnlockSecret::recovery_key(&recovery)).unwrap();
+    assert_eq!(opened.seen(), unlocked.seen());
+    let (other, ..) = Keyring::create(rng, NOW, &params).unwrap();
+    assert_ne!(
+        LockedKeyring::parse(&other).unwrap().repository(),
+        unlocked.repository()
+    );
+}
+
+#[test]
 fn another_recovery_key_opens_nothing() {
     let owner = Owner::new(2);
     let other = UnlockSecret::recovery_key(&RecoveryKey::generate(&mut TestRng::new(99)));
@@ -152,17 +171,14 @@ fn two_wrong_groups_open_nothing_even_where_they_look_mended() {
     let owner = Owner::new(4);
     let groups = owner.recovery.expose_groups();
     let text = secrecy::ExposeSecret::expose_secret(&groups).replace(' ', "");
-    let digits: Vec<u16> = text
-        .as_bytes()
-        .chunks(4)
-        .map(|four| u16::from_str_radix(std::str::from_utf8(four).unwrap(), 16).unwrap())
-        .collect();
+    let digits: [u16; 16] =
+        std::array::from_fn(|at| u16::from_str_radix(&text[at * 4..at * 4 + 4], 16).unwrap());
     let mut looked_mended = 0;
     for difference in 1..=u16::MAX {
-        let mut typed = digits.clone();
+        let mut typed = digits;
         typed[2] ^= 0x1111;
         typed[9] ^= difference;
-        let typed: String = typed.iter().map(|group| format!("{group:04x}")).collect();
+        let typed = typed.map(|group| format!("{group:04x}")).concat();
         match RecoveryKey::parse(&typed) {
             crate::RecoveryEntry::TooManyWrong => {}
             crate::RecoveryEntry::MendedCandidate { key, .. } => {
