@@ -54,6 +54,10 @@ impl Filter {
     }
 }
 
+/// What an export does with a message.
+pub(crate) type EachMessage<'e, 'a> =
+    dyn FnMut(&mut Walk<'a>, &mut dyn History, Message) -> Result<(), ExportError> + 'e;
+
 /// Counts, and tells the caller.
 pub(crate) struct Walk<'a> {
     pub(crate) filter: &'a Filter,
@@ -102,7 +106,7 @@ impl<'a> Walk<'a> {
         &mut self,
         history: &mut dyn History,
         conversation: &str,
-        each: &mut dyn FnMut(&mut Self, &mut dyn History, Message) -> Result<(), ExportError>,
+        each: &mut EachMessage<'_, 'a>,
     ) -> Result<(), ExportError> {
         let query = MessageQuery {
             from: self.filter.from,
@@ -127,7 +131,7 @@ impl<'a> Walk<'a> {
         &mut self,
         history: &mut dyn History,
         page: Vec<Message>,
-        each: &mut dyn FnMut(&mut Self, &mut dyn History, Message) -> Result<(), ExportError>,
+        each: &mut EachMessage<'_, 'a>,
     ) -> Result<(), ExportError> {
         self.tell()?;
         for message in page {

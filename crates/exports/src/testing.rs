@@ -117,6 +117,10 @@ pub(crate) fn people() -> Vec<Participant> {
 }
 
 /// One of everything.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one message of each kind, one after the other"
+)]
 pub(crate) fn family() -> Chat {
     let conversation = Conversation {
         kind: ConversationKind::Group.into(),

@@ -1,5 +1,7 @@
 //! What the WhatsApp-like export writes, our own importer reads.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::ops::ControlFlow;
 use std::path::Path;
 

@@ -72,7 +72,7 @@ impl<'a> ChatPages<'a> {
             self.on_page = 0;
             self.last = None;
         }
-        let date = times::clock(message.sent_at).map(|at| at.date());
+        let date = times::clock(message.sent_at).map(jiff::civil::DateTime::date);
         if let Some(date) = date {
             let page = self.number;
             self.days

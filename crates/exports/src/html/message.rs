@@ -170,10 +170,7 @@ fn reply(message: &Message, context: &Context<'_>, out: &mut Markup) {
 fn attached(message: &Message, attachment: &Attachment, medium: &Medium, out: &mut Markup) {
     let Attachment {
         name,
-        media_type,
         duration_ms,
-        width,
-        height,
         transcription,
         ..
     } = attachment;
@@ -198,69 +195,7 @@ fn attached(message: &Message, attachment: &Attachment, medium: &Medium, out: &m
             );
         }
         Medium::Written { name: file, digest } => {
-            let href = path(&format!("media/{file}"));
-            let (wide, high) = fitted(*width, *height);
-            let size = [("width", wide.to_string()), ("height", high.to_string())];
-            let sized =
-                |element: &'static str, attributes: &[(&'static str, &str)], out: &mut Markup| {
-                    let mut attributes = attributes.to_vec();
-                    if wide > 0 && high > 0 {
-                        attributes.extend(size.iter().map(|(key, value)| (*key, value.as_str())));
-                    }
-                    out.open(element, &attributes);
-                };
-            match shown_as(message, media_type, file) {
-                Shown::Picture => {
-                    out.open("a", &[("href", &href), ("class", "medium")]);
-                    let class = if message.kind() == MessageKind::Sticker {
-                        "sticker"
-                    } else {
-                        "picture"
-                    };
-                    sized(
-                        "img",
-                        &[
-                            ("src", &href),
-                            ("alt", name),
-                            ("loading", "lazy"),
-                            ("class", class),
-                        ],
-                        out,
-                    );
-                    out.close("a");
-                }
-                Shown::Video => {
-                    sized(
-                        "video",
-                        &[
-                            ("src", &href),
-                            ("controls", ""),
-                            ("preload", "metadata"),
-                            ("title", name),
-                        ],
-                        out,
-                    );
-                    out.close("video");
-                }
-                Shown::Audio => {
-                    out.open(
-                        "audio",
-                        &[
-                            ("src", &href),
-                            ("controls", ""),
-                            ("preload", "none"),
-                            ("title", name),
-                        ],
-                    );
-                    out.close("audio");
-                }
-                Shown::Link => {
-                    out.open("p", &[("class", "document"), ("dir", "auto")]);
-                    out.element("a", &[("href", &href), ("download", file)], name);
-                    out.text(&format!(" · {}", words::size(digest.bytes)));
-                    out.close("p");
-                }
-            }
+            written(message, attachment, (name, file), digest.bytes, out);
             if *duration_ms > 0 && message.kind() == MessageKind::VoiceNote {
                 out.element(
                     "p",
@@ -279,6 +214,79 @@ fn attached(message: &Message, attachment: &Attachment, medium: &Medium, out: &m
             &[("class", "text transcription"), ("dir", "auto")],
             transcription,
         );
+    }
+}
+
+/// `names`: what a person sees, and the file's.
+fn written(
+    message: &Message,
+    attachment: &Attachment,
+    names: (&str, &str),
+    bytes: u64,
+    out: &mut Markup,
+) {
+    let (name, file) = names;
+    let href = path(&format!("media/{file}"));
+    let (wide, high) = fitted(attachment.width, attachment.height);
+    let size = [("width", wide.to_string()), ("height", high.to_string())];
+    let sized = |element: &'static str, attributes: &[(&'static str, &str)], out: &mut Markup| {
+        let mut attributes = attributes.to_vec();
+        if wide > 0 && high > 0 {
+            attributes.extend(size.iter().map(|(key, value)| (*key, value.as_str())));
+        }
+        out.open(element, &attributes);
+    };
+    match shown_as(message, &attachment.media_type, file) {
+        Shown::Picture => {
+            out.open("a", &[("href", &href), ("class", "medium")]);
+            let class = if message.kind() == MessageKind::Sticker {
+                "sticker"
+            } else {
+                "picture"
+            };
+            sized(
+                "img",
+                &[
+                    ("src", &href),
+                    ("alt", name),
+                    ("loading", "lazy"),
+                    ("class", class),
+                ],
+                out,
+            );
+            out.close("a");
+        }
+        Shown::Video => {
+            sized(
+                "video",
+                &[
+                    ("src", &href),
+                    ("controls", ""),
+                    ("preload", "metadata"),
+                    ("title", name),
+                ],
+                out,
+            );
+            out.close("video");
+        }
+        Shown::Audio => {
+            out.open(
+                "audio",
+                &[
+                    ("src", &href),
+                    ("controls", ""),
+                    ("preload", "none"),
+                    ("title", name),
+                ],
+            );
+            out.close("audio");
+        }
+        Shown::Link => {
+            out.open("p", &[("class", "document"), ("dir", "auto")]);
+            out.element("a", &[("href", &href), ("download", file)], name);
+            out.text(&format!(" · {}", words::size(bytes)));
+            out.close("p");
+        }
     }
 }
 
@@ -321,10 +329,12 @@ fn shown_as(message: &Message, media_type: &str, file: &str) -> Shown {
         (_, "mp4" | "webm" | "mov" | "m4v" | "3gp") => Shown::Video,
         (_, "opus" | "ogg" | "m4a" | "mp3" | "aac" | "wav" | "amr" | "flac") => Shown::Audio,
         (_, "txt" | "pdf" | "vcf") => Shown::Link,
-        (Some("image"), _) => Shown::Picture,
-        (Some("video"), _) => Shown::Video,
-        (Some("audio"), _) => Shown::Audio,
-        _ => Shown::Link,
+        (kind, _) => match kind {
+            Some("image") => Shown::Picture,
+            Some("video") => Shown::Video,
+            Some("audio") => Shown::Audio,
+            _ => Shown::Link,
+        },
     }
 }
 

@@ -10,13 +10,17 @@ use super::export;
 use crate::Filter;
 use crate::testing::{approved, archive, chat, family, file, files, go_on, people, person, said};
 
+fn is_page(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == "html")
+}
+
 fn exported(root: &Path, chats: &[crate::testing::Chat]) -> Vec<(String, String)> {
     let mut history = archive(&root.join("archive"), &people(), chats);
     let to = root.join("out");
     export(&mut history, &Filter::default(), &to, &mut go_on).unwrap();
     files(&to)
         .into_iter()
-        .filter(|(name, _)| name.ends_with(".html"))
+        .filter(|(name, _)| is_page(name))
         .map(|(name, path)| (name, std::fs::read_to_string(path).unwrap()))
         .collect()
 }
@@ -187,10 +191,7 @@ fn nothing_that_strangers_wrote_becomes_markup() {
     let to = dir.path().join("out");
     export(&mut history, &Filter::default(), &to, &mut go_on).unwrap();
     let mut known = HashSet::new();
-    for (name, path) in files(&to)
-        .into_iter()
-        .filter(|(name, _)| name.ends_with(".html"))
-    {
+    for (name, path) in files(&to).into_iter().filter(|(name, _)| is_page(name)) {
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.contains("default-src &#39;none&#39;"), "{name}");
         assert!(

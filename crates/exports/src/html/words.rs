@@ -12,7 +12,7 @@ pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -32,7 +32,7 @@ pub(super) fn size(bytes: u64) -> String {
         tenths /= 1_000;
         unit = next;
     }
-    if tenths % 10 == 0 || unit == "bytes" {
+    if tenths.is_multiple_of(10) || unit == "bytes" {
         format!("{} {unit}", tenths / 10)
     } else {
         format!("{}.{} {unit}", tenths / 10, tenths % 10)

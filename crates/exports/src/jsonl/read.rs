@@ -194,7 +194,7 @@ impl History for JsonlHistory {
         if attachment.presence != i32::from(Presence::Present) {
             return Ok(None);
         }
-        open(&self.root, &attachment.path).map(|file| Some(Box::new(file) as Box<dyn Read>))
+        Ok(Some(Box::new(open(&self.root, &attachment.path)?)))
     }
 }
 

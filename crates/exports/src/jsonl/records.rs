@@ -101,6 +101,10 @@ pub(super) struct JsonParticipant {
     pub(super) aliases: Vec<String>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the fields of a published line"
+)]
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct JsonMessage {
     pub(super) id: String,

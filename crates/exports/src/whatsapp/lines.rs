@@ -69,21 +69,20 @@ pub(super) fn message(
         ""
     };
     let text = one_text(&message.text);
-    let mut lines = String::new();
     if bodies.is_empty() {
         let nothing = match message.kind() {
             MessageKind::Unsupported => "<This kind of message is not supported>",
             kind if kind == MessageKind::Text || !text.is_empty() => "",
             _ => "<Media omitted>",
         };
-        lines.push_str(&format!("{head}{nothing}{text}{edited}\n"));
-        return lines;
+        return format!("{head}{nothing}{text}{edited}\n");
     }
+    let mut lines = String::new();
     // A caption stands on the line below the first attachment.
     for (index, body) in bodies.iter().enumerate() {
-        lines.push_str(&format!("{head}{body}\n"));
+        lines.extend([head.as_str(), body, "\n"]);
         if index == 0 && !text.is_empty() {
-            lines.push_str(&format!("{text}{edited}\n"));
+            lines.extend([text.as_str(), edited, "\n"]);
         }
     }
     lines
@@ -177,11 +176,16 @@ fn poll(poll: &Poll) -> String {
     let mut text = format!("POLL:\n{}", one_text(&poll.question));
     for option in &poll.options {
         let word = if option.votes == 1 { "vote" } else { "votes" };
-        text.push_str(&format!(
-            "\nOPTION: {} ({} {word})",
-            one_text(&option.text),
-            option.votes
-        ));
+        let votes = option.votes.to_string();
+        text.extend([
+            "\nOPTION: ",
+            &one_text(&option.text),
+            " (",
+            &votes,
+            " ",
+            word,
+            ")",
+        ]);
     }
     text
 }
