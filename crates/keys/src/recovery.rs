@@ -103,7 +103,8 @@ impl RecoveryKey {
                 .fold(0, |group, byte| (group << 8) | u16::from(*byte));
         }
         let groups = parity::append(&data);
-        let mut text = String::with_capacity(RECOVERY_KEY_DIGITS + GROUPS);
+        // Exactly as long as needed, so that shrinking leaves no copy behind.
+        let mut text = String::with_capacity(RECOVERY_KEY_DIGITS + GROUPS - 1);
         for (index, group) in groups.iter().enumerate() {
             if index > 0 {
                 text.push(' ');
