@@ -9,8 +9,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use heirloom_archive::report::Kind;
-use heirloom_archive::{Conversation, ConversationRef, Message, Participant, Sink, SinkError, Source};
-use heirloom_importers::whatsapp::android::AndroidFolder;
+use heirloom_archive::{
+    Conversation, ConversationRef, Message, Participant, Sink, SinkError, Source,
+};
+use heirloom_importers::whatsapp::android::{AndroidFolder, RowRanges};
 use rusqlite::Connection;
 
 #[derive(Default)]
@@ -53,6 +55,29 @@ fn main() -> Result<(), Box<dyn Error>> {
         count.text_bytes,
         begun.elapsed().as_secs_f64()
     );
+    let begun = Instant::now();
+    if let Some(map) = folder.page_map(&[1; 32])? {
+        let bytes = map.encode().len();
+        let hashed = begun.elapsed().as_secs_f64();
+        let begun = Instant::now();
+        let rows = folder.changed_rows(&map, &map)?;
+        let compared = begun.elapsed().as_secs_f64();
+        println!(
+            "page map of {bytes} bytes in {hashed:.3} s, compared in {compared:.3} s, changed: {rows:?}"
+        );
+        let begun = Instant::now();
+        let some = RowRanges::of(
+            (0..250)
+                .map(|n| n * 3000..=n * 3000 + 20)
+                .chain([900_000..=902_000]),
+        );
+        let report = folder.read_rows(&some, &mut count)?;
+        let read = report.counts(Kind::Messages).taken;
+        println!(
+            "{read} messages of 251 places in {:.3} s",
+            begun.elapsed().as_secs_f64()
+        );
+    }
     Ok(())
 }
 
@@ -79,7 +104,9 @@ fn make(path: &Path, messages: u64) -> Result<(), Box<dyn Error>> {
         INSERT INTO message_add_on_reaction SELECT _id, '👍', timestamp FROM message_add_on;
         COMMIT;";
     let text = "'the quick brown fox jumps over the lazy dog and then it sleeps for a while in the warm autumn sun'";
-    let mut sql = fill.replace("$TEXT$", text).replace("$N$", &messages.to_string());
+    let mut sql = fill
+        .replace("$TEXT$", text)
+        .replace("$N$", &messages.to_string());
     while let Some(at) = sql.find("generate(") {
         let end = at + sql[at..].find(')').ok_or("a bracket")?;
         let (from, to) = sql[at + 9..end].split_once(',').ok_or("a comma")?;

@@ -38,8 +38,14 @@ impl Database {
     /// A `-wal` or `-journal` with content belongs to the database; then both are copied to a private place and
     /// merged there.
     pub(crate) fn open(path: &Path) -> Result<Self, SourceError> {
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-        let at = |source| SourceError::Io { path: path.display().to_string(), source };
+        let name = path.file_name().map_or_else(
+            || path.display().to_string(),
+            |n| n.to_string_lossy().into_owned(),
+        );
+        let at = |source| SourceError::Io {
+            path: path.display().to_string(),
+            source,
+        };
         let mut magic = [0; 16];
         let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
         match read {
@@ -51,23 +57,37 @@ impl Database {
             Err(error) => return Err(at(error)),
         }
         let copy = copy_with_journal(path).map_err(at)?;
-        let file = copy.as_ref().map_or_else(|| path.to_owned(), |(_, copied)| copied.clone());
+        let file = copy
+            .as_ref()
+            .map_or_else(|| path.to_owned(), |(_, copied)| copied.clone());
         let connection = if copy.is_some() {
-            Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            Connection::open_with_flags(
+                &file,
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )
         } else {
-            let flags =
-                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+                | OpenFlags::SQLITE_OPEN_URI
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             Connection::open_with_flags(immutable_uri(path), flags)
         };
         let failed = |error| failure(&name, error);
         let connection = connection.map_err(failed)?;
         if copy.is_some() {
             // Reads the journal into the copy, which is a plain file from here on.
-            connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE").map_err(failed)?;
+            connection
+                .execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE")
+                .map_err(failed)?;
         }
         harden(&connection).map_err(failed)?;
         let schema = Schema::probe(&connection).map_err(failed)?;
-        Ok(Self { connection, schema, path: file, name, _copy: copy.map(|(dir, _)| dir) })
+        Ok(Self {
+            connection,
+            schema,
+            path: file,
+            name,
+            _copy: copy.map(|(dir, _)| dir),
+        })
     }
 
     /// What went wrong, in words about this file.
@@ -92,16 +112,27 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
 
 fn failure(name: &str, error: rusqlite::Error) -> SourceError {
     match error.sqlite_error_code() {
-        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::DiskFull) => {
-            SourceError::Io { path: name.to_owned(), source: io::Error::other(error) }
+        Some(
+            ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::PermissionDenied
+            | ErrorCode::DiskFull,
+        ) => SourceError::Io {
+            path: name.to_owned(),
+            source: io::Error::other(error),
+        },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            damaged(name, "its pages are not what they were")
         }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(name, "its pages are not what they were"),
         _ => damaged(name, &error.to_string()),
     }
 }
 
 fn damaged(name: &str, why: &str) -> SourceError {
-    SourceError::Damaged { file: name.to_owned(), why: why.to_owned() }
+    SourceError::Damaged {
+        file: name.to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 /// A private copy of database and journal, where there is a journal with content.
@@ -114,7 +145,9 @@ fn copy_with_journal(path: &Path) -> io::Result<Option<(TempDir, PathBuf)>> {
     let journals: Vec<(&str, PathBuf)> = ["-wal", "-journal"]
         .into_iter()
         .map(|suffix| (suffix, beside(suffix)))
-        .filter(|(_, journal)| fs::metadata(journal).is_ok_and(|found| found.is_file() && found.len() > 0))
+        .filter(|(_, journal)| {
+            fs::metadata(journal).is_ok_and(|found| found.is_file() && found.len() > 0)
+        })
         .collect();
     if journals.is_empty() {
         return Ok(None);

@@ -1,4 +1,10 @@
 //! Each kind of row, and the rows of databases that nobody expects.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "a test stops where it fails"
+)]
 
 #[path = "support/android.rs"]
 mod android_support;
@@ -12,7 +18,12 @@ use heirloom_importers::whatsapp::android::AndroidFolder;
 use proptest::prelude::*;
 
 fn message(all: &android_support::Collected, id: &str) -> Message {
-    all.messages.iter().find(|(_, m)| m.id == id).unwrap_or_else(|| panic!("{id} is missing")).1.clone()
+    all.messages
+        .iter()
+        .find(|(_, m)| m.id == id)
+        .unwrap_or_else(|| panic!("{id} is missing"))
+        .1
+        .clone()
 }
 
 #[test]
@@ -23,11 +34,20 @@ fn every_table_around_a_message_is_read() {
     assert!(all.report.adds_up());
 
     let picture = message(&all, "PIC");
-    assert_eq!((picture.kind(), &*picture.text), (MessageKind::Picture, "look"));
-    assert_eq!(picture.attachments[0].source_path, "Media/WhatsApp Images/a.jpg");
+    assert_eq!(
+        (picture.kind(), &*picture.text),
+        (MessageKind::Picture, "look")
+    );
+    assert_eq!(
+        picture.attachments[0].source_path,
+        "Media/WhatsApp Images/a.jpg"
+    );
     assert_eq!(picture.attachments[0].presence(), Presence::Present);
     assert_eq!(picture.reactions.len(), 2);
-    assert_eq!((&*picture.reactions[0].author, &*picture.reactions[0].emoji), ("self", "❤"));
+    assert_eq!(
+        (&*picture.reactions[0].author, &*picture.reactions[0].emoji),
+        ("self", "❤")
+    );
     assert_eq!(&*picture.reactions[1].author, "15550000001@s.whatsapp.net");
     assert_eq!(picture.receipts[0].read_at, 77);
     assert!(picture.starred && picture.forwarded && picture.edited);
@@ -39,33 +59,58 @@ fn every_table_around_a_message_is_read() {
     assert_eq!(poll.options[1].voters, ["15550000001@s.whatsapp.net"]);
 
     let reply = message(&all, "REPLY").reply_to.unwrap();
-    assert_eq!((&*reply.message, &*reply.author, &*reply.text), ("PIC", "15550000001@s.whatsapp.net", "look"));
+    assert_eq!(
+        (&*reply.message, &*reply.author, &*reply.text),
+        ("PIC", "15550000001@s.whatsapp.net", "look")
+    );
 
     let live = message(&all, "LIVE").location.unwrap();
     assert!((live.latitude - 51.5).abs() < 1e-9 && live.live_seconds == 900);
     assert_eq!(message(&all, "CARD").contacts[0].name, "Ana");
     let gone = message(&all, "GONE");
-    assert_eq!((gone.kind(), gone.deleted.unwrap().at), (MessageKind::Deleted, 99));
+    assert_eq!(
+        (gone.kind(), gone.deleted.unwrap().at),
+        (MessageKind::Deleted, 99)
+    );
     let event = message(&all, "EVENT");
     assert_eq!((&*event.author, &*event.text), ("", "A number was changed"));
     let event = event.system.unwrap();
     assert_eq!(event.event, "action 10");
-    assert_eq!(event.participants, ["15550000001@s.whatsapp.net", "15550000002@s.whatsapp.net"]);
+    assert_eq!(
+        event.participants,
+        ["15550000001@s.whatsapp.net", "15550000002@s.whatsapp.net"]
+    );
     let missed = message(&all, "CALL").call.unwrap();
     assert!(missed.missed && missed.video);
     let once = message(&all, "ONCE");
     assert!(once.view_once && once.attachments[0].presence() == Presence::Absent);
     let unknown = message(&all, "NEW");
-    assert_eq!((unknown.kind(), &*unknown.text), (MessageKind::Unsupported, "what is this"));
+    assert_eq!(
+        (unknown.kind(), &*unknown.text),
+        (MessageKind::Unsupported, "what is this")
+    );
     let raw = unknown.raw.unwrap();
-    assert_eq!((&*raw.kind, &*raw.data), ("message_type 91", &b"\x01\x02"[..]));
-    let call = all.messages.iter().find(|(_, m)| m.id.starts_with("call/")).unwrap().1.call.unwrap();
+    assert_eq!(
+        (&*raw.kind, &*raw.data),
+        ("message_type 91", &b"\x01\x02"[..])
+    );
+    let call = all
+        .messages
+        .iter()
+        .find(|(_, m)| m.id.starts_with("call/"))
+        .unwrap()
+        .1
+        .call
+        .unwrap();
     assert_eq!(call.seconds, 61);
 }
 
 #[test]
 fn rows_of_one_key_are_all_kept() {
-    for index in ["", "CREATE INDEX i ON message(chat_row_id, from_me, key_id)"] {
+    for index in [
+        "",
+        "CREATE INDEX i ON message(chat_row_id, from_me, key_id)",
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let rows = "INSERT INTO jid(_id, raw_string) VALUES (1,'1555000001@s.whatsapp.net'),(2,'9@lid');
             INSERT INTO jid_map(lid_row_id,jid_row_id) VALUES (2,1);
@@ -75,9 +120,22 @@ fn rows_of_one_key_are_all_kept() {
             (8,1,0,'',0,4,0,'d'),(9,77,0,'B',0,4,0,'lost chat');";
         sql_database(&dir.path().join("msgstore.db"), &[MODERN, rows, index]);
         let all = collect(&mut AndroidFolder::open(dir.path(), None).unwrap());
-        let ids: Vec<_> = all.messages.iter().map(|(_, m)| (m.id.as_str(), m.author.as_str())).collect();
+        let ids: Vec<_> = all
+            .messages
+            .iter()
+            .map(|(_, m)| (m.id.as_str(), m.author.as_str()))
+            .collect();
         let peer = "1555000001@s.whatsapp.net";
-        assert_eq!(ids, [("A", peer), ("A/6", peer), ("A", "self"), ("row/8", peer), ("B", "")]);
+        assert_eq!(
+            ids,
+            [
+                ("A", peer),
+                ("A/6", peer),
+                ("A", "self"),
+                ("row/8", peer),
+                ("B", "")
+            ]
+        );
         assert_eq!(all.report.counts(Kind::Messages).found, 5);
         assert_eq!(all.report.counts(Kind::Conversations).found, 2);
     }
@@ -89,13 +147,18 @@ fn a_database_with_next_to_nothing_in_it_is_read() {
     let path = dir.path().join("msgstore.db");
     sql_database(
         &path,
-        &["CREATE TABLE message(_id INTEGER PRIMARY KEY, chat_row_id INTEGER);
-           INSERT INTO message VALUES (1, 1), (2, 1)"],
+        &[
+            "CREATE TABLE message(_id INTEGER PRIMARY KEY, chat_row_id INTEGER);
+           INSERT INTO message VALUES (1, 1), (2, 1)",
+        ],
     );
     let all = collect(&mut AndroidFolder::open(&path, None).unwrap());
     assert_eq!(all.messages.len(), 2);
     assert_eq!(all.messages[0].1.kind(), MessageKind::Unsupported);
-    sql_database(&dir.path().join("legacy.db"), &["CREATE TABLE messages(key_remote_jid TEXT)"]);
+    sql_database(
+        &dir.path().join("legacy.db"),
+        &["CREATE TABLE messages(key_remote_jid TEXT)"],
+    );
     assert!(AndroidFolder::open(&dir.path().join("legacy.db"), None).is_ok());
 }
 
@@ -103,9 +166,15 @@ fn a_database_with_next_to_nothing_in_it_is_read() {
 fn a_database_of_something_else_is_no_chat() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("msgstore.db");
-    sql_database(&path, &["CREATE TABLE songs(_id INTEGER PRIMARY KEY, title TEXT)"]);
+    sql_database(
+        &path,
+        &["CREATE TABLE songs(_id INTEGER PRIMARY KEY, title TEXT)"],
+    );
     let error = AndroidFolder::open(&path, None).unwrap_err();
-    assert_eq!(error.to_string(), "msgstore.db is not a chat history that Heirloom knows");
+    assert_eq!(
+        error.to_string(),
+        "msgstore.db is not a chat history that Heirloom knows"
+    );
     assert!(error.hint().unwrap().contains("choose msgstore.db"));
 }
 
@@ -128,26 +197,54 @@ fn values_of_any_type_in_any_column_are_tolerated() {
 fn tables_without_their_columns_are_tolerated() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("msgstore.db");
-    let tables = ["jid", "jid_map", "lid_display_name", "chat", "message_media", "message_quoted", "message_add_on",
-        "message_add_on_reaction", "message_poll", "message_poll_option", "call_log", "message_call_log", "receipt_user",
-        "message_system", "message_vcard", "group_participant_user", "newsletter", "message_add_on_poll_vote_selected_option"];
+    let tables = [
+        "jid",
+        "jid_map",
+        "lid_display_name",
+        "chat",
+        "message_media",
+        "message_quoted",
+        "message_add_on",
+        "message_add_on_reaction",
+        "message_poll",
+        "message_poll_option",
+        "call_log",
+        "message_call_log",
+        "receipt_user",
+        "message_system",
+        "message_vcard",
+        "group_participant_user",
+        "newsletter",
+        "message_add_on_poll_vote_selected_option",
+    ];
     let mut sql = String::from(
         "CREATE TABLE message(_id INTEGER PRIMARY KEY, chat_row_id INTEGER, key_id TEXT);
          INSERT INTO message VALUES (1,1,'A');",
     );
     for key in ["other", "message_row_id", "_id", "jid_row_id"] {
-        let mut made = sql.clone();
-        for table in tables {
-            made += &format!("CREATE TABLE {table}({key} TEXT);");
-        }
+        let made: Vec<String> = tables
+            .iter()
+            .map(|table| format!("CREATE TABLE {table}({key} TEXT);"))
+            .collect();
         let _ = std::fs::remove_file(&path);
-        sql_database(&path, &[&made]);
-        assert_eq!(collect(&mut AndroidFolder::open(&path, None).unwrap()).messages.len(), 1, "{key}");
+        sql_database(&path, &[&sql, &made.concat()]);
+        assert_eq!(
+            collect(&mut AndroidFolder::open(&path, None).unwrap())
+                .messages
+                .len(),
+            1,
+            "{key}"
+        );
     }
     sql.push_str("CREATE VIEW message_media AS SELECT 1 AS message_row_id");
     let _ = std::fs::remove_file(&path);
     sql_database(&path, &[&sql]);
-    assert_eq!(collect(&mut AndroidFolder::open(&path, None).unwrap()).messages.len(), 1);
+    assert_eq!(
+        collect(&mut AndroidFolder::open(&path, None).unwrap())
+            .messages
+            .len(),
+        1
+    );
 }
 
 static SMALL: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -182,7 +279,9 @@ proptest! {
 
 #[test]
 fn a_real_database_with_flipped_bytes_never_panics() {
-    let Some(root) = shared("corpus/_built/dev/msgstore") else { return };
+    let Some(root) = shared("corpus/_built/dev/msgstore") else {
+        return;
+    };
     let whole = std::fs::read(root.join("msgstore.db")).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("msgstore.db");

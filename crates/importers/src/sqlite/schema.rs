@@ -38,10 +38,19 @@ impl Schema {
         )?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
-            let (Ok(name), Ok(root), Ok(without)) = (row.get::<_, String>(0), row.get(1), row.get::<_, i64>(2)) else {
+            let (Ok(name), Ok(root), Ok(without)) =
+                (row.get::<_, String>(0), row.get(1), row.get::<_, i64>(2))
+            else {
                 continue;
             };
-            tables.insert(name, Table { root, has_row_id: without == 0, ..Table::default() });
+            tables.insert(
+                name,
+                Table {
+                    root,
+                    has_row_id: without == 0,
+                    ..Table::default()
+                },
+            );
             if tables.len() >= TABLES_MAX {
                 break;
             }
@@ -49,7 +58,12 @@ impl Schema {
         for (name, table) in &mut tables {
             table.probe(connection, name)?;
         }
-        Ok(Self { tables: tables.into_iter().map(|(name, table)| (name.to_ascii_lowercase(), table)).collect() })
+        Ok(Self {
+            tables: tables
+                .into_iter()
+                .map(|(name, table)| (name.to_ascii_lowercase(), table))
+                .collect(),
+        })
     }
 
     pub(crate) fn table(&self, name: &str) -> Option<&Table> {
@@ -58,12 +72,17 @@ impl Schema {
 
     /// Whether `table` has the column.
     pub(crate) fn has(&self, table: &str, column: &str) -> bool {
-        self.table(table).is_some_and(|table| table.columns.contains_key(column))
+        self.table(table)
+            .is_some_and(|table| table.columns.contains_key(column))
     }
 
     /// `alias.column`, or `NULL` where there is no such column.
     pub(crate) fn column(&self, table: &str, alias: &str, column: &str) -> String {
-        if self.has(table, column) { format!("{alias}.\"{column}\"") } else { "NULL".to_owned() }
+        if self.has(table, column) {
+            format!("{alias}.\"{column}\"")
+        } else {
+            "NULL".to_owned()
+        }
     }
 
     /// `SELECT key, columns… FROM table`; missing columns are `NULL`. `None` where table or key is missing.
@@ -83,28 +102,37 @@ impl Schema {
     pub(crate) fn seekable(&self, table: &str, column: &str) -> bool {
         self.table(table).is_some_and(|table| {
             table.row_id.as_deref() == Some(column)
-                || table.indexes.iter().any(|index| index.first().is_some_and(|first| first == column))
+                || table
+                    .indexes
+                    .iter()
+                    .any(|index| index.first().is_some_and(|first| first == column))
         })
     }
 }
 
 impl Table {
     fn probe(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<()> {
-        let mut query = connection.prepare("SELECT cid, lower(name), upper(type), pk FROM pragma_table_info(?1)")?;
+        let mut query = connection
+            .prepare("SELECT cid, lower(name), upper(type), pk FROM pragma_table_info(?1)")?;
         let mut keys = BTreeSet::new();
         let mut rows = query.query([name])?;
         while let Some(row) = rows.next()? {
-            let (Ok(place), Ok(column)) = (row.get::<_, i64>(0), row.get::<_, String>(1)) else { continue };
+            let (Ok(place), Ok(column)) = (row.get::<_, i64>(0), row.get::<_, String>(1)) else {
+                continue;
+            };
             let kind: String = row.get(2).unwrap_or_default();
             if row.get::<_, i64>(3).unwrap_or(0) > 0 {
                 keys.insert((column.clone(), kind == "INTEGER"));
             }
             // A quote in a column's name is nothing that any messenger writes.
             if !column.contains('"') {
-                self.columns.insert(column, usize::try_from(place).unwrap_or(usize::MAX));
+                self.columns
+                    .insert(column, usize::try_from(place).unwrap_or(usize::MAX));
             }
         }
-        if let (1, Some((column, true)), true) = (keys.len(), keys.first().cloned(), self.has_row_id) {
+        if let (1, Some((column, true)), true) =
+            (keys.len(), keys.first().cloned(), self.has_row_id)
+        {
             self.row_id = Some(column);
         }
         let mut query = connection.prepare(

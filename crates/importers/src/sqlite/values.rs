@@ -14,13 +14,14 @@ impl Values {
     /// The text of a column, which `SQLite` may hold as text, as bytes or as a number; empty for none.
     pub(crate) fn text(&mut self, row: &Row<'_>, column: usize) -> String {
         match row.get_ref(column) {
-            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => match std::str::from_utf8(bytes) {
-                Ok(text) => text.to_owned(),
-                Err(_) => {
+            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
+                if let Ok(text) = std::str::from_utf8(bytes) {
+                    text.to_owned()
+                } else {
                     self.mended += 1;
                     String::from_utf8_lossy(bytes).into_owned()
                 }
-            },
+            }
             Ok(ValueRef::Integer(number)) => number.to_string(),
             Ok(ValueRef::Real(number)) => number.to_string(),
             Ok(ValueRef::Null) | Err(_) => String::new(),
@@ -40,7 +41,9 @@ impl Values {
         match row.get_ref(column) {
             Ok(ValueRef::Integer(number)) => Some(number),
             Ok(ValueRef::Real(number)) => format!("{number:.0}").parse().ok(),
-            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => std::str::from_utf8(bytes).ok()?.trim().parse().ok(),
+            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
+                std::str::from_utf8(bytes).ok()?.trim().parse().ok()
+            }
             Ok(ValueRef::Null) | Err(_) => None,
         }
     }
@@ -70,9 +73,10 @@ impl Values {
         let number = match row.get_ref(column) {
             Ok(ValueRef::Real(number)) => number,
             Ok(ValueRef::Integer(number)) => i32::try_from(number).map_or(0.0, f64::from),
-            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
-                std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0.0)
-            }
+            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => std::str::from_utf8(bytes)
+                .ok()
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(0.0),
             Ok(ValueRef::Null) | Err(_) => 0.0,
         };
         if number.is_finite() { number } else { 0.0 }

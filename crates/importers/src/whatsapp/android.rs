@@ -11,8 +11,10 @@ mod layout;
 mod legacy;
 mod modern;
 mod once;
+pub mod pages;
 mod people;
 mod ranges;
+mod rows;
 mod sides;
 
 use std::io;
@@ -29,6 +31,7 @@ use files::Files;
 use layout::Layout;
 use people::Names;
 
+pub use pages::PageMap;
 pub use ranges::RowRanges;
 
 /// The id of the person whose phone it is.
@@ -62,22 +65,42 @@ impl AndroidFolder {
     pub fn open(path: &Path, key: Option<WaKey>) -> Result<Self, SourceError> {
         let layout = Layout::find(path)?;
         let decrypted = if layout.encrypted {
-            let needed = || SourceError::KeyNeeded { file: layout.label.clone() };
-            Some(DecryptedFile::make(&layout.database, &key.ok_or_else(needed)?)?)
+            let needed = || SourceError::KeyNeeded {
+                file: layout.label.clone(),
+            };
+            Some(DecryptedFile::make(
+                &layout.database,
+                &key.ok_or_else(needed)?,
+            )?)
         } else {
             None
         };
-        let database = Database::open(decrypted.as_ref().map_or(&*layout.database, DecryptedFile::path))?;
+        let database = Database::open(
+            decrypted
+                .as_ref()
+                .map_or(&*layout.database, DecryptedFile::path),
+        )?;
         let schema = Self::schema_of(&database, &layout)?;
         let names = Names::read(layout.names.as_deref());
         let files = Arc::new(Files::new(layout.base.clone()));
-        Ok(Self { layout, database, names, files, schema, _decrypted: decrypted })
+        Ok(Self {
+            layout,
+            database,
+            names,
+            files,
+            schema,
+            _decrypted: decrypted,
+        })
     }
 
     /// Reads only the messages whose rows lie in `rows` (and calls that have no message: see [`RowRanges`]).
     ///
     /// People and conversations are given as in a full read, and each message is exactly what a full read would give.
-    pub fn read_rows(&mut self, rows: &RowRanges, sink: &mut dyn Sink) -> Result<Report, SourceError> {
+    pub fn read_rows(
+        &mut self,
+        rows: &RowRanges,
+        sink: &mut dyn Sink,
+    ) -> Result<Report, SourceError> {
         self.read_some(rows, sink)
     }
 
@@ -88,18 +111,24 @@ impl AndroidFolder {
 
     /// Files with a table of each kind exist, from the time of the change: the one with more rows is it.
     fn schema_of(database: &Database, layout: &Layout) -> Result<SchemaKind, SourceError> {
-        let modern = database.schema.has("message", "_id") && database.schema.has("message", "chat_row_id");
+        let modern =
+            database.schema.has("message", "_id") && database.schema.has("message", "chat_row_id");
         let legacy = database.schema.has("messages", "key_remote_jid");
         match (modern, legacy) {
             (true, false) => Ok(SchemaKind::Modern),
             (false, true) => Ok(SchemaKind::Legacy),
             (false, false) => Err(SourceError::NotAChat {
                 path: layout.label.clone(),
-                hint: "it is a database, but has no table of messages; choose msgstore.db".to_owned(),
+                hint: "it is a database, but has no table of messages; choose msgstore.db"
+                    .to_owned(),
             }),
             (true, true) => {
                 // Beyond the sentinel row of each.
-                let rows = |sql| database.connection.query_row::<i64, _, _>(sql, [], |row| row.get(0));
+                let rows = |sql| {
+                    database
+                        .connection
+                        .query_row::<i64, _, _>(sql, [], |row| row.get(0))
+                };
                 let modern = rows("SELECT count(*) FROM (SELECT 1 FROM message LIMIT 2)");
                 Ok(if modern.map_err(|error| database.failure(error))? > 1 {
                     SchemaKind::Modern
@@ -113,17 +142,30 @@ impl AndroidFolder {
     fn read_some(&mut self, rows: &RowRanges, sink: &mut dyn Sink) -> Result<Report, SourceError> {
         let mut report = Report::default();
         for other in &self.layout.others {
-            report.note(&format!("left aside: {other}, another copy of the database"));
+            report.note(&format!(
+                "left aside: {other}, another copy of the database"
+            ));
         }
         for increment in &self.layout.increments {
-            report.note(&format!("not read: {increment}, which holds later messages that are not in the full backup"));
+            report.note(&format!(
+                "not read: {increment}, which holds later messages that are not in the full backup"
+            ));
         }
         for problem in &self.names.problems {
             report.note(problem);
         }
         match self.schema {
-            SchemaKind::Modern => modern::read(&self.database, &self.names, &self.files, rows, sink, &mut report)?,
-            SchemaKind::Legacy => legacy::read(&self.database, &self.names, &self.files, sink, &mut report)?,
+            SchemaKind::Modern => modern::read(
+                &self.database,
+                &self.names,
+                &self.files,
+                rows,
+                sink,
+                &mut report,
+            )?,
+            SchemaKind::Legacy => {
+                legacy::read(&self.database, &self.names, &self.files, sink, &mut report)?
+            }
         }
         Ok(report)
     }
@@ -131,7 +173,11 @@ impl AndroidFolder {
 
 impl Source for AndroidFolder {
     fn info(&self) -> SourceInfo {
-        SourceInfo { app: "whatsapp", form: "whatsapp-android", label: self.layout.label.clone() }
+        SourceInfo {
+            app: "whatsapp",
+            form: "whatsapp-android",
+            label: self.layout.label.clone(),
+        }
     }
 
     fn read(&mut self, sink: &mut dyn Sink) -> Result<Report, SourceError> {
@@ -146,9 +192,15 @@ impl Source for AndroidFolder {
     fn stamp(&mut self) -> io::Result<Option<[u8; 32]>> {
         let mut hasher = blake3::Hasher::new();
         let mut one = |name: &str, stamp: heirloom_archive::Stamp| {
-            hasher.update(&u64::try_from(name.len()).unwrap_or(u64::MAX).to_le_bytes()).update(name.as_bytes());
-            hasher.update(&stamp.len.to_le_bytes()).update(&stamp.modified_ns.to_le_bytes());
-            hasher.update(&stamp.changed_ns.to_le_bytes()).update(&stamp.inode.to_le_bytes());
+            hasher
+                .update(&u64::try_from(name.len()).unwrap_or(u64::MAX).to_le_bytes())
+                .update(name.as_bytes());
+            hasher
+                .update(&stamp.len.to_le_bytes())
+                .update(&stamp.modified_ns.to_le_bytes());
+            hasher
+                .update(&stamp.changed_ns.to_le_bytes())
+                .update(&stamp.inode.to_le_bytes());
         };
         let beside = |path: &Path, suffix: &str| {
             let mut name = path.as_os_str().to_owned();
@@ -159,7 +211,10 @@ impl Source for AndroidFolder {
             for suffix in ["", "-wal", "-journal"] {
                 let path = beside(database, suffix);
                 match std::fs::metadata(&path) {
-                    Ok(metadata) => one(&path.file_name().unwrap_or_default().to_string_lossy(), stamp_of(&metadata)),
+                    Ok(metadata) => one(
+                        &path.file_name().unwrap_or_default().to_string_lossy(),
+                        stamp_of(&metadata),
+                    ),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
                 }

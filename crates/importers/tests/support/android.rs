@@ -5,18 +5,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use heirloom_archive::{
-    Conversation, ConversationRef, Message, Participant, Report, Sink, SinkError, Source, SourceError,
+    Conversation, ConversationRef, Message, Participant, Report, Sink, SinkError, Source,
+    SourceError,
 };
 use rusqlite::Connection;
 
 pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("HEIRLOOM_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let root = std::env::var_os("HEIRLOOM_SHARED").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
     let found = root.join(path);
     if found.exists() {
         return Some(found);
     }
-    assert!(std::env::var_os("HEIRLOOM_REQUIRE_SHARED").is_none(), "../shared is absent");
+    assert!(
+        std::env::var_os("HEIRLOOM_REQUIRE_SHARED").is_none(),
+        "../shared is absent"
+    );
     println!("skipped: ../shared is absent");
     None
 }
@@ -33,21 +39,30 @@ pub(crate) struct Collected {
 
 impl Sink for Collected {
     fn participant(&mut self, participant: Participant) -> Result<(), SinkError> {
-        self.participants.insert(participant.id.clone(), participant);
+        self.participants
+            .insert(participant.id.clone(), participant);
         Ok(())
     }
 
     fn conversation(&mut self, conversation: Conversation) -> Result<ConversationRef, SinkError> {
         let id = conversation.id.clone();
         self.conversations.insert(id.clone(), conversation);
-        let at = self.ids.iter().position(|known| *known == id).unwrap_or_else(|| {
-            self.ids.push(id);
-            self.ids.len() - 1
-        });
+        let at = self
+            .ids
+            .iter()
+            .position(|known| *known == id)
+            .unwrap_or_else(|| {
+                self.ids.push(id);
+                self.ids.len() - 1
+            });
         Ok(ConversationRef(u32::try_from(at).unwrap()))
     }
 
-    fn message(&mut self, conversation: ConversationRef, message: Message) -> Result<(), SinkError> {
+    fn message(
+        &mut self,
+        conversation: ConversationRef,
+        message: Message,
+    ) -> Result<(), SinkError> {
         assert!(!message.id.is_empty());
         self.messages.push((conversation.0, message));
         Ok(())

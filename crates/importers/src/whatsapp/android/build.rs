@@ -24,8 +24,23 @@ pub(super) struct MediaFacts {
 
 impl MediaFacts {
     /// Makes the attachment, and counts it.
-    pub(super) fn attach(self, kind: MessageKind, files: &Files, report: &mut Report) -> Attachment {
-        let Self { path, name, media_type, hash, bytes, seconds, width, height, transcription } = self;
+    pub(super) fn attach(
+        self,
+        kind: MessageKind,
+        files: &Files,
+        report: &mut Report,
+    ) -> Attachment {
+        let Self {
+            path,
+            name,
+            media_type,
+            hash,
+            bytes,
+            seconds,
+            width,
+            height,
+            transcription,
+        } = self;
         let source_path = relative(&path).to_owned();
         let file_name = source_path.rsplit('/').next().unwrap_or_default();
         // A document keeps the name it was sent with.
@@ -35,7 +50,11 @@ impl MediaFacts {
         } else {
             file_name.to_owned()
         };
-        let found = if source_path.is_empty() { Found::Nothing } else { files.look(&source_path) };
+        let found = if source_path.is_empty() {
+            Found::Nothing
+        } else {
+            files.look(&source_path)
+        };
         let (presence, bytes) = match found {
             Found::File(found) => {
                 report.take(Kind::Attachments);
@@ -46,7 +65,12 @@ impl MediaFacts {
                 (Presence::Absent, bytes)
             }
             Found::Refused => {
-                report.skip(Kind::Attachments, "its path is no plain file inside the folder", false, name.as_str());
+                report.skip(
+                    Kind::Attachments,
+                    "its path is no plain file inside the folder",
+                    false,
+                    name.as_str(),
+                );
                 (Presence::Unreadable, bytes)
             }
         };
@@ -55,8 +79,16 @@ impl MediaFacts {
             media_type,
             bytes,
             presence: presence.into(),
-            source_path: if presence == Presence::Unreadable { String::new() } else { source_path },
-            source_sha256: STANDARD.decode(hash).ok().filter(|hash| hash.len() == 32).unwrap_or_default(),
+            source_path: if presence == Presence::Unreadable {
+                String::new()
+            } else {
+                source_path
+            },
+            source_sha256: STANDARD
+                .decode(hash)
+                .ok()
+                .filter(|hash| hash.len() == 32)
+                .unwrap_or_default(),
             duration_ms: seconds.saturating_mul(1000),
             width,
             height,
@@ -69,7 +101,11 @@ impl MediaFacts {
 /// Sound is a voice note when it was recorded in the chat: by its name, its folder, or its origin.
 pub(super) fn refine(kind: MessageKind, path: &str, voice_origin: bool) -> MessageKind {
     let voice = voice_origin || path.contains("/PTT-") || path.contains("WhatsApp Voice Notes/");
-    if kind == MessageKind::Audio && voice { MessageKind::VoiceNote } else { kind }
+    if kind == MessageKind::Audio && voice {
+        MessageKind::VoiceNote
+    } else {
+        kind
+    }
 }
 
 /// A card with the name that it gives itself.
@@ -77,9 +113,14 @@ pub(super) fn contact(vcard: String, fallback: &str) -> ContactCard {
     let name = vcard.lines().find_map(|line| {
         let (field, value) = line.split_once(':')?;
         let field = field.split(';').next().unwrap_or_default();
-        field.eq_ignore_ascii_case("FN").then(|| value.trim().to_owned())
+        field
+            .eq_ignore_ascii_case("FN")
+            .then(|| value.trim().to_owned())
     });
-    ContactCard { name: name.unwrap_or_else(|| fallback.to_owned()), vcard }
+    ContactCard {
+        name: name.unwrap_or_else(|| fallback.to_owned()),
+        vcard,
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +129,10 @@ mod tests {
 
     #[test]
     fn a_card_is_named_as_it_names_itself() {
-        let card = contact("BEGIN:VCARD\r\nN:Doe;John\r\nfn;CHARSET=UTF-8:John Doe\r\nEND:VCARD".to_owned(), "x");
+        let card = contact(
+            "BEGIN:VCARD\r\nN:Doe;John\r\nfn;CHARSET=UTF-8:John Doe\r\nEND:VCARD".to_owned(),
+            "x",
+        );
         assert_eq!(card.name, "John Doe");
         assert_eq!(contact("BEGIN:VCARD".to_owned(), "x").name, "x");
     }
@@ -98,9 +142,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(dir.path().to_owned());
         let mut report = Report::default();
-        let facts = |path: &str| MediaFacts { path: path.to_owned(), hash: "AAAA".to_owned(), ..MediaFacts::default() };
+        let facts = |path: &str| MediaFacts {
+            path: path.to_owned(),
+            hash: "AAAA".to_owned(),
+            ..MediaFacts::default()
+        };
         let absent = facts("Media/a.jpg").attach(MessageKind::Picture, &files, &mut report);
-        assert_eq!((absent.presence(), &*absent.name, &*absent.source_path), (Presence::Absent, "a.jpg", "Media/a.jpg"));
+        assert_eq!(
+            (absent.presence(), &*absent.name, &*absent.source_path),
+            (Presence::Absent, "a.jpg", "Media/a.jpg")
+        );
         assert!(absent.source_sha256.is_empty());
         let outside = facts("../../etc/passwd").attach(MessageKind::Picture, &files, &mut report);
         assert_eq!(outside.presence(), Presence::Unreadable);

@@ -34,7 +34,11 @@ pub(super) enum Found {
 
 impl Files {
     pub(super) fn new(base: PathBuf) -> Self {
-        Self { media: FolderMedia::new(&base), base, plain: Mutex::default() }
+        Self {
+            media: FolderMedia::new(&base),
+            base,
+            plain: Mutex::default(),
+        }
     }
 
     /// Looks for a file without opening it. One system call for most files: folders are remembered.
@@ -45,7 +49,11 @@ impl Files {
         if let Some((folder, _)) = source_path.rsplit_once('/')
             && !self.is_plain(folder)
         {
-            return if self.base.join(folder).exists() { Found::Refused } else { Found::Nothing };
+            return if self.base.join(folder).exists() {
+                Found::Refused
+            } else {
+                Found::Nothing
+            };
         }
         match fs::symlink_metadata(self.base.join(source_path)) {
             Ok(metadata) if metadata.is_file() => Found::File(metadata.len()),
@@ -84,9 +92,14 @@ impl MediaStore for Files {
 
     fn stamp(&self, source_path: &str) -> io::Result<Option<Stamp>> {
         if self.look(source_path) == Found::Refused {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name leads out of the folder"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the name leads out of the folder",
+            ));
         }
-        Ok(Some(stamp_of(&fs::symlink_metadata(self.base.join(source_path))?)))
+        Ok(Some(stamp_of(&fs::symlink_metadata(
+            self.base.join(source_path),
+        )?)))
     }
 }
 
@@ -96,7 +109,9 @@ pub(super) fn relative(path: &str) -> &str {
     if path.starts_with("Media/") {
         return path;
     }
-    path.rfind(INSIDE).map_or(path, |at| &path[at + "WhatsApp/".len()..]).trim_start_matches('/')
+    path.rfind(INSIDE)
+        .map_or(path, |at| &path[at + "WhatsApp/".len()..])
+        .trim_start_matches('/')
 }
 
 #[cfg(test)]
@@ -105,7 +120,10 @@ mod tests {
 
     #[test]
     fn absolute_paths_of_old_phones_are_made_relative() {
-        assert_eq!(relative("/storage/emulated/0/WhatsApp/Media/WhatsApp Images/a.jpg"), "Media/WhatsApp Images/a.jpg");
+        assert_eq!(
+            relative("/storage/emulated/0/WhatsApp/Media/WhatsApp Images/a.jpg"),
+            "Media/WhatsApp Images/a.jpg"
+        );
         assert_eq!(relative("Media/WhatsApp/Media/a"), "Media/WhatsApp/Media/a");
         assert_eq!(relative("a.jpg"), "a.jpg");
     }
@@ -125,7 +143,13 @@ mod tests {
         assert_eq!(files.look("Media/a/x"), Found::File(2));
         assert_eq!(files.look("Media/a/y"), Found::Nothing);
         assert_eq!(files.look("Media/b/y"), Found::Nothing);
-        for path in ["Media/out/secret", "Media/a/link", "../secret", "/etc/passwd", "Media/a"] {
+        for path in [
+            "Media/out/secret",
+            "Media/a/link",
+            "../secret",
+            "/etc/passwd",
+            "Media/a",
+        ] {
             assert_eq!(files.look(path), Found::Refused, "{path}");
             assert!(files.open(path).is_err(), "{path}");
             assert!(files.stamp(path).is_err(), "{path}");

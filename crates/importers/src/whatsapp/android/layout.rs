@@ -18,7 +18,12 @@ const PLACES: [&str; 8] = [
     "WhatsApp",
 ];
 /// The folder in which `Media` lies, seen from the one that was given.
-const BASES: [&str; 4] = ["WhatsApp", "", "com.whatsapp/WhatsApp", "Android/media/com.whatsapp/WhatsApp"];
+const BASES: [&str; 4] = [
+    "WhatsApp",
+    "",
+    "com.whatsapp/WhatsApp",
+    "Android/media/com.whatsapp/WhatsApp",
+];
 
 /// What was found of a folder.
 #[derive(Debug)]
@@ -40,8 +45,14 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn find(path: &Path) -> Result<Self, SourceError> {
-        let at = |source| SourceError::Io { path: path.display().to_string(), source };
-        let label = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+        let at = |source| SourceError::Io {
+            path: path.display().to_string(),
+            source,
+        };
+        let label = path.file_name().map_or_else(
+            || path.display().to_string(),
+            |n| n.to_string_lossy().into_owned(),
+        );
         let metadata = fs::metadata(path).map_err(at)?;
         if metadata.is_file() {
             let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
@@ -49,17 +60,31 @@ impl Layout {
             let names = wa_db(&[&folder]);
             let base = base_of(&folder);
             let (others, increments) = (Vec::new(), Vec::new());
-            return Ok(Self { label, database: path.to_owned(), encrypted, names, base, others, increments });
+            return Ok(Self {
+                label,
+                database: path.to_owned(),
+                encrypted,
+                names,
+                base,
+                others,
+                increments,
+            });
         }
         let mut found = Vec::new();
         let mut increments = Vec::new();
         for place in PLACES {
-            let folder = if place.is_empty() { path.to_owned() } else { path.join(place) };
+            let folder = if place.is_empty() {
+                path.to_owned()
+            } else {
+                path.join(place)
+            };
             for name in names_in(&folder).map_err(at)? {
                 let file = folder.join(&name);
                 if is_increment(&name) {
                     increments.push(name);
-                } else if is_database(&name) && fs::metadata(&file).is_ok_and(|found| found.is_file()) {
+                } else if is_database(&name)
+                    && fs::metadata(&file).is_ok_and(|found| found.is_file())
+                {
                     found.push((rank(&name), place, name, file));
                 }
             }
@@ -72,17 +97,37 @@ impl Layout {
         let Some((_, _, name, database)) = found.next() else {
             return Err(SourceError::NotAChat {
                 path: path.display().to_string(),
-                hint: "a WhatsApp folder holds msgstore.db, or Databases/msgstore.db.crypt15".to_owned(),
+                hint: "a WhatsApp folder holds msgstore.db, or Databases/msgstore.db.crypt15"
+                    .to_owned(),
             });
         };
         let others = found
-            .map(|(_, place, name, _)| if place.is_empty() { name } else { format!("{place}/{name}") })
+            .map(|(_, place, name, _)| {
+                if place.is_empty() {
+                    name
+                } else {
+                    format!("{place}/{name}")
+                }
+            })
             .collect();
         let beside = database.parent().map(Path::to_path_buf).unwrap_or_default();
-        let names = wa_db(&[&beside, path, &path.join("databases"), &path.join("Databases")]);
+        let names = wa_db(&[
+            &beside,
+            path,
+            &path.join("databases"),
+            &path.join("Databases"),
+        ]);
         increments.sort();
         increments.dedup();
-        Ok(Self { label, encrypted: is_encrypted(&name), names, base: base_of(path), database, others, increments })
+        Ok(Self {
+            label,
+            encrypted: is_encrypted(&name),
+            names,
+            base: base_of(path),
+            database,
+            others,
+            increments,
+        })
     }
 }
 
@@ -97,7 +142,14 @@ fn names_in(folder: &Path) -> io::Result<Vec<String>> {
             }
             Ok(names)
         }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(Vec::new())
+        }
         Err(error) => Err(error),
     }
 }
@@ -105,7 +157,10 @@ fn names_in(folder: &Path) -> io::Result<Vec<String>> {
 /// `msgstore.db`, `msgstore.db.crypt15`, `msgstore-2024-05-01.1.db.crypt14`, `msgstore-noexpiry.db.crypt14`
 fn is_database(name: &str) -> bool {
     let (stem, _) = name.split_once(".crypt").unwrap_or((name, ""));
-    name.starts_with("msgstore") && stem.ends_with(".db") && (stem == name || is_encrypted(name))
+    let plain = stem
+        .strip_prefix("msgstore")
+        .and_then(|rest| rest.strip_suffix(".db"));
+    plain.is_some() && (stem == name || is_encrypted(name))
 }
 
 fn is_increment(name: &str) -> bool {
@@ -113,7 +168,8 @@ fn is_increment(name: &str) -> bool {
 }
 
 fn is_encrypted(name: &str) -> bool {
-    name.rsplit_once(".crypt").is_some_and(|(_, version)| matches!(version, "12" | "14" | "15"))
+    name.rsplit_once(".crypt")
+        .is_some_and(|(_, version)| matches!(version, "12" | "14" | "15"))
 }
 
 fn rank(name: &str) -> u8 {
@@ -128,17 +184,28 @@ fn rank(name: &str) -> u8 {
 }
 
 fn wa_db(folders: &[&Path]) -> Option<PathBuf> {
-    folders.iter().map(|folder| folder.join("wa.db")).find(|file| file.is_file())
+    folders
+        .iter()
+        .map(|folder| folder.join("wa.db"))
+        .find(|file| file.is_file())
 }
 
 /// The folder that holds `Media`; the given one where there is none.
 fn base_of(folder: &Path) -> PathBuf {
     // "Databases" lies beside "Media"; nothing else is a reason to look outside of what was given.
-    let in_databases = folder.file_name().is_some_and(|name| name.eq_ignore_ascii_case("Databases"));
+    let in_databases = folder
+        .file_name()
+        .is_some_and(|name| name.eq_ignore_ascii_case("Databases"));
     let above = folder.parent().filter(|_| in_databases);
     BASES
         .iter()
-        .map(|base| if base.is_empty() { folder.to_owned() } else { folder.join(base) })
+        .map(|base| {
+            if base.is_empty() {
+                folder.to_owned()
+            } else {
+                folder.join(base)
+            }
+        })
         .chain(above.map(Path::to_path_buf))
         .find(|base| base.join("Media").is_dir())
         .unwrap_or_else(|| folder.to_owned())
@@ -174,17 +241,27 @@ mod tests {
         assert_eq!(layout.base, dir.path().join("WhatsApp"));
         assert_eq!(
             layout.others,
-            ["WhatsApp/Databases/msgstore.db.crypt15", "WhatsApp/Databases/msgstore-2024-05-01.1.db.crypt15"]
+            [
+                "WhatsApp/Databases/msgstore.db.crypt15",
+                "WhatsApp/Databases/msgstore-2024-05-01.1.db.crypt15"
+            ]
         );
         assert_eq!(layout.increments, ["msgstore-increment-1.db.crypt15"]);
     }
 
     #[test]
     fn the_newest_dated_backup_is_read_where_there_is_no_other() {
-        let dir = folder(&["Databases/msgstore-2024-05-01.1.db.crypt14", "Databases/msgstore-2024-06-01.1.db.crypt14"]);
+        let dir = folder(&[
+            "Databases/msgstore-2024-05-01.1.db.crypt14",
+            "Databases/msgstore-2024-06-01.1.db.crypt14",
+        ]);
         let layout = Layout::find(dir.path()).unwrap();
         assert!(layout.encrypted);
-        assert!(layout.database.ends_with("Databases/msgstore-2024-06-01.1.db.crypt14"));
+        assert!(
+            layout
+                .database
+                .ends_with("Databases/msgstore-2024-06-01.1.db.crypt14")
+        );
     }
 
     #[test]
@@ -197,6 +274,9 @@ mod tests {
     #[test]
     fn a_folder_without_a_database_is_no_chat() {
         let dir = folder(&["Media/x", "msgstore.db.txt", "notmsgstore.db"]);
-        assert!(matches!(Layout::find(dir.path()).unwrap_err(), SourceError::NotAChat { .. }));
+        assert!(matches!(
+            Layout::find(dir.path()).unwrap_err(),
+            SourceError::NotAChat { .. }
+        ));
     }
 }

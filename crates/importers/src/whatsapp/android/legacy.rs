@@ -1,11 +1,11 @@
 //! The schema up to 2021: one wide table `messages`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use heirloom_archive::report::Kind;
 use heirloom_archive::{
-    Call, Conversation, ConversationKind, ConversationRef, Deleted, Location, Message, MessageKind, Participant, Raw,
-    Reply, Report, Sink, SourceError, System,
+    Call, Conversation, ConversationKind, ConversationRef, Deleted, Location, Message, MessageKind,
+    Participant, Raw, Reply, Report, Sink, SourceError, System,
 };
 use rusqlite::Row;
 
@@ -68,13 +68,15 @@ pub(super) fn read(
         report,
         values: Values::default(),
         chats: HashMap::new(),
-        given: HashMap::new(),
+        given: HashSet::new(),
         once: Once::new(),
     };
     reader.conversations()?;
     reader.messages()?;
     for _ in 0..reader.values.mended {
-        reader.report.note("texts that are not valid UTF-8; what could not be read is shown as \u{FFFD}");
+        reader
+            .report
+            .note("texts that are not valid UTF-8; what could not be read is shown as \u{FFFD}");
     }
     Ok(())
 }
@@ -87,7 +89,7 @@ struct Reader<'a> {
     report: &'a mut Report,
     values: Values,
     chats: HashMap<String, ConversationRef>,
-    given: HashMap<String, ()>,
+    given: HashSet<String>,
     once: Once,
 }
 
@@ -95,7 +97,11 @@ impl Reader<'_> {
     /// From `chat_list`, or from `chat` and `jid` in files from the time of the change.
     fn conversations(&mut self) -> Result<(), SourceError> {
         let schema = &self.database.schema;
-        let sql = if let Some(sql) = schema.select("chat_list", "key_remote_jid", &["subject", "creation", "archived"]) {
+        let sql = if let Some(sql) = schema.select(
+            "chat_list",
+            "key_remote_jid",
+            &["subject", "creation", "archived"],
+        ) {
             sql
         } else if schema.has("chat", "jid_row_id") && schema.has("jid", "raw_string") {
             let chat = |column: &str| schema.column("chat", "c", column);
@@ -134,7 +140,11 @@ impl Reader<'_> {
         }
         let kind = conversation_kind(jid);
         let title = if subject.is_empty() {
-            let name = self.names.of(jid).map(str::to_owned).or_else(|| phone_of(jid));
+            let name = self
+                .names
+                .of(jid)
+                .map(str::to_owned)
+                .or_else(|| phone_of(jid));
             name.unwrap_or_else(|| jid.split('@').next().unwrap_or_default().to_owned())
         } else {
             subject
@@ -161,30 +171,49 @@ impl Reader<'_> {
     }
 
     fn person(&mut self, jid: &str) -> Result<(), SourceError> {
-        if self.given.contains_key(jid) {
+        if self.given.contains(jid) {
             return Ok(());
         }
         let name = self.names.of(jid).unwrap_or_default().to_owned();
         let phone = phone_of(jid).unwrap_or_default();
-        self.sink.participant(Participant { id: jid.to_owned(), name, phone, ..Participant::default() })?;
+        self.sink.participant(Participant {
+            id: jid.to_owned(),
+            name,
+            phone,
+            ..Participant::default()
+        })?;
         if self.given.len() >= GIVEN_MAX {
             self.given.clear();
         }
-        self.given.insert(jid.to_owned(), ());
+        self.given.insert(jid.to_owned());
         Ok(())
     }
 
     fn messages(&mut self) -> Result<(), SourceError> {
         let failed = |error| self.database.failure(error);
         let schema = &self.database.schema;
-        let Some(select) = schema.select("messages", "_id", &COLUMNS) else { return Ok(()) };
-        let quotes = schema.select("messages_quotes", "_id", &["key_remote_jid", "key_from_me", "key_id", "data", "remote_resource"]);
+        let Some(select) = schema.select("messages", "_id", &COLUMNS) else {
+            return Ok(());
+        };
+        let quotes = schema.select(
+            "messages_quotes",
+            "_id",
+            &[
+                "key_remote_jid",
+                "key_from_me",
+                "key_id",
+                "data",
+                "remote_resource",
+            ],
+        );
         let connection = &self.database.connection;
         let mut quotes = quotes
             .map(|sql| connection.prepare(&format!("{sql} WHERE t._id = ?1")))
             .transpose()
             .map_err(failed)?;
-        let mut query = connection.prepare(&format!("{select} ORDER BY t._id")).map_err(failed)?;
+        let mut query = connection
+            .prepare(&format!("{select} ORDER BY t._id"))
+            .map_err(failed)?;
         let mut rows = query.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let id = Values::number(row, 0);
@@ -194,9 +223,9 @@ impl Reader<'_> {
             }
             let conversation = self.conversation(&jid, String::new(), 0, false)?;
             let mut message = self.message(row, &jid)?;
-            let quoted = Values::number(row, 21);
-            if let (Some(quotes), true) = (&mut quotes, quoted > 0) {
-                let mut quotes = quotes.query([quoted]).map_err(failed)?;
+            let answers_row = Values::number(row, 21);
+            if let (Some(quotes), true) = (&mut quotes, answers_row > 0) {
+                let mut quotes = quotes.query([answers_row]).map_err(failed)?;
                 if let Some(quote) = quotes.next().map_err(failed)? {
                     let chat = self.values.text(quote, 1);
                     let sender = self.values.text(quote, 5);
@@ -210,10 +239,11 @@ impl Reader<'_> {
             let key = self.values.text(row, 3);
             message.id = if key.is_empty() {
                 format!("row/{id}")
-            } else if self.once.maybe_seen(conversation.0, &message.author, &key)
+            } else if self.once.maybe_seen(conversation.0, &key)
                 && (!self.once.may_look_up() || self.is_earlier(id, &jid, &key)?)
             {
-                self.report.note("messages with the id of an earlier one; both are kept");
+                self.report
+                    .note("messages with the id of an earlier one; both are kept");
                 format!("{key}/{id}")
             } else {
                 key
@@ -226,7 +256,10 @@ impl Reader<'_> {
 
     fn is_earlier(&self, id: i64, jid: &str, key: &str) -> Result<bool, SourceError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM messages WHERE key_remote_jid = ?1 AND key_id = ?2 AND _id < ?3)";
-        let found = self.database.connection.query_row(sql, (jid, key, id), |row| row.get(0));
+        let found = self
+            .database
+            .connection
+            .query_row(sql, (jid, key, id), |row| row.get(0));
         found.map_err(|error| self.database.failure(error))
     }
 
@@ -235,11 +268,19 @@ impl Reader<'_> {
         let number = Values::integer(row, 8).unwrap_or(0);
         let is_event = number == 7 || Values::number(row, 4) == STATUS_EVENT && number == 0;
         let sender = self.values.text(row, 19);
-        let author = if is_event { String::new() } else { author(from_me, jid, sender.clone()) };
+        let author = if is_event {
+            String::new()
+        } else {
+            author(from_me, jid, sender.clone())
+        };
         if !author.is_empty() && author != OWNER {
             self.person(&author)?;
         }
-        let kind = if is_event { Some(MessageKind::System) } else { message_kind(number) };
+        let kind = if is_event {
+            Some(MessageKind::System)
+        } else {
+            message_kind(number)
+        };
         let mut kind = kind.unwrap_or(MessageKind::Unsupported);
         let mut message = Message {
             author,
@@ -259,11 +300,18 @@ impl Reader<'_> {
                 if message.text.is_empty() {
                     action_words(action).clone_into(&mut message.text);
                 }
-                let participants = if sender.is_empty() { Vec::new() } else { vec![sender] };
+                let participants = if sender.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![sender]
+                };
                 for person in &participants {
                     self.person(person)?;
                 }
-                message.system = Some(System { event: format!("action {action}"), participants });
+                message.system = Some(System {
+                    event: format!("action {action}"),
+                    participants,
+                });
             }
             MessageKind::Location | MessageKind::LiveLocation => {
                 let live = kind == MessageKind::LiveLocation;
@@ -281,18 +329,27 @@ impl Reader<'_> {
             }
             MessageKind::Contact => {
                 let vcard = std::mem::take(&mut message.text);
-                message.contacts.push(contact(vcard, &self.values.text(row, 11)));
+                message
+                    .contacts
+                    .push(contact(vcard, &self.values.text(row, 11)));
             }
             MessageKind::Call => {
                 let seconds = Values::count(row, 14);
                 let video = self.values.text(row, 12) == "video";
-                message.call = Some(Call { video, missed: !from_me && seconds == 0, seconds });
+                message.call = Some(Call {
+                    video,
+                    missed: !from_me && seconds == 0,
+                    seconds,
+                });
             }
             MessageKind::Deleted => message.deleted = Some(Deleted::default()),
             MessageKind::Unsupported => {
                 let data = Values::bytes(row, 25);
                 let data = data[..data.len().min(RAW_MAX_BYTES)].to_vec();
-                message.raw = Some(Raw { kind: format!("message_type {number}"), data });
+                message.raw = Some(Raw {
+                    kind: format!("message_type {number}"),
+                    data,
+                });
             }
             _ if is_medium(kind) => self.medium(row, &mut kind, from_me, &mut message),
             _ => {}
@@ -301,13 +358,20 @@ impl Reader<'_> {
         Ok(message)
     }
 
-    fn medium(&mut self, row: &Row<'_>, kind: &mut MessageKind, from_me: bool, message: &mut Message) {
+    fn medium(
+        &mut self,
+        row: &Row<'_>,
+        kind: &mut MessageKind,
+        from_me: bool,
+        message: &mut Message,
+    ) {
         let caption = self.values.text(row, 12);
         if message.text.is_empty() {
             message.text = caption;
         }
         let name = self.values.text(row, 11);
-        let path = path_in(Values::bytes(row, 20)).unwrap_or_else(|| self.path_of(*kind, &name, from_me));
+        let path =
+            path_in(Values::bytes(row, 20)).unwrap_or_else(|| self.path_of(*kind, &name, from_me));
         *kind = refine(*kind, &path, Values::number(row, 16) == 1);
         let facts = MediaFacts {
             path,
@@ -318,7 +382,9 @@ impl Reader<'_> {
             seconds: Values::count(row, 14),
             ..MediaFacts::default()
         };
-        message.attachments.push(facts.attach(*kind, self.files, self.report));
+        message
+            .attachments
+            .push(facts.attach(*kind, self.files, self.report));
     }
 
     /// Where a file of that name would lie.
@@ -337,8 +403,15 @@ impl Reader<'_> {
         }
         let sent = format!("Media/{folder}/Sent/{name}");
         let received = format!("Media/{folder}/{name}");
-        let order = if from_me { [sent, received] } else { [received, sent] };
-        order.into_iter().find(|path| matches!(self.files.look(path), Found::File(_))).unwrap_or_default()
+        let order = if from_me {
+            [sent, received]
+        } else {
+            [received, sent]
+        };
+        order
+            .into_iter()
+            .find(|path| matches!(self.files.look(path), Found::File(_)))
+            .unwrap_or_default()
     }
 }
 
@@ -359,14 +432,21 @@ fn path_in(object: &[u8]) -> Option<String> {
     const MARK: &[u8] = b"Media/WhatsApp ";
     /// No path of a phone has more before its "Media".
     const BEFORE_MAX: usize = 300;
-    let at = object.windows(MARK.len()).position(|window| window == MARK)?;
+    let at = object
+        .windows(MARK.len())
+        .position(|window| window == MARK)?;
     // A "t" inside the path is followed by letters, which make a length that leads out of the object.
-    (at.saturating_sub(BEFORE_MAX)..at).rev().filter(|start| object[*start] == b't').find_map(|start| {
-        let length = usize::from(*object.get(start + 1)?) << 8 | usize::from(*object.get(start + 2)?);
-        let text = std::str::from_utf8(object.get(start + 3..start + 3 + length)?).ok()?;
-        let whole = start + 3 + length >= at + MARK.len() && !text.chars().any(char::is_control);
-        whole.then(|| super::files::relative(text).to_owned())
-    })
+    (at.saturating_sub(BEFORE_MAX)..at)
+        .rev()
+        .filter(|start| object[*start] == b't')
+        .find_map(|start| {
+            let length =
+                usize::from(*object.get(start + 1)?) << 8 | usize::from(*object.get(start + 2)?);
+            let text = std::str::from_utf8(object.get(start + 3..start + 3 + length)?).ok()?;
+            let whole =
+                start + 3 + length >= at + MARK.len() && !text.chars().any(char::is_control);
+            whole.then(|| super::files::relative(text).to_owned())
+        })
 }
 
 #[cfg(test)]
@@ -380,7 +460,10 @@ mod tests {
         object.push(u8::try_from(path.len()).unwrap());
         object.extend(path.as_bytes());
         object.extend(b"w\x02\0/x");
-        assert_eq!(path_in(&object).as_deref(), Some("Media/WhatsApp Images/IMG-1.jpg"));
+        assert_eq!(
+            path_in(&object).as_deref(),
+            Some("Media/WhatsApp Images/IMG-1.jpg")
+        );
         for cut in 0..object.len() {
             let _ = path_in(&object[..cut]);
         }

@@ -32,13 +32,25 @@ pub(super) fn read(
     let mut people = People::read(database, names)?;
     people.give_named(sink)?;
     let mut values = Values::default();
-    let chats = Chats::read(database, &mut people, &mut values, sink, report).map_err(|stop| stop.into(database))?;
-    let mut reader =
-        Reader { database, people, chats, files, values, sink, report, once: Once::new(), earlier: None };
+    let chats = Chats::read(database, &mut people, &mut values, sink, report)
+        .map_err(|stop| stop.into(database))?;
+    let mut reader = Reader {
+        database,
+        people,
+        chats,
+        files,
+        values,
+        sink,
+        report,
+        once: Once::new(),
+        earlier: None,
+    };
     reader.messages(rows).map_err(|stop| stop.into(database))?;
     reader.calls(rows).map_err(|stop| stop.into(database))?;
     for _ in 0..reader.values.mended {
-        reader.report.note("texts that are not valid UTF-8; what could not be read is shown as \u{FFFD}");
+        reader
+            .report
+            .note("texts that are not valid UTF-8; what could not be read is shown as \u{FFFD}");
     }
     Ok(())
 }
@@ -115,18 +127,28 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn messages(&mut self, rows: &RowRanges) -> Result<(), Stop> {
         let ranges = rows.messages();
-        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+            return Ok(());
+        };
         let span = *first.start()..=*last.end();
         let database = self.database;
         let mut statements = Statements::prepare(&database.connection, &database.schema)?;
         let (seekable, mut others) = statements.split(&span)?;
         let mut columns = COLUMNS.to_vec();
         columns.push("origin");
-        let select = database.schema.select("message", "_id", &columns).unwrap_or_default();
+        let select = database
+            .schema
+            .select("message", "_id", &columns)
+            .unwrap_or_default();
         let sql = format!("{select} WHERE t._id BETWEEN ?1 AND ?2 ORDER BY t._id");
         let mut query = database.connection.prepare(&sql)?;
-        let mut before = (!rows.is_all() && !self.finds_keys()).then(|| Before::prepare(database)).transpose()?;
-        let mut before = before.as_mut().map(|before| before.query([*span.end()])).transpose()?;
+        let mut before = (!rows.is_all() && !self.finds_keys())
+            .then(|| Before::prepare(database))
+            .transpose()?;
+        let mut before = before
+            .as_mut()
+            .map(|before| before.query([*span.end()]))
+            .transpose()?;
         let mut pending = None;
         for range in ranges {
             let mut cursors = open(seekable, &range)?;
@@ -160,7 +182,7 @@ impl Reader<'_> {
         let mut sides = Sides { seekable, others };
         let mut message = self.message(id, row, &chat, &mut sides)?;
         let again = if all || !self.finds_keys() {
-            self.once.maybe_seen(chat.conversation.0, &message.author, &key)
+            self.once.maybe_seen(chat.conversation.0, &key)
                 && (!self.once.may_look_up() || self.is_earlier(id, row, &chat, &message, &key)?)
         } else {
             self.is_earlier(id, row, &chat, &message, &key)?
@@ -168,7 +190,8 @@ impl Reader<'_> {
         message.id = match (key.is_empty(), again) {
             (true, _) => format!("row/{id}"),
             (false, true) => {
-                self.report.note("messages with the id of an earlier one; both are kept");
+                self.report
+                    .note("messages with the id of an earlier one; both are kept");
                 format!("{key}/{id}")
             }
             (false, false) => key,
@@ -179,7 +202,12 @@ impl Reader<'_> {
     }
 
     /// Who wrote a row: nobody for events, the owner, the sender, or the other one of two.
-    fn author(&mut self, chat: &Chat, from_me: bool, sender: i64) -> Result<Option<Arc<str>>, SourceError> {
+    fn author(
+        &mut self,
+        chat: &Chat,
+        from_me: bool,
+        sender: i64,
+    ) -> Result<Option<Arc<str>>, SourceError> {
         if from_me {
             return Ok(Some(Arc::clone(&self.chats.owner)));
         }
@@ -194,10 +222,15 @@ impl Reader<'_> {
         let with_key = |index: &Vec<String>| {
             index
                 .iter()
-                .take_while(|column| matches!(column.as_str(), "chat_row_id" | "from_me" | "key_id"))
+                .take_while(|column| {
+                    matches!(column.as_str(), "chat_row_id" | "from_me" | "key_id")
+                })
                 .any(|column| column == "key_id")
         };
-        self.database.schema.table("message").is_some_and(|table| table.indexes.iter().any(with_key))
+        self.database
+            .schema
+            .table("message")
+            .is_some_and(|table| table.indexes.iter().any(with_key))
     }
 
     /// Whether an earlier row has the same conversation, author and key.
@@ -235,15 +268,24 @@ impl Reader<'_> {
 
     /// The author of a row of which only [`FROM_ME`], [`SENDER`] and [`TYPE`] were read. Gives nobody to the sink.
     fn author_of_row(&mut self, chat: &Chat, row: &Row<'_>) -> Result<String, SourceError> {
-        if super::kinds::message_kind(Values::integer(row, TYPE).unwrap_or(-1)) == Some(MessageKind::System) {
+        if super::kinds::message_kind(Values::integer(row, TYPE).unwrap_or(-1))
+            == Some(MessageKind::System)
+        {
             return Ok(String::new());
         }
         if Values::flag(row, FROM_ME) {
             return Ok(self.chats.owner.to_string());
         }
         let sender = Values::number(row, SENDER);
-        let person = if sender > 0 { self.people.id_of(sender)? } else { None };
-        Ok(person.or_else(|| chat.other.clone()).map(|id| id.to_string()).unwrap_or_default())
+        let person = if sender > 0 {
+            self.people.id_of(sender)?
+        } else {
+            None
+        };
+        Ok(person
+            .or_else(|| chat.other.clone())
+            .map(|id| id.to_string())
+            .unwrap_or_default())
     }
 
     /// Notes the keys of all rows before `id`: for files without an index over keys, of which a part is read.
@@ -263,10 +305,11 @@ impl Reader<'_> {
                 *pending = Some(at);
                 return Ok(());
             }
-            let Some(chat) = self.chats.known(Values::number(row, CHAT)) else { continue };
-            let author = self.author_of_row(&chat, row)?;
+            let Some(chat) = self.chats.known(Values::number(row, CHAT)) else {
+                continue;
+            };
             let key = self.values.text(row, KEY);
-            self.once.maybe_seen(chat.conversation.0, &author, &key);
+            self.once.maybe_seen(chat.conversation.0, &key);
         }
         Ok(())
     }
@@ -274,8 +317,18 @@ impl Reader<'_> {
     /// Calls that have no message: the call list is a table of its own.
     fn calls(&mut self, rows: &RowRanges) -> Result<(), Stop> {
         let schema = &self.database.schema;
-        let columns = ["jid_row_id", "group_jid_row_id", "from_me", "call_id", "timestamp", "video_call", "duration"];
-        let Some(select) = schema.select("call_log", "_id", &columns) else { return Ok(()) };
+        let columns = [
+            "jid_row_id",
+            "group_jid_row_id",
+            "from_me",
+            "call_id",
+            "timestamp",
+            "video_call",
+            "duration",
+        ];
+        let Some(select) = schema.select("call_log", "_id", &columns) else {
+            return Ok(());
+        };
         let linked = if schema.has("message_call_log", "call_log_row_id") {
             "AND t._id NOT IN (SELECT call_log_row_id FROM message_call_log WHERE call_log_row_id IS NOT NULL)"
         } else {
@@ -289,15 +342,28 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn calls_of(&mut self, query: &mut Statement<'_>, range: &RangeInclusive<i64>) -> Result<(), Stop> {
+    fn calls_of(
+        &mut self,
+        query: &mut Statement<'_>,
+        range: &RangeInclusive<i64>,
+    ) -> Result<(), Stop> {
         let mut rows = query.query([*range.start(), *range.end()])?;
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
-            let (with, group, from_me) = (Values::number(row, 1), Values::number(row, 2), Values::flag(row, 3));
+            let (with, group, from_me) = (
+                Values::number(row, 1),
+                Values::number(row, 2),
+                Values::flag(row, 3),
+            );
             let place = if group > 0 { group } else { with };
-            let conversation = self.chats.of_jid(place, &mut self.people, self.sink, self.report)?;
+            let conversation =
+                self.chats
+                    .of_jid(place, &mut self.people, self.sink, self.report)?;
             let seconds = Values::count(row, 7);
-            let chat = Chat { conversation, other: None };
+            let chat = Chat {
+                conversation,
+                other: None,
+            };
             let author = self.author(&chat, from_me, with)?;
             let call_id = self.values.text(row, 4);
             let mut message = Message {
@@ -306,7 +372,11 @@ impl Reader<'_> {
                 author: author.map(|author| author.to_string()).unwrap_or_default(),
                 sent_at: Values::time(row, 5),
                 from_owner: from_me,
-                call: Some(Call { video: Values::flag(row, 6), missed: !from_me && seconds == 0, seconds }),
+                call: Some(Call {
+                    video: Values::flag(row, 6),
+                    missed: !from_me && seconds == 0,
+                    seconds,
+                }),
                 ..Message::default()
             };
             message.set_kind(MessageKind::Call);
@@ -322,10 +392,13 @@ struct Before;
 
 impl Before {
     fn prepare(database: &Database) -> rusqlite::Result<Statement<'_>> {
-        let columns = ["chat_row_id", "from_me", "key_id", "sender_jid_row_id"];
-        let mut sql = database.schema.select("message", "_id", &columns).unwrap_or_default();
-        let kind = database.schema.column("message", "t", "message_type");
-        sql = sql.replacen(" FROM \"message\"", &format!(", 0, 0, {kind} FROM \"message\""), 1);
-        database.connection.prepare(&format!("{sql} WHERE t._id <= ?1 ORDER BY t._id"))
+        let columns = ["chat_row_id", "from_me", "key_id"];
+        let sql = database
+            .schema
+            .select("message", "_id", &columns)
+            .unwrap_or_default();
+        database
+            .connection
+            .prepare(&format!("{sql} WHERE t._id <= ?1 ORDER BY t._id"))
     }
 }

@@ -1,7 +1,5 @@
 //! Ids that are used twice.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 /// A cache line each.
 type Block = [u64; 8];
 const BLOCKS: u64 = 1 << 17;
@@ -20,21 +18,24 @@ pub(super) struct Once {
 
 impl Once {
     pub(super) fn new() -> Self {
-        Self { blocks: vec![[0; 8]; usize::try_from(BLOCKS).unwrap_or(1)], lookups: 0 }
+        Self {
+            blocks: vec![[0; 8]; usize::try_from(BLOCKS).unwrap_or(1)],
+            lookups: 0,
+        }
     }
 
-    /// Notes an id; whether it may have been there before.
-    pub(super) fn maybe_seen(&mut self, conversation: u32, author: &str, id: &str) -> bool {
-        let mut hasher = DefaultHasher::new();
-        (conversation, author, id).hash(&mut hasher);
-        let hash = hasher.finish();
+    /// Notes an id; whether it may have been in this conversation before, of whatever author.
+    pub(super) fn maybe_seen(&mut self, conversation: u32, id: &str) -> bool {
+        let hash = hash(conversation, id.as_bytes());
         let place = usize::try_from(hash % BLOCKS).unwrap_or(0);
-        let Some(block) = self.blocks.get_mut(place) else { return true };
-        let mut bits = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) ^ hash;
+        let Some(block) = self.blocks.get_mut(place) else {
+            return true;
+        };
+        let mut bits = hash.wrapping_mul(MIX).rotate_left(29) ^ hash;
         let mut seen = true;
         for round in 0..BITS_A_KEY {
             if round == BITS_A_KEY / 2 {
-                bits = bits.wrapping_mul(0xD6E8_FEB8_6659_FD93).rotate_left(31);
+                bits = bits.wrapping_mul(MIX).rotate_left(31);
             }
             let word = usize::try_from(bits & 7).unwrap_or(0);
             let bit = 1 << (bits >> 3 & 63);
@@ -52,6 +53,22 @@ impl Once {
     }
 }
 
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// A quick hash: whoever makes its values collide gets lookups, of which there are few.
+fn hash(conversation: u32, id: &[u8]) -> u64 {
+    let mut state = u64::from(conversation).wrapping_add(MIX)
+        ^ u64::try_from(id.len()).unwrap_or(0).rotate_left(32);
+    for chunk in id.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        state = (state.rotate_left(23) ^ u64::from_le_bytes(word)).wrapping_mul(MIX);
+        state ^= state >> 29;
+    }
+    state = (state ^ state >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    state ^ state >> 32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,9 +77,15 @@ mod tests {
     fn what_was_seen_is_always_known_and_a_doubt_is_rare() {
         let mut once = Once::new();
         let id = |n: u32| format!("3EB0{n:012X}");
-        let doubts = (0..300_000).filter(|n| once.maybe_seen(n % 50, "ana", &id(*n))).count();
+        let doubts = (0..300_000)
+            .filter(|n| once.maybe_seen(n % 50, &id(*n)))
+            .count();
         assert!(doubts <= 1, "{doubts} doubts in 300,000");
-        assert!((0..300_000).step_by(997).all(|n| once.maybe_seen(n % 50, "ana", &id(n))));
-        assert!(!once.maybe_seen(1, "ben", &id(0)));
+        assert!(
+            (0..300_000)
+                .step_by(997)
+                .all(|n| once.maybe_seen(n % 50, &id(n)))
+        );
+        assert!(!once.maybe_seen(1, &id(0)));
     }
 }

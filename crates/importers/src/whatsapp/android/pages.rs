@@ -36,8 +36,14 @@ const TRACKED: [(&str, Leads); 23] = [
     ("message_poll", Leads::Message("message_row_id")),
     ("message_poll_option", Leads::Message("message_row_id")),
     ("message_system", Leads::Message("message_row_id")),
-    ("message_system_chat_participant", Leads::Message("message_row_id")),
-    ("message_system_number_change", Leads::Message("message_row_id")),
+    (
+        "message_system_chat_participant",
+        Leads::Message("message_row_id"),
+    ),
+    (
+        "message_system_number_change",
+        Leads::Message("message_row_id"),
+    ),
     ("message_add_on", Leads::Message("parent_message_row_id")),
     ("receipt_user", Leads::Message("message_row_id")),
     ("missed_call_logs", Leads::Message("message_row_id")),
@@ -46,8 +52,14 @@ const TRACKED: [(&str, Leads); 23] = [
     ("message_forwarded", Leads::Message("message_row_id")),
     ("message_template", Leads::Message("message_row_id")),
     ("message_call_log", Leads::Message("message_row_id")),
-    ("message_add_on_reaction", Leads::AddOn("message_add_on_row_id")),
-    ("message_add_on_poll_vote_selected_option", Leads::AddOn("message_add_on_row_id")),
+    (
+        "message_add_on_reaction",
+        Leads::AddOn("message_add_on_row_id"),
+    ),
+    (
+        "message_add_on_poll_vote_selected_option",
+        Leads::AddOn("message_add_on_row_id"),
+    ),
     ("call_log", Leads::Call),
 ];
 
@@ -94,23 +106,46 @@ impl AndroidFolder {
         if self.schema != SchemaKind::Modern {
             return Ok(None);
         }
-        let at = |source| SourceError::Io { path: self.layout.label.clone(), source };
-        let Some(mut pages) = Pages::open(&self.database.path, key).map_err(at)? else { return Ok(None) };
+        let at = |source| SourceError::Io {
+            path: self.layout.label.clone(),
+            source,
+        };
+        let Some(mut pages) = Pages::open(&self.database.path, key).map_err(at)? else {
+            return Ok(None);
+        };
         let mut tables = Vec::new();
         for (place, (name, leads)) in (0u8..).zip(TRACKED) {
-            let Some(table) = self.database.schema.table(name) else { continue };
-            let Some(link) = link_of(table, leads) else { return Ok(None) };
-            let Ok(root) = u32::try_from(table.root) else { return Ok(None) };
-            let Some(leaves) = pages.leaves(root, link).map_err(at)? else { return Ok(None) };
+            let Some(table) = self.database.schema.table(name) else {
+                continue;
+            };
+            let Some(link) = link_of(table, leads) else {
+                return Ok(None);
+            };
+            let Ok(root) = u32::try_from(table.root) else {
+                return Ok(None);
+            };
+            let Some(leaves) = pages.leaves(root, link).map_err(at)? else {
+                return Ok(None);
+            };
             tables.push((place, leaves));
         }
         let (people, chats) = self.identities(i64::MAX, i64::MAX)?;
         let schema = schema_hash(&self.database.schema);
-        Ok(Some(PageMap { page_bytes: pages.page_bytes(), schema, people, chats, tables }))
+        Ok(Some(PageMap {
+            page_bytes: pages.page_bytes(),
+            schema,
+            people,
+            chats,
+            tables,
+        }))
     }
 }
 
 /// The place of the column that leads on, `Some(None)` where that is the row number itself; `None`: no way.
+#[expect(
+    clippy::option_option,
+    reason = "no way, the row itself, and a column are three answers"
+)]
 fn link_of(table: &Table, leads: Leads) -> Option<Option<usize>> {
     if !table.has_row_id {
         return None;
@@ -123,12 +158,19 @@ fn link_of(table: &Table, leads: Leads) -> Option<Option<usize>> {
         return Some(None);
     }
     // Without the column the reader does not look at the table.
-    table.columns.get(column).map_or(Some(None), |place| Some(Some(*place)))
+    table
+        .columns
+        .get(column)
+        .map_or(Some(None), |place| Some(Some(*place)))
 }
 
 /// Whether the leaves of a table carry links.
 fn link_of_name(schema: &Schema, name: &str, leads: Leads) -> bool {
-    schema.table(name).and_then(|table| link_of(table, leads)).flatten().is_some()
+    schema
+        .table(name)
+        .and_then(|table| link_of(table, leads))
+        .flatten()
+        .is_some()
 }
 
 /// A table or column more or less may change every record.
@@ -136,7 +178,9 @@ fn schema_hash(schema: &Schema) -> PageHash {
     let mut hasher = blake3::Hasher::new();
     for (name, _) in TRACKED {
         hasher.update(name.as_bytes()).update(&[0]);
-        let Some(table) = schema.table(name) else { continue };
+        let Some(table) = schema.table(name) else {
+            continue;
+        };
         for (column, place) in &table.columns {
             hasher.update(format!("{column} {place}\n").as_bytes());
         }

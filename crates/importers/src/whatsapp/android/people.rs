@@ -9,6 +9,7 @@ use rusqlite::Statement;
 
 use super::OWNER;
 use super::kinds::phone_of;
+use super::rows::ByRow;
 use crate::sqlite::{Database, Values};
 
 /// Ids that are kept in memory; a file with more is asked for each.
@@ -28,26 +29,35 @@ impl Names {
         let mut names = Self::default();
         let Some(path) = path else { return names };
         if let Err(error) = names.fill(path) {
-            names.problems.push(format!("the contacts' names cannot be read: {error}"));
+            names
+                .problems
+                .push(format!("the contacts' names cannot be read: {error}"));
         }
         names
     }
 
     fn fill(&mut self, path: &Path) -> Result<(), SourceError> {
         let database = Database::open(path)?;
-        let sql = database.schema.select("wa_contacts", "jid", &["display_name", "wa_name", "number"]);
+        let sql =
+            database
+                .schema
+                .select("wa_contacts", "jid", &["display_name", "wa_name", "number"]);
         let Some(sql) = sql else { return Ok(()) };
         let failed = |error| database.failure(error);
         let mut query = database.connection.prepare(&sql).map_err(failed)?;
         let mut rows = query.query([]).map_err(failed)?;
         let mut values = Values::default();
         while let Some(row) = rows.next().map_err(failed)? {
-            let name = (1..3).map(|column| values.text(row, column)).find(|name| !name.is_empty());
+            let name = (1..3)
+                .map(|column| values.text(row, column))
+                .find(|name| !name.is_empty());
             if let Some(name) = name {
                 self.of.insert(values.text(row, 0), name);
             }
             if self.of.len() >= CONTACTS_MAX {
-                self.problems.push(format!("only {CONTACTS_MAX} contacts were given their names"));
+                self.problems.push(format!(
+                    "only {CONTACTS_MAX} contacts were given their names"
+                ));
                 break;
             }
         }
@@ -72,7 +82,7 @@ pub(super) struct People<'d> {
     lids_of_phone: HashMap<i64, Vec<i64>>,
     lid_names: HashMap<i64, String>,
     /// Who was given to the sink, by row.
-    given: HashMap<i64, Arc<str>>,
+    given: ByRow<Arc<str>>,
 }
 
 impl<'d> People<'d> {
@@ -85,17 +95,20 @@ impl<'d> People<'d> {
             phone_of_lid: HashMap::new(),
             lids_of_phone: HashMap::new(),
             lid_names: HashMap::new(),
-            given: HashMap::new(),
+            given: ByRow::default(),
         };
         people.fill().map_err(|error| database.failure(error))?;
         Ok(people)
     }
 
     fn fill(&mut self) -> rusqlite::Result<()> {
-        let Database { connection, schema, .. } = self.database;
+        let Database {
+            connection, schema, ..
+        } = self.database;
         let mut values = Values::default();
         if let Some(sql) = schema.select("jid", "_id", &["raw_string", "user", "server"]) {
-            let count: i64 = connection.query_row("SELECT count(*) FROM jid", [], |row| row.get(0))?;
+            let count: i64 =
+                connection.query_row("SELECT count(*) FROM jid", [], |row| row.get(0))?;
             if count > JIDS_MAX {
                 self.one = Some(connection.prepare(&format!("{sql} WHERE t._id = ?1"))?);
             } else {
@@ -118,11 +131,17 @@ impl<'d> People<'d> {
                 }
             }
         }
-        if let Some(sql) = schema.select("lid_display_name", "lid_row_id", &["display_name", "username"]) {
+        if let Some(sql) = schema.select(
+            "lid_display_name",
+            "lid_row_id",
+            &["display_name", "username"],
+        ) {
             let mut query = connection.prepare(&sql)?;
             let mut rows = query.query([])?;
             while let Some(row) = rows.next()? {
-                let name = (1..3).map(|column| values.text(row, column)).find(|name| !name.is_empty());
+                let name = (1..3)
+                    .map(|column| values.text(row, column))
+                    .find(|name| !name.is_empty());
                 if let Some(name) = name {
                     self.lid_names.insert(Values::number(row, 0), name);
                 }
@@ -136,11 +155,16 @@ impl<'d> People<'d> {
         if let Some(jid) = self.jids.get(&row) {
             return Ok(Some(Arc::clone(jid)));
         }
-        let Some(one) = &mut self.one else { return Ok(None) };
+        let Some(one) = &mut self.one else {
+            return Ok(None);
+        };
         let mut values = Values::default();
         let failed = |error| self.database.failure(error);
         let mut rows = one.query([row]).map_err(failed)?;
-        let found = rows.next().map_err(failed)?.and_then(|found| jid_text(&mut values, found));
+        let found = rows
+            .next()
+            .map_err(failed)?
+            .and_then(|found| jid_text(&mut values, found));
         if let Some(found) = &found {
             if self.jids.len() >= usize::try_from(JIDS_MAX / 2).unwrap_or(0) {
                 self.jids.clear();
@@ -161,21 +185,27 @@ impl<'d> People<'d> {
     }
 
     /// As [`Self::id_of`]; gives the person to the sink the first time.
-    pub(super) fn person(&mut self, row: i64, sink: &mut dyn Sink) -> Result<Option<Arc<str>>, SourceError> {
+    pub(super) fn person(
+        &mut self,
+        row: i64,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Arc<str>>, SourceError> {
         if row <= 0 {
             return Ok(None);
         }
-        if let Some(id) = self.given.get(&row) {
+        if let Some(id) = self.given.get(row) {
             return Ok(Some(Arc::clone(id)));
         }
-        let Some(id) = self.id_of(row)? else { return Ok(None) };
+        let Some(id) = self.id_of(row)? else {
+            return Ok(None);
+        };
         let mapped = self.phone_of_lid.get(&row).copied();
         // A row that leads to nothing is a person of its own.
         let main = match mapped {
             Some(phone) if self.jid(phone)?.is_some() => phone,
             _ => row,
         };
-        if !self.given.contains_key(&main) {
+        if self.given.get(main).is_none() {
             let participant = self.describe(main, &id)?;
             sink.participant(participant)?;
             if self.given.len() >= usize::try_from(JIDS_MAX).unwrap_or(0) {
@@ -212,14 +242,20 @@ impl<'d> People<'d> {
             return Ok(Some(name.to_owned()));
         }
         let lids = self.lids_of_phone.get(&row).into_iter().flatten().copied();
-        Ok(std::iter::once(row).chain(lids).find_map(|lid| self.lid_names.get(&lid).cloned()))
+        Ok(std::iter::once(row)
+            .chain(lids)
+            .find_map(|lid| self.lid_names.get(&lid).cloned()))
     }
 
     fn describe(&mut self, row: i64, id: &str) -> Result<Participant, SourceError> {
         let lids = self.lids_of_phone.get(&row).cloned().unwrap_or_default();
         let mut aliases = Vec::new();
         for lid in lids {
-            aliases.extend(self.jid(lid)?.map(|alias| alias.to_string()).filter(|alias| alias != id));
+            aliases.extend(
+                self.jid(lid)?
+                    .map(|alias| alias.to_string())
+                    .filter(|alias| alias != id),
+            );
         }
         Ok(Participant {
             id: id.to_owned(),
@@ -233,7 +269,11 @@ impl<'d> People<'d> {
 
 /// The person whose phone it is. The database does not say their number.
 pub(super) fn owner() -> Participant {
-    Participant { id: OWNER.to_owned(), is_owner: true, ..Participant::default() }
+    Participant {
+        id: OWNER.to_owned(),
+        is_owner: true,
+        ..Participant::default()
+    }
 }
 
 fn jid_text(values: &mut Values, row: &rusqlite::Row<'_>) -> Option<Arc<str>> {

@@ -15,7 +15,10 @@ impl RowRanges {
 
     /// The rows of any ranges, in any order.
     pub fn of(ranges: impl IntoIterator<Item = RangeInclusive<i64>>) -> Self {
-        let mut ranges: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
+        let mut ranges: Vec<_> = ranges
+            .into_iter()
+            .filter(|range| !range.is_empty())
+            .collect();
         ranges.sort_by_key(|range| *range.start());
         let mut merged: Vec<RangeInclusive<i64>> = Vec::with_capacity(ranges.len());
         for range in ranges {
@@ -53,7 +56,11 @@ impl RowRanges {
     /// The part that names rows of `message`.
     pub(super) fn messages(&self) -> Vec<RangeInclusive<i64>> {
         // A message's row is never below zero, yet a stranger's file may have such.
-        if self.is_all() { self.0.clone() } else { clip(&self.0, 0..=i64::MAX) }
+        if self.is_all() {
+            self.0.clone()
+        } else {
+            clip(&self.0, 0..=i64::MAX)
+        }
     }
 
     /// The part that names rows of `call_log`, turned positive.
@@ -62,7 +69,11 @@ impl RowRanges {
             return self.0.clone();
         }
         let below = clip(&self.0, i64::MIN + 1..=-1);
-        below.into_iter().rev().map(|range| -range.end()..=-range.start()).collect()
+        below
+            .into_iter()
+            .rev()
+            .map(|range| -range.end()..=-range.start())
+            .collect()
     }
 }
 

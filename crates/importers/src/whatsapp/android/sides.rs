@@ -41,36 +41,122 @@ const PLAIN: [(Side, &str, &str, &[&str]); 17] = [
         "message_media",
         "message_row_id",
         &[
-            "file_path", "media_name", "mime_type", "file_hash", "file_size", "file_length", "media_duration", "width",
-            "height", "raw_transcription_text", "media_caption",
+            "file_path",
+            "media_name",
+            "mime_type",
+            "file_hash",
+            "file_size",
+            "file_length",
+            "media_duration",
+            "width",
+            "height",
+            "raw_transcription_text",
+            "media_caption",
         ],
     ),
-    (Side::Quoted, "message_quoted", "message_row_id", &["from_me", "sender_jid_row_id", "key_id", "text_data"]),
+    (
+        Side::Quoted,
+        "message_quoted",
+        "message_row_id",
+        &["from_me", "sender_jid_row_id", "key_id", "text_data"],
+    ),
     (
         Side::Location,
         "message_location",
         "message_row_id",
-        &["latitude", "longitude", "place_name", "place_address", "url", "live_location_share_duration"],
+        &[
+            "latitude",
+            "longitude",
+            "place_name",
+            "place_address",
+            "url",
+            "live_location_share_duration",
+        ],
     ),
     (Side::Contact, "message_vcard", "message_row_id", &["vcard"]),
-    (Side::Edit, "message_edit_info", "message_row_id", &["edited_timestamp"]),
-    (Side::Revoked, "message_revoked", "message_row_id", &["admin_jid_row_id", "revoke_timestamp"]),
-    (Side::Poll, "message_poll", "message_row_id", &["selectable_options_count"]),
-    (Side::PollOption, "message_poll_option", "message_row_id", &["_id", "option_name", "vote_total"]),
-    (Side::System, "message_system", "message_row_id", &["action_type"]),
-    (Side::SystemPeople, "message_system_chat_participant", "message_row_id", &["user_jid_row_id"]),
-    (Side::NumberChange, "message_system_number_change", "message_row_id", &["old_jid_row_id", "new_jid_row_id"]),
+    (
+        Side::Edit,
+        "message_edit_info",
+        "message_row_id",
+        &["edited_timestamp"],
+    ),
+    (
+        Side::Revoked,
+        "message_revoked",
+        "message_row_id",
+        &["admin_jid_row_id", "revoke_timestamp"],
+    ),
+    (
+        Side::Poll,
+        "message_poll",
+        "message_row_id",
+        &["selectable_options_count"],
+    ),
+    (
+        Side::PollOption,
+        "message_poll_option",
+        "message_row_id",
+        &["_id", "option_name", "vote_total"],
+    ),
+    (
+        Side::System,
+        "message_system",
+        "message_row_id",
+        &["action_type"],
+    ),
+    (
+        Side::SystemPeople,
+        "message_system_chat_participant",
+        "message_row_id",
+        &["user_jid_row_id"],
+    ),
+    (
+        Side::NumberChange,
+        "message_system_number_change",
+        "message_row_id",
+        &["old_jid_row_id", "new_jid_row_id"],
+    ),
     (
         Side::Receipt,
         "receipt_user",
         "message_row_id",
-        &["receipt_user_jid_row_id", "receipt_timestamp", "read_timestamp", "played_timestamp"],
+        &[
+            "receipt_user_jid_row_id",
+            "receipt_timestamp",
+            "read_timestamp",
+            "played_timestamp",
+        ],
     ),
-    (Side::MissedCall, "missed_call_logs", "message_row_id", &["video_call"]),
-    (Side::Future, "message_future", "message_row_id", &["data", "future_proof_stanza", "message_stanza_data"]),
-    (Side::ViewOnce, "message_view_once_media", "message_row_id", &["state"]),
-    (Side::Forwarded, "message_forwarded", "message_row_id", &["forward_score"]),
-    (Side::Template, "message_template", "message_row_id", &["content_text_data", "footer_text_data"]),
+    (
+        Side::MissedCall,
+        "missed_call_logs",
+        "message_row_id",
+        &["video_call"],
+    ),
+    (
+        Side::Future,
+        "message_future",
+        "message_row_id",
+        &["data", "future_proof_stanza", "message_stanza_data"],
+    ),
+    (
+        Side::ViewOnce,
+        "message_view_once_media",
+        "message_row_id",
+        &["state"],
+    ),
+    (
+        Side::Forwarded,
+        "message_forwarded",
+        "message_row_id",
+        &["forward_score"],
+    ),
+    (
+        Side::Template,
+        "message_template",
+        "message_row_id",
+        &["content_text_data", "footer_text_data"],
+    ),
 ];
 
 /// The statements for all tables that a database has.
@@ -83,17 +169,27 @@ pub(super) struct Statements<'c> {
 
 impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection, schema: &Schema) -> rusqlite::Result<Self> {
-        let mut all = Self { seekable: Vec::new(), others: Vec::new() };
+        let mut all = Self {
+            seekable: Vec::new(),
+            others: Vec::new(),
+        };
         for (side, table, key, columns) in PLAIN {
             if let Some(sql) = schema.select(table, key, columns) {
                 // Rows of one message in the order in which they were written.
-                let then = if schema.table(table).is_some_and(|table| table.has_row_id) { ", t.rowid" } else { "" };
-                let sql = format!("{sql} WHERE t.\"{key}\" BETWEEN ?1 AND ?2 ORDER BY t.\"{key}\"{then}");
+                let then = if schema.table(table).is_some_and(|table| table.has_row_id) {
+                    ", t.rowid"
+                } else {
+                    ""
+                };
+                let sql =
+                    format!("{sql} WHERE t.\"{key}\" BETWEEN ?1 AND ?2 ORDER BY t.\"{key}\"{then}");
                 all.push(side, connection.prepare(&sql)?, schema.seekable(table, key));
             }
         }
         let add_on = |column: &str| schema.column("message_add_on", "a", column);
-        if schema.has("message_add_on", "parent_message_row_id") && schema.has("message_add_on", "_id") {
+        if schema.has("message_add_on", "parent_message_row_id")
+            && schema.has("message_add_on", "_id")
+        {
             let reactions = schema.has("message_add_on_reaction", "message_add_on_row_id");
             let reaction = |column: &str| schema.column("message_add_on_reaction", "r", column);
             let sql = format!(
@@ -114,7 +210,9 @@ impl<'c> Statements<'c> {
             let seekable = schema.seekable("message_add_on", "parent_message_row_id");
             all.push(Side::AddOn, connection.prepare(&sql)?, seekable);
             let votes = "message_add_on_poll_vote_selected_option";
-            if schema.has(votes, "message_add_on_row_id") && schema.has(votes, "message_poll_option_id") {
+            if schema.has(votes, "message_add_on_row_id")
+                && schema.has(votes, "message_poll_option_id")
+            {
                 // CROSS keeps the order: the few votes first, each with its row of the many.
                 let sql = format!(
                     "SELECT a.parent_message_row_id, {}, {}, o.message_poll_option_id FROM {votes} o CROSS JOIN
@@ -145,7 +243,11 @@ impl<'c> Statements<'c> {
     }
 
     fn push(&mut self, side: Side, statement: Statement<'c>, seekable: bool) {
-        if seekable { self.seekable.push((side, statement)) } else { self.others.push((side, statement)) }
+        if seekable {
+            self.seekable.push((side, statement))
+        } else {
+            self.others.push((side, statement))
+        }
     }
 
     /// Both groups, the second opened over `span`.
@@ -168,7 +270,10 @@ pub(super) fn open<'s>(
 ) -> rusqlite::Result<Cursors<'s>> {
     let mut cursors: Cursors<'s> = [const { None }; SIDES];
     for (side, statement) in statements {
-        let mut cursor = Cursor { rows: statement.query([*range.start(), *range.end()])?, next: None };
+        let mut cursor = Cursor {
+            rows: statement.query([*range.start(), *range.end()])?,
+            next: None,
+        };
         cursor.step()?;
         cursors[place(*side)] = Some(cursor);
     }
@@ -181,7 +286,7 @@ pub(super) struct Cursor<'s> {
     next: Option<i64>,
 }
 
-impl<'s> Cursor<'s> {
+impl Cursor<'_> {
     fn step(&mut self) -> rusqlite::Result<()> {
         self.rows.advance()?;
         self.next = match self.rows.get() {

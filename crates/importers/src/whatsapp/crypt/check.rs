@@ -34,7 +34,10 @@ pub struct Plaintext {
 
 impl std::fmt::Debug for Plaintext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plaintext").field("header", &self.header).field("tag_at", &self.tag_at).finish_non_exhaustive()
+        f.debug_struct("Plaintext")
+            .field("header", &self.header)
+            .field("tag_at", &self.tag_at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -42,25 +45,46 @@ impl std::fmt::Debug for Plaintext {
 ///
 /// Nothing is written before the tag was found right. Should the file change between the passes, the error
 /// comes after something was written: throw `out` away on every error.
-pub fn decrypt<R: Read + Seek>(file: &mut R, name: &str, key: &WaKey, out: &mut dyn Write) -> Result<u64, SourceError> {
+pub fn decrypt<R: Read + Seek>(
+    file: &mut R,
+    name: &str,
+    key: &WaKey,
+    out: &mut dyn Write,
+) -> Result<u64, SourceError> {
     verify(file, name, key)?.write(file, name, out)
 }
 
 /// The first pass: reads the whole file in bounded memory, and tells a wrong key from a damaged file.
-pub fn verify<R: Read + Seek>(file: &mut R, name: &str, key: &WaKey) -> Result<Plaintext, SourceError> {
-    let damaged = |why: &str| SourceError::Damaged { file: name.to_owned(), why: why.to_owned() };
-    let at = |source| SourceError::Io { path: name.to_owned(), source };
+pub fn verify<R: Read + Seek>(
+    file: &mut R,
+    name: &str,
+    key: &WaKey,
+) -> Result<Plaintext, SourceError> {
+    let damaged = |why: &str| SourceError::Damaged {
+        file: name.to_owned(),
+        why: why.to_owned(),
+    };
+    let at = |source| SourceError::Io {
+        path: name.to_owned(),
+        source,
+    };
     let len = file.seek(SeekFrom::End(0)).map_err(at)?;
     file.rewind().map_err(at)?;
     let mut start = Vec::new();
-    file.by_ref().take(u64::try_from(HEADER_MAX_BYTES).unwrap_or(u64::MAX)).read_to_end(&mut start).map_err(at)?;
+    file.by_ref()
+        .take(u64::try_from(HEADER_MAX_BYTES).unwrap_or(u64::MAX))
+        .read_to_end(&mut start)
+        .map_err(at)?;
     let header = Header::parse(&start).map_err(damaged)?;
     let body_at = u64::try_from(header.bytes).unwrap_or(u64::MAX);
     if len < body_at.saturating_add(TAG_BYTES) {
         return Err(damaged("it ends before its tag"));
     }
     if len - body_at > CIPHERTEXT_MAX_BYTES {
-        return Err(SourceError::Unsupported { file: name.to_owned(), what: "more than 64 GiB of ciphertext".to_owned() });
+        return Err(SourceError::Unsupported {
+            file: name.to_owned(),
+            what: "more than 64 GiB of ciphertext".to_owned(),
+        });
     }
 
     // The IV is the file's own, so that even a key of another kind gives a verdict, "wrong".
@@ -77,26 +101,38 @@ pub fn verify<R: Read + Seek>(file: &mut R, name: &str, key: &WaKey) -> Result<P
     })
     .map_err(at)?;
     let mut tail = Vec::new();
-    file.by_ref().take(TAIL_MAX_BYTES).read_to_end(&mut tail).map_err(at)?;
+    file.by_ref()
+        .take(TAIL_MAX_BYTES)
+        .read_to_end(&mut tail)
+        .map_err(at)?;
     if tail_at + u64::try_from(tail.len()).unwrap_or(0) != len {
         return Err(damaged("it changed while it was read"));
     }
 
     let mut whole = false;
     for layout in layouts(header.version) {
-        let Some(ends) = Ends::of(&tail, layout) else { continue };
+        let Some(ends) = Ends::of(&tail, layout) else {
+            continue;
+        };
         let sum_fits = layout.has_md5 && ends.md5_fits(&sum, &tail);
         whole |= sum_fits;
         if key.fits(header.key.as_ref()) && ends.tag_fits(&check, &tail) {
             let tag = tail[ends.tag_at..ends.tag_at + 16].to_vec();
             let tag_at = tail_at + u64::try_from(ends.tag_at).unwrap_or(0);
-            return Ok(Plaintext { header, gcm, tag_at, tag });
+            return Ok(Plaintext {
+                header,
+                gcm,
+                tag_at,
+                tag,
+            });
         }
     }
     // Right check sum, wrong tag: the bytes are those that were written, so it is the key. Another key's names
     // in the header say the same where there is no check sum.
     if whole || !key.fits(header.key.as_ref()) {
-        return Err(SourceError::WrongKey { file: name.to_owned() });
+        return Err(SourceError::WrongKey {
+            file: name.to_owned(),
+        });
     }
     Err(damaged(
         "its check sum does not fit; it was cut or changed on its way (a file that never had a check sum looks \
@@ -113,16 +149,37 @@ impl Plaintext {
     /// The second pass: decrypts and inflates into `out`.
     ///
     /// Checks the tag once more on the way; on an error, throw `out` away.
-    pub fn write<R: Read + Seek>(self, file: &mut R, name: &str, out: &mut dyn Write) -> Result<u64, SourceError> {
-        let damaged = |why: &str| SourceError::Damaged { file: name.to_owned(), why: why.to_owned() };
-        let at = |source| SourceError::Io { path: name.to_owned(), source };
-        let Self { header, gcm, tag_at, tag } = self;
+    pub fn write<R: Read + Seek>(
+        self,
+        file: &mut R,
+        name: &str,
+        out: &mut dyn Write,
+    ) -> Result<u64, SourceError> {
+        let damaged = |why: &str| SourceError::Damaged {
+            file: name.to_owned(),
+            why: why.to_owned(),
+        };
+        let at = |source| SourceError::Io {
+            path: name.to_owned(),
+            source,
+        };
+        let Self {
+            header,
+            gcm,
+            tag_at,
+            tag,
+        } = self;
         let body_at = u64::try_from(header.bytes).unwrap_or(u64::MAX);
         file.seek(SeekFrom::Start(body_at)).map_err(at)?;
         let check = gcm.check(b"");
-        let mut body = Decrypted { from: file.take(tag_at - body_at), check, stream: gcm.into_stream() };
+        let mut body = Decrypted {
+            from: file.take(tag_at - body_at),
+            check,
+            stream: gcm.into_stream(),
+        };
         let mut magic = [0; 2];
-        body.read_exact(&mut magic).map_err(|_| damaged("it holds nothing"))?;
+        body.read_exact(&mut magic)
+            .map_err(|_| damaged("it holds nothing"))?;
         if magic[0] & 0x0F != 8 {
             return Err(SourceError::Unsupported {
                 file: name.to_owned(),
@@ -133,12 +190,16 @@ impl Plaintext {
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut written = 0;
         loop {
-            let count = inflate.read(&mut buffer).map_err(|error| match error.kind() {
-                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                    damaged("its compressed content cannot be read")
-                }
-                _ => at(error),
-            })?;
+            let count = inflate
+                .read(&mut buffer)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::InvalidInput
+                    | io::ErrorKind::InvalidData
+                    | io::ErrorKind::UnexpectedEof => {
+                        damaged("its compressed content cannot be read")
+                    }
+                    _ => at(error),
+                })?;
             if count == 0 {
                 break;
             }
@@ -167,8 +228,20 @@ struct Layout {
 
 /// The most telling first. Files other than `msgstore` and `wa` have no MD5.
 fn layouts(version: Version) -> impl Iterator<Item = Layout> {
-    let digits = (version == Version::Crypt12).then_some(Layout { has_md5: true, digits: DIGITS_BYTES });
-    digits.into_iter().chain([Layout { has_md5: true, digits: 0 }, Layout { has_md5: false, digits: 0 }])
+    let digits = (version == Version::Crypt12).then_some(Layout {
+        has_md5: true,
+        digits: DIGITS_BYTES,
+    });
+    digits.into_iter().chain([
+        Layout {
+            has_md5: true,
+            digits: 0,
+        },
+        Layout {
+            has_md5: false,
+            digits: 0,
+        },
+    ])
 }
 
 /// Where tag and MD5 lie inside the tail.
@@ -180,7 +253,9 @@ struct Ends {
 impl Ends {
     fn of(tail: &[u8], layout: Layout) -> Option<Self> {
         let md5 = if layout.has_md5 { MD5_BYTES } else { 0 };
-        let md5_at = tail.len().checked_sub(usize::try_from(md5 + layout.digits).ok()?)?;
+        let md5_at = tail
+            .len()
+            .checked_sub(usize::try_from(md5 + layout.digits).ok()?)?;
         let tag_at = md5_at.checked_sub(usize::try_from(TAG_BYTES).ok()?)?;
         Some(Self { tag_at, md5_at })
     }
@@ -226,7 +301,10 @@ impl<R: Read> Read for Decrypted<R> {
         if apply(&mut self.stream, &mut buffer[..count]) {
             Ok(count)
         } else {
-            Err(io::Error::new(io::ErrorKind::FileTooLarge, "the key stream ends here"))
+            Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "the key stream ends here",
+            ))
         }
     }
 }

@@ -23,7 +23,10 @@ impl DecryptedFile {
     ///
     /// Costs two passes over the file and the space of its content in the system's place for temporary files.
     pub fn make(path: &Path, key: &WaKey) -> Result<Self, SourceError> {
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+        let name = path.file_name().map_or_else(
+            || path.display().to_string(),
+            |n| n.to_string_lossy().into_owned(),
+        );
         let at = |path: &Path| {
             let path = path.display().to_string();
             move |source| SourceError::Io { path, source }
@@ -35,10 +38,15 @@ impl DecryptedFile {
             .tempdir()
             .map_err(at(&std::env::temp_dir()))?;
         let out_path = dir.path().join("msgstore.db");
-        let mut out = BufWriter::with_capacity(1 << 18, fs::File::create(&out_path).map_err(at(&out_path))?);
+        let mut out =
+            BufWriter::with_capacity(1 << 18, fs::File::create(&out_path).map_err(at(&out_path))?);
         let bytes = plaintext.write(&mut file, &name, &mut out)?;
         out.flush().map_err(at(&out_path))?;
-        Ok(Self { path: out_path, bytes, _dir: dir })
+        Ok(Self {
+            path: out_path,
+            bytes,
+            _dir: dir,
+        })
     }
 
     /// Where it lies until this value is dropped.

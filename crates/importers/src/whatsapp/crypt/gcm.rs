@@ -39,14 +39,25 @@ impl Gcm {
         let mut counter = [0; 4];
         counter.copy_from_slice(&first[12..]);
         first[12..].copy_from_slice(&u32::from_be_bytes(counter).wrapping_add(1).to_be_bytes());
-        Self { hash, mask: mask.into(), stream: Ctr32BE::new(key.into(), &first.into()) }
+        Self {
+            hash,
+            mask: mask.into(),
+            stream: Ctr32BE::new(key.into(), &first.into()),
+        }
     }
 
     /// Begins a check over `aad` and the ciphertext that follows.
     pub(super) fn check(&self, aad: &[u8]) -> Check {
         let mut hash = self.hash.clone();
         hash.update_padded(aad);
-        Check { hash, mask: self.mask, aad_bytes: aad.len(), rest: [0; BLOCK_BYTES], rest_bytes: 0, bytes: 0 }
+        Check {
+            hash,
+            mask: self.mask,
+            aad_bytes: aad.len(),
+            rest: [0; BLOCK_BYTES],
+            rest_bytes: 0,
+            bytes: 0,
+        }
     }
 
     /// The key stream, from its beginning.
@@ -105,7 +116,12 @@ pub(super) fn apply(stream: &mut Ctr32BE<Aes256>, bytes: &mut [u8]) -> bool {
 }
 
 fn lengths(first: usize, second: usize) -> ghash::Block {
-    let bits = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX).wrapping_mul(8).to_be_bytes();
+    let bits = |bytes: usize| {
+        u64::try_from(bytes)
+            .unwrap_or(u64::MAX)
+            .wrapping_mul(8)
+            .to_be_bytes()
+    };
     let mut block = ghash::Block::default();
     block[..8].copy_from_slice(&bits(first));
     block[8..].copy_from_slice(&bits(second));

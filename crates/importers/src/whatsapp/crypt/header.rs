@@ -59,28 +59,56 @@ impl Header {
         if start.starts_with(&[0, 1]) {
             return Self::crypt12(start);
         }
-        let (length, prefix_at) = varint(start).ok_or("it does not begin like one of WhatsApp's encrypted files")?;
+        let (length, prefix_at) =
+            varint(start).ok_or("it does not begin like one of WhatsApp's encrypted files")?;
         if length == 0 || length > PREFIX_MAX_BYTES {
             return Err("it does not begin like one of WhatsApp's encrypted files");
         }
-        let prefix = start.get(prefix_at..prefix_at + length).ok_or("it ends inside its header")?;
-        let BackupPrefix { key_type: _, c14, c15 } =
-            BackupPrefix::decode(prefix).map_err(|_| "its header cannot be read")?;
+        let prefix = start
+            .get(prefix_at..prefix_at + length)
+            .ok_or("it ends inside its header")?;
+        let BackupPrefix {
+            key_type: _,
+            c14,
+            c15,
+        } = BackupPrefix::decode(prefix).map_err(|_| "its header cannot be read")?;
         let (version, key, iv) = match (c15, c14) {
             (Some(C15 { iv }), _) if !iv.is_empty() => (Version::Crypt15, None, iv),
-            (_, Some(C14 { cipher_version: _, key_version, server_salt, google_id, iv })) => {
-                let key = KeyId { version: key_version, salt: server_salt, google_id };
+            (
+                _,
+                Some(C14 {
+                    cipher_version: _,
+                    key_version,
+                    server_salt,
+                    google_id,
+                    iv,
+                }),
+            ) => {
+                let key = KeyId {
+                    version: key_version,
+                    salt: server_salt,
+                    google_id,
+                };
                 (Version::Crypt14, Some(key), iv)
             }
             _ => return Err("its header names no cipher"),
         };
-        let iv = iv.try_into().map_err(|_| "its header has an IV of another length than 16 bytes")?;
-        Ok(Self { version, key, iv, bytes: prefix_at + length })
+        let iv = iv
+            .try_into()
+            .map_err(|_| "its header has an IV of another length than 16 bytes")?;
+        Ok(Self {
+            version,
+            key,
+            iv,
+            bytes: prefix_at + length,
+        })
     }
 
     /// `cipher version 2 ‖ key version 1 ‖ salt 32 ‖ google id 16 ‖ IV 16`
     fn crypt12(start: &[u8]) -> Result<Self, &'static str> {
-        let header = start.get(..CRYPT12_BYTES).ok_or("it ends inside its header")?;
+        let header = start
+            .get(..CRYPT12_BYTES)
+            .ok_or("it ends inside its header")?;
         let key = KeyId {
             version: header[2..3].to_vec(),
             salt: header[3..35].to_vec(),
@@ -88,7 +116,12 @@ impl Header {
         };
         let mut iv = [0; 16];
         iv.copy_from_slice(&header[51..]);
-        Ok(Self { version: Version::Crypt12, key: Some(key), iv, bytes: CRYPT12_BYTES })
+        Ok(Self {
+            version: Version::Crypt12,
+            key: Some(key),
+            iv,
+            bytes: CRYPT12_BYTES,
+        })
     }
 }
 
@@ -141,11 +174,23 @@ mod tests {
 
     #[test]
     fn a_prefix_longer_than_127_bytes_has_a_length_of_two() {
-        let c14 = C14 { iv: vec![9; 16], server_salt: vec![1; 200], ..C14::default() };
-        let prefix = BackupPrefix { key_type: 0, c14: Some(c14), c15: None }.encode_length_delimited_to_vec();
+        let c14 = C14 {
+            iv: vec![9; 16],
+            server_salt: vec![1; 200],
+            ..C14::default()
+        };
+        let prefix = BackupPrefix {
+            key_type: 0,
+            c14: Some(c14),
+            c15: None,
+        }
+        .encode_length_delimited_to_vec();
         assert!(prefix.len() > 130);
         let header = Header::parse(&prefix).unwrap();
-        assert_eq!((header.version, header.iv, header.bytes), (Version::Crypt14, [9; 16], prefix.len()));
+        assert_eq!(
+            (header.version, header.iv, header.bytes),
+            (Version::Crypt14, [9; 16], prefix.len())
+        );
     }
 
     #[test]
@@ -160,7 +205,11 @@ mod tests {
 
     #[test]
     fn an_iv_of_another_length_is_refused() {
-        let prefix = BackupPrefix { key_type: 1, c14: None, c15: Some(C15 { iv: vec![1; 12] }) };
+        let prefix = BackupPrefix {
+            key_type: 1,
+            c14: None,
+            c15: Some(C15 { iv: vec![1; 12] }),
+        };
         assert!(Header::parse(&prefix.encode_length_delimited_to_vec()).is_err());
     }
 }

@@ -38,10 +38,15 @@ impl WaKey {
     /// Takes the 158-byte `key` file, the 59-byte `encrypted_backup.key`, and text with 64 hexadecimal digits
     /// in groups of any size, small or capital.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, SourceError> {
-        let bad = |why: &str| SourceError::BadKey { file: name.to_owned(), why: why.to_owned() };
+        let bad = |why: &str| SourceError::BadKey {
+            file: name.to_owned(),
+            why: why.to_owned(),
+        };
         if bytes.starts_with(&JAVA_MAGIC) {
             return match bytes.len() {
-                DEVICE_KEY_FILE_BYTES => Self::from_device_file(&bytes[JAVA_HEADER_BYTES..]).map_err(bad),
+                DEVICE_KEY_FILE_BYTES => {
+                    Self::from_device_file(&bytes[JAVA_HEADER_BYTES..]).map_err(bad)
+                }
                 ROOT_KEY_FILE_BYTES => Ok(Self(Secret::Root(boxed(&bytes[JAVA_HEADER_BYTES..])))),
                 _ => Err(bad("it has neither 158 nor 59 bytes; it may be cut")),
             };
@@ -58,23 +63,34 @@ impl WaKey {
         if !bool::from(Sha256::digest(google_id).as_slice().ct_eq(&body[51..83])) {
             return Err("its check sum does not fit: the file is damaged");
         }
-        let id = KeyId { version: vec![version], salt: salt.to_vec(), google_id: google_id.to_vec() };
-        Ok(Self(Secret::Device { id, key: boxed(&body[99..131]) }))
+        let id = KeyId {
+            version: vec![version],
+            salt: salt.to_vec(),
+            google_id: google_id.to_vec(),
+        };
+        Ok(Self(Secret::Device {
+            id,
+            key: boxed(&body[99..131]),
+        }))
     }
 
     fn from_text(bytes: &[u8]) -> Result<Self, &'static str> {
         if bytes.len() > TEXT_MAX_BYTES {
             return Err("it is no key file and no text of 64 digits");
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| "it is no key file and no text of 64 digits")?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| "it is no key file and no text of 64 digits")?;
         let mut digits = Zeroizing::new([0u8; 64]);
         let mut count = 0;
         for character in text.trim_start_matches('\u{FEFF}').chars() {
             if character.is_whitespace() || matches!(character, '-' | ':') {
                 continue;
             }
-            let digit = character.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-            let digit = digit.ok_or("it holds a character that is no hexadecimal digit (0-9, a-f)")?;
+            let digit = character
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok());
+            let digit =
+                digit.ok_or("it holds a character that is no hexadecimal digit (0-9, a-f)")?;
             *digits.get_mut(count).ok_or("it has more than 64 digits")? = digit;
             count += 1;
         }
@@ -82,7 +98,11 @@ impl WaKey {
             return Err("it has fewer than 64 digits");
         }
         let mut key = SecretBox::<[u8; 32]>::default();
-        for (byte, pair) in key.expose_secret_mut().iter_mut().zip(digits.chunks_exact(2)) {
+        for (byte, pair) in key
+            .expose_secret_mut()
+            .iter_mut()
+            .zip(digits.chunks_exact(2))
+        {
             *byte = pair[0] << 4 | pair[1];
         }
         Ok(Self(Secret::Root(key)))
@@ -152,13 +172,18 @@ mod tests {
             grouped.push_str(std::str::from_utf8(group).unwrap());
             grouped.push_str(" \r\n");
         }
-        let grouped = WaKey::from_bytes(grouped.as_bytes(), "k").unwrap().aes_key();
+        let grouped = WaKey::from_bytes(grouped.as_bytes(), "k")
+            .unwrap()
+            .aes_key();
         assert_eq!(plain.expose_secret(), grouped.expose_secret());
     }
 
     #[test]
     fn a_digit_too_few_or_too_many_is_said() {
-        assert_eq!(why(&DIGITS.as_bytes()[1..]), "my.key is not a WhatsApp key: it has fewer than 64 digits");
+        assert_eq!(
+            why(&DIGITS.as_bytes()[1..]),
+            "my.key is not a WhatsApp key: it has fewer than 64 digits"
+        );
         assert!(why(format!("{DIGITS}0").as_bytes()).ends_with("it has more than 64 digits"));
         assert!(why(DIGITS.replace('8', "g").as_bytes()).contains("no hexadecimal digit"));
     }

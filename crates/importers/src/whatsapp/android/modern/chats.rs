@@ -4,11 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use heirloom_archive::report::Kind;
-use heirloom_archive::{Conversation, ConversationKind, ConversationRef, Report, Sink, SourceError};
+use heirloom_archive::{
+    Conversation, ConversationKind, ConversationRef, Report, Sink, SourceError,
+};
 
 use super::super::OWNER;
 use super::super::kinds::{conversation_kind, phone_of};
 use super::super::people::People;
+use super::super::rows::ByRow;
 use super::Stop;
 use crate::sqlite::{Database, Values};
 
@@ -27,7 +30,7 @@ pub(super) struct Chat {
 #[derive(Debug)]
 pub(super) struct Chats {
     pub(super) owner: Arc<str>,
-    by_row: HashMap<i64, Chat>,
+    by_row: ByRow<Chat>,
     /// By row of `jid`.
     by_jid: HashMap<i64, i64>,
     /// Ids that are taken.
@@ -55,7 +58,7 @@ impl Chats {
     ) -> Result<Self, Stop> {
         let mut chats = Self {
             owner: OWNER.into(),
-            by_row: HashMap::new(),
+            by_row: ByRow::default(),
             by_jid: HashMap::new(),
             ids: HashSet::new(),
             of_calls: HashMap::new(),
@@ -84,7 +87,8 @@ impl Chats {
             } else {
                 chat.subject
             };
-            let other = matches!(kind, ConversationKind::Direct | ConversationKind::Channel).then(|| Arc::clone(&id));
+            let other = matches!(kind, ConversationKind::Direct | ConversationKind::Channel)
+                .then(|| Arc::clone(&id));
             let id = chats.free_id(&id, chat.row);
             let mut conversation = Conversation {
                 id,
@@ -99,27 +103,41 @@ impl Chats {
             let conversation = sink.conversation(conversation)?;
             report.take(Kind::Conversations);
             chats.by_jid.insert(chat.jid, chat.row);
-            chats.by_row.insert(chat.row, Chat { conversation, other });
+            chats.by_row.insert(
+                chat.row,
+                Chat {
+                    conversation,
+                    other,
+                },
+            );
         }
         Ok(chats)
     }
 
     /// The conversation of a row of `chat`; where that is missing, one is made so that its messages are kept.
-    pub(super) fn of(&mut self, row: i64, sink: &mut dyn Sink, report: &mut Report) -> Result<Chat, SourceError> {
-        if let Some(chat) = self.by_row.get(&row) {
+    pub(super) fn of(
+        &mut self,
+        row: i64,
+        sink: &mut dyn Sink,
+        report: &mut Report,
+    ) -> Result<Chat, SourceError> {
+        if let Some(chat) = self.by_row.get(row) {
             return Ok(chat.clone());
         }
         report.note("conversations that the list of conversations does not have");
         let id = self.free_id(&format!("chat/{row}"), row);
-        let conversation = self.make(id, format!("Conversation {row}"), sink, report)?;
-        let chat = Chat { conversation, other: None };
+        let conversation = Self::make(id, format!("Conversation {row}"), sink, report)?;
+        let chat = Chat {
+            conversation,
+            other: None,
+        };
         self.by_row.insert(row, chat.clone());
         Ok(chat)
     }
 
     /// The conversation of a row, if it has one.
     pub(super) fn known(&self, row: i64) -> Option<Chat> {
-        self.by_row.get(&row).cloned()
+        self.by_row.get(row).cloned()
     }
 
     /// The conversation with a person or group, for calls.
@@ -130,30 +148,39 @@ impl Chats {
         sink: &mut dyn Sink,
         report: &mut Report,
     ) -> Result<ConversationRef, SourceError> {
-        if let Some(chat) = self.by_jid.get(&jid).and_then(|row| self.by_row.get(row)) {
+        if let Some(chat) = self.by_jid.get(&jid).and_then(|row| self.by_row.get(*row)) {
             return Ok(chat.conversation);
         }
         if let Some(conversation) = self.of_calls.get(&jid) {
             return Ok(*conversation);
         }
-        let id = people.id_of(jid)?.unwrap_or_else(|| format!("call/{jid}").into());
+        let id = people
+            .id_of(jid)?
+            .unwrap_or_else(|| format!("call/{jid}").into());
         people.person(jid, sink)?;
-        let title = people.name_of(jid)?.or_else(|| phone_of(&id)).unwrap_or_else(|| id.to_string());
+        let title = people
+            .name_of(jid)?
+            .or_else(|| phone_of(&id))
+            .unwrap_or_else(|| id.to_string());
         let id = self.free_id(&id, jid);
-        let conversation = self.make(id, title, sink, report)?;
+        let conversation = Self::make(id, title, sink, report)?;
         self.of_calls.insert(jid, conversation);
         Ok(conversation)
     }
 
     fn make(
-        &mut self,
         id: String,
         title: String,
         sink: &mut dyn Sink,
         report: &mut Report,
     ) -> Result<ConversationRef, SourceError> {
         let kind = conversation_kind(&id);
-        let mut conversation = Conversation { id, app: "whatsapp".to_owned(), title, ..Conversation::default() };
+        let mut conversation = Conversation {
+            id,
+            app: "whatsapp".to_owned(),
+            title,
+            ..Conversation::default()
+        };
         conversation.set_kind(kind);
         report.take(Kind::Conversations);
         Ok(sink.conversation(conversation)?)
@@ -198,8 +225,12 @@ fn ids(found: &[Found], people: &mut People<'_>) -> Result<Vec<Arc<str>>, Source
 
 fn rows(database: &Database, values: &mut Values) -> Result<Vec<Found>, Stop> {
     let columns = ["jid_row_id", "subject", "created_timestamp", "archived"];
-    let Some(sql) = database.schema.select("chat", "_id", &columns) else { return Ok(Vec::new()) };
-    let mut query = database.connection.prepare(&format!("{sql} ORDER BY t._id"))?;
+    let Some(sql) = database.schema.select("chat", "_id", &columns) else {
+        return Ok(Vec::new());
+    };
+    let mut query = database
+        .connection
+        .prepare(&format!("{sql} ORDER BY t._id"))?;
     let mut rows = query.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -217,19 +248,33 @@ fn rows(database: &Database, values: &mut Values) -> Result<Vec<Found>, Stop> {
 /// Rows of `jid` in each group, by the group's row.
 fn members(database: &Database) -> Result<HashMap<i64, Vec<i64>>, Stop> {
     let mut members: HashMap<i64, Vec<i64>> = HashMap::new();
-    let sql = database.schema.select("group_participant_user", "group_jid_row_id", &["user_jid_row_id"]);
+    let sql = database.schema.select(
+        "group_participant_user",
+        "group_jid_row_id",
+        &["user_jid_row_id"],
+    );
     let Some(sql) = sql else { return Ok(members) };
-    let mut query = database.connection.prepare(&format!("{sql} LIMIT {MEMBERS_MAX}"))?;
+    let mut query = database
+        .connection
+        .prepare(&format!("{sql} LIMIT {MEMBERS_MAX}"))?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
-        members.entry(Values::number(row, 0)).or_default().push(Values::number(row, 1));
+        members
+            .entry(Values::number(row, 0))
+            .or_default()
+            .push(Values::number(row, 1));
     }
     Ok(members)
 }
 
 fn channel_titles(database: &Database, values: &mut Values) -> Result<HashMap<i64, String>, Stop> {
     let mut titles = HashMap::new();
-    let Some(sql) = database.schema.select("newsletter", "chat_row_id", &["name"]) else { return Ok(titles) };
+    let Some(sql) = database
+        .schema
+        .select("newsletter", "chat_row_id", &["name"])
+    else {
+        return Ok(titles);
+    };
     let mut query = database.connection.prepare(&sql)?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {

@@ -1,7 +1,8 @@
 //! One message, from its row and those beside it.
 
 use heirloom_archive::{
-    Call, Deleted, Edit, Location, Message, MessageKind, Poll, PollOption, Raw, Reaction, Receipt, Reply, System,
+    Call, Deleted, Edit, Location, Message, MessageKind, Poll, PollOption, Raw, Reaction, Receipt,
+    Reply, System,
 };
 use rusqlite::Row;
 
@@ -31,7 +32,11 @@ impl Reader<'_> {
         let from_me = Values::flag(row, FROM_ME);
         let sender = Values::number(row, SENDER);
         let is_event = known == Some(MessageKind::System);
-        let author = if is_event { None } else { self.author(chat, from_me, sender)? };
+        let author = if is_event {
+            None
+        } else {
+            self.author(chat, from_me, sender)?
+        };
         let mut message = Message {
             author: author.map(|author| author.to_string()).unwrap_or_default(),
             sent_at: Values::time(row, TIME),
@@ -43,7 +48,13 @@ impl Reader<'_> {
             ..Message::default()
         };
         let mut kind = known.unwrap_or(MessageKind::Unsupported);
-        self.media(id, &mut kind, Values::number(row, ORIGIN), &mut message, sides)?;
+        self.media(
+            id,
+            &mut kind,
+            Values::number(row, ORIGIN),
+            &mut message,
+            sides,
+        )?;
         self.content(id, &mut kind, &mut message, sides)?;
         if is_event {
             self.event(id, sender, &mut message, sides)?;
@@ -55,13 +66,18 @@ impl Reader<'_> {
         if kind == MessageKind::Unsupported {
             let mut data = Vec::new();
             sides.each(Side::Future, id, |row| {
-                let found = (1..4).map(|column| Values::bytes(row, column)).find(|bytes| !bytes.is_empty());
+                let found = (1..4)
+                    .map(|column| Values::bytes(row, column))
+                    .find(|bytes| !bytes.is_empty());
                 let found = found.unwrap_or_default();
                 data = found[..found.len().min(RAW_MAX_BYTES)].to_vec();
                 Ok::<(), Stop>(())
             })?;
             let number = number.map_or_else(|| "unknown".to_owned(), |number| number.to_string());
-            message.raw = Some(Raw { kind: format!("message_type {number}"), data });
+            message.raw = Some(Raw {
+                kind: format!("message_type {number}"),
+                data,
+            });
         }
         message.set_kind(kind);
         Ok(message)
@@ -78,7 +94,8 @@ impl Reader<'_> {
         let (files, report, values) = (self.files, &mut *self.report, &mut self.values);
         let medium = is_medium(*kind);
         let any = sides.each(Side::Media, id, |row| {
-            let bytes = u64::try_from(Values::number(row, 5).max(Values::number(row, 6))).unwrap_or(0);
+            let bytes =
+                u64::try_from(Values::number(row, 5).max(Values::number(row, 6))).unwrap_or(0);
             let facts = MediaFacts {
                 path: values.text(row, 1),
                 name: values.text(row, 2),
@@ -95,13 +112,18 @@ impl Reader<'_> {
             }
             *kind = refine(*kind, &facts.path, origin == 1);
             // Texts with a preview have such a row as well, and no file.
-            if medium || !facts.path.is_empty() || *kind == MessageKind::Unsupported && !facts.hash.is_empty() {
+            if medium
+                || !facts.path.is_empty()
+                || *kind == MessageKind::Unsupported && !facts.hash.is_empty()
+            {
                 message.attachments.push(facts.attach(*kind, files, report));
             }
             Ok::<(), Stop>(())
         })?;
         if !any && medium {
-            message.attachments.push(MediaFacts::default().attach(*kind, files, report));
+            message
+                .attachments
+                .push(MediaFacts::default().attach(*kind, files, report));
         }
         Ok(())
     }
@@ -133,7 +155,9 @@ impl Reader<'_> {
                 Ok::<(), Stop>(())
             })?;
             if message.contacts.is_empty() && message.text.starts_with("BEGIN:VCARD") {
-                message.contacts.push(contact(std::mem::take(&mut message.text), ""));
+                message
+                    .contacts
+                    .push(contact(std::mem::take(&mut message.text), ""));
             }
         }
         let text = &mut message.text;
@@ -150,11 +174,19 @@ impl Reader<'_> {
         let mut call = None;
         sides.each(Side::Call, id, |row| {
             let (seconds, from_me) = (Values::count(row, 2), Values::flag(row, 3));
-            call = Some(Call { video: Values::flag(row, 1), missed: !from_me && seconds == 0, seconds });
+            call = Some(Call {
+                video: Values::flag(row, 1),
+                missed: !from_me && seconds == 0,
+                seconds,
+            });
             Ok::<(), Stop>(())
         })?;
         sides.each(Side::MissedCall, id, |row| {
-            call = Some(Call { video: Values::flag(row, 1), missed: true, seconds: 0 });
+            call = Some(Call {
+                video: Values::flag(row, 1),
+                missed: true,
+                seconds: 0,
+            });
             Ok::<(), Stop>(())
         })?;
         if call.is_some() && *kind == MessageKind::Unsupported {
@@ -211,7 +243,10 @@ impl Reader<'_> {
         chat: &Chat,
         sides: &mut Sides<'_, '_, '_>,
     ) -> Result<(), Stop> {
-        let mut poll = Poll { question: std::mem::take(&mut message.text), ..Poll::default() };
+        let mut poll = Poll {
+            question: std::mem::take(&mut message.text),
+            ..Poll::default()
+        };
         sides.each(Side::Poll, id, |row| {
             poll.selectable = Values::count(row, 1);
             Ok::<(), Stop>(())
@@ -229,14 +264,21 @@ impl Reader<'_> {
         })?;
         sides.each(Side::PollVote, id, |row| {
             let voter = self.author(chat, Values::flag(row, 1), Values::number(row, 2))?;
-            let option = rows.iter().position(|option| *option == Values::number(row, 3));
-            if let (Some(voter), Some(option)) = (voter, option.and_then(|option| poll.options.get_mut(option))) {
+            let option = rows
+                .iter()
+                .position(|option| *option == Values::number(row, 3));
+            if let (Some(voter), Some(option)) = (
+                voter,
+                option.and_then(|option| poll.options.get_mut(option)),
+            ) {
                 option.voters.push(voter.to_string());
             }
             Ok::<(), Stop>(())
         })?;
         for option in &mut poll.options {
-            option.votes = option.votes.max(u32::try_from(option.voters.len()).unwrap_or(u32::MAX));
+            option.votes = option
+                .votes
+                .max(u32::try_from(option.voters.len()).unwrap_or(u32::MAX));
         }
         message.poll = Some(poll);
         Ok(())
@@ -262,14 +304,23 @@ impl Reader<'_> {
         })?;
         sides.each(Side::Edit, id, |row| {
             message.edited = true;
-            message.edits.push(Edit { at: Values::time(row, 1), ..Edit::default() });
+            message.edits.push(Edit {
+                at: Values::time(row, 1),
+                ..Edit::default()
+            });
             Ok::<(), Stop>(())
         })?;
         let mut deleted = (*kind == MessageKind::Deleted).then(Deleted::default);
         sides.each(Side::Revoked, id, |row| {
             let by = self.people.person(Values::number(row, 1), self.sink)?;
-            let by = by.map(|by| by.to_string()).filter(|by| *by != message.author).unwrap_or_default();
-            deleted = Some(Deleted { by, at: Values::time(row, 2) });
+            let by = by
+                .map(|by| by.to_string())
+                .filter(|by| *by != message.author)
+                .unwrap_or_default();
+            deleted = Some(Deleted {
+                by,
+                at: Values::time(row, 2),
+            });
             Ok::<(), Stop>(())
         })?;
         if deleted.is_some() {
@@ -293,7 +344,9 @@ impl Reader<'_> {
                         at: if sent > 0 { sent } else { Values::time(row, 4) },
                     });
                 }
-                other => self.report.note(&format!("additions to messages of kind {other}, which are not kept")),
+                other => self.report.note(&format!(
+                    "additions to messages of kind {other}, which are not kept"
+                )),
             }
             Ok::<(), Stop>(())
         })?;

@@ -30,7 +30,11 @@ impl Pages {
         let mut file = File::open(path)?;
         let mut header = [0; 100];
         if let Err(error) = file.read_exact(&mut header) {
-            return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
+            return if error.kind() == io::ErrorKind::UnexpectedEof {
+                Ok(None)
+            } else {
+                Err(error)
+            };
         }
         let page_bytes = match be16(&header, 16) {
             Some(1) => 65_536,
@@ -39,11 +43,20 @@ impl Pages {
         };
         let usable = page_bytes - usize::from(header[20]);
         let whole = file.metadata()?.len() / u64::try_from(page_bytes).unwrap_or(u64::MAX);
-        let Ok(count) = u32::try_from(whole) else { return Ok(None) };
+        let Ok(count) = u32::try_from(whole) else {
+            return Ok(None);
+        };
         if usable < 480 {
             return Ok(None);
         }
-        Ok(Some(Self { file, key: *key, page_bytes, usable, count, buffer: vec![0; page_bytes] }))
+        Ok(Some(Self {
+            file,
+            key: *key,
+            page_bytes,
+            usable,
+            count,
+            buffer: vec![0; page_bytes],
+        }))
     }
 
     pub(super) fn page_bytes(&self) -> u32 {
@@ -53,13 +66,21 @@ impl Pages {
     /// The leaves of the table at `root`, by their first row. `link`: the column whose values are noted.
     ///
     /// `None`: the tree is not as it should be.
-    pub(super) fn leaves(&mut self, root: u32, link: Option<usize>) -> io::Result<Option<Vec<Leaf>>> {
-        let Some(mut numbers) = self.leaf_numbers(root)? else { return Ok(None) };
+    pub(super) fn leaves(
+        &mut self,
+        root: u32,
+        link: Option<usize>,
+    ) -> io::Result<Option<Vec<Leaf>>> {
+        let Some(mut numbers) = self.leaf_numbers(root)? else {
+            return Ok(None);
+        };
         // In the order of the file: most of it is read without a seek.
         numbers.sort_unstable();
         let mut leaves = Vec::with_capacity(numbers.len());
         for number in numbers {
-            let Some(leaf) = self.leaf(number, link)? else { return Ok(None) };
+            let Some(leaf) = self.leaf(number, link)? else {
+                return Ok(None);
+            };
             // An empty page holds no row: nothing to say of it.
             leaves.extend(leaf);
         }
@@ -80,8 +101,12 @@ impl Pages {
                 INTERIOR => {}
                 _ => return Ok(None),
             }
-            let Some(children) = self.children(number) else { return Ok(None) };
-            let Some(first) = children.first() else { return Ok(None) };
+            let Some(children) = self.children(number) else {
+                return Ok(None);
+            };
+            let Some(first) = children.first() else {
+                return Ok(None);
+            };
             number = *first;
             height += 1;
         }
@@ -92,7 +117,9 @@ impl Pages {
                 if !self.load(number)? || self.kind(number) != INTERIOR {
                     return Ok(None);
                 }
-                let Some(children) = self.children(number) else { return Ok(None) };
+                let Some(children) = self.children(number) else {
+                    return Ok(None);
+                };
                 below.extend(children);
                 // A page has one parent; more pages than the file has is a circle.
                 if below.len() > usize::try_from(self.count).unwrap_or(usize::MAX) {
@@ -105,17 +132,27 @@ impl Pages {
     }
 
     /// `Some(None)`: a leaf without rows.
-    #[expect(clippy::option_option, reason = "broken, empty, and with rows are three answers")]
+    #[expect(
+        clippy::option_option,
+        reason = "broken, empty, and with rows are three answers"
+    )]
     fn leaf(&mut self, number: u32, link: Option<usize>) -> io::Result<Option<Option<Leaf>>> {
         if !self.load(number)? || self.kind(number) != LEAF {
             return Ok(None);
         }
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(&self.buffer);
-        let mut leaf = Leaf { first: i64::MAX, last: i64::MIN, hash: PageHash::default(), links: Vec::new() };
+        let mut leaf = Leaf {
+            first: i64::MAX,
+            last: i64::MIN,
+            hash: PageHash::default(),
+            links: Vec::new(),
+        };
         let mut overflow = Vec::new();
         for index in 0..self.cells(number) {
-            let Some(cell) = self.cell(number, index) else { return Ok(None) };
+            let Some(cell) = self.cell(number, index) else {
+                return Ok(None);
+            };
             leaf.first = leaf.first.min(cell.row);
             leaf.last = leaf.last.max(cell.row);
             if let Some(column) = link {
@@ -144,7 +181,12 @@ impl Pages {
     }
 
     /// A long text hangs on its page as a chain. An edit may change the chain alone.
-    fn hash_overflow(&mut self, first: u32, bytes: u64, hasher: &mut blake3::Hasher) -> io::Result<bool> {
+    fn hash_overflow(
+        &mut self,
+        first: u32,
+        bytes: u64,
+        hasher: &mut blake3::Hasher,
+    ) -> io::Result<bool> {
         let a_page = u64::try_from(self.usable - 4).unwrap_or(1);
         let pages = bytes.div_ceil(a_page);
         if pages > OVERFLOW_MAX_PAGES {
@@ -210,9 +252,18 @@ impl Pages {
             if fill <= most { fill } else { least }
         };
         let payload = self.buffer.get(at..at + local)?;
-        let overflow = if local < all { Some(be32(&self.buffer, at + local)?) } else { None };
+        let overflow = if local < all {
+            Some(be32(&self.buffer, at + local)?)
+        } else {
+            None
+        };
         let beyond = u64::try_from(all - local).ok()?;
-        Some(Cell { row: i64::from_ne_bytes(row.to_ne_bytes()), payload, overflow, beyond })
+        Some(Cell {
+            row: i64::from_ne_bytes(row.to_ne_bytes()),
+            payload,
+            overflow,
+            beyond,
+        })
     }
 }
 
@@ -257,7 +308,10 @@ impl Cell<'_> {
                 8 => Ok(Some(0)),
                 9 => Ok(Some(1)),
                 1..=6 => {
-                    let value = self.payload.get(value_at..value_at + bytes).ok_or(Unreadable)?;
+                    let value = self
+                        .payload
+                        .get(value_at..value_at + bytes)
+                        .ok_or(Unreadable)?;
                     let sign = if value[0] & 0x80 == 0 { 0 } else { 0xFF };
                     let mut wide = [sign; 8];
                     wide[8 - bytes..].copy_from_slice(value);

@@ -7,7 +7,13 @@ const VERSION: u8 = 1;
 impl PageMap {
     /// The map as bytes. Whoever keeps them must not let others change them.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { page_bytes, schema, people, chats, tables } = self;
+        let Self {
+            page_bytes,
+            schema,
+            people,
+            chats,
+            tables,
+        } = self;
         let mut out = vec![VERSION];
         unsigned(&mut out, u64::from(*page_bytes));
         out.extend(schema);
@@ -20,7 +26,13 @@ impl PageMap {
             out.push(*place);
             unsigned(&mut out, len(leaves));
             let mut before = 0i64;
-            for Leaf { first, last, hash, links } in leaves {
+            for Leaf {
+                first,
+                last,
+                hash,
+                links,
+            } in leaves
+            {
                 signed(&mut out, first.wrapping_sub(before));
                 signed(&mut out, last.wrapping_sub(*first));
                 before = *last;
@@ -44,8 +56,14 @@ impl PageMap {
         }
         let page_bytes = u32::try_from(input.unsigned()?).ok()?;
         let schema = input.hash()?;
-        let people = Identity { last: input.signed()?, hash: input.hash()? };
-        let chats = Identity { last: input.signed()?, hash: input.hash()? };
+        let people = Identity {
+            last: input.signed()?,
+            hash: input.hash()?,
+        };
+        let chats = Identity {
+            last: input.signed()?,
+            hash: input.hash()?,
+        };
         let mut tables = Vec::new();
         for _ in 0..input.count()? {
             let place = input.byte()?;
@@ -62,11 +80,22 @@ impl PageMap {
                     link = link.wrapping_add(input.signed()?);
                     links.push(link);
                 }
-                leaves.push(Leaf { first, last, hash, links });
+                leaves.push(Leaf {
+                    first,
+                    last,
+                    hash,
+                    links,
+                });
             }
             tables.push((place, leaves));
         }
-        input.0.is_empty().then_some(Self { page_bytes, schema, people, chats, tables })
+        input.0.is_empty().then_some(Self {
+            page_bytes,
+            schema,
+            people,
+            chats,
+            tables,
+        })
     }
 }
 
@@ -88,7 +117,10 @@ fn unsigned(out: &mut Vec<u8>, mut value: u64) {
 
 /// Zigzag: small numbers of either sign are short.
 fn signed(out: &mut Vec<u8>, value: i64) {
-    unsigned(out, u64::from_ne_bytes(((value << 1) ^ (value >> 63)).to_ne_bytes()));
+    unsigned(
+        out,
+        u64::from_ne_bytes(((value << 1) ^ (value >> 63)).to_ne_bytes()),
+    );
 }
 
 struct Input<'b>(&'b [u8]);
@@ -126,6 +158,8 @@ impl Input<'_> {
 
     /// A number of things, each of which takes a byte at least.
     fn count(&mut self) -> Option<usize> {
-        usize::try_from(self.unsigned()?).ok().filter(|count| *count <= self.0.len())
+        usize::try_from(self.unsigned()?)
+            .ok()
+            .filter(|count| *count <= self.0.len())
     }
 }

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use heirloom_archive::{Conversation, ConversationRef, Message, Participant, Sink, SinkError, Source};
+use heirloom_archive::{
+    Conversation, ConversationRef, Message, Participant, Sink, SinkError, Source,
+};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -24,7 +26,10 @@ impl Sink for Archive {
     }
 
     fn conversation(&mut self, conversation: Conversation) -> Result<ConversationRef, SinkError> {
-        let known = self.conversations.iter().position(|id| *id == conversation.id);
+        let known = self
+            .conversations
+            .iter()
+            .position(|id| *id == conversation.id);
         let at = known.unwrap_or_else(|| {
             self.conversations.push(conversation.id);
             self.conversations.len() - 1
@@ -32,9 +37,16 @@ impl Sink for Archive {
         Ok(ConversationRef(u32::try_from(at).unwrap()))
     }
 
-    fn message(&mut self, conversation: ConversationRef, message: Message) -> Result<(), SinkError> {
+    fn message(
+        &mut self,
+        conversation: ConversationRef,
+        message: Message,
+    ) -> Result<(), SinkError> {
         let conversation = self.conversations[usize::try_from(conversation.0).unwrap()].clone();
-        let known = self.messages.insert((conversation, message.author.clone(), message.id.clone()), message);
+        let known = self.messages.insert(
+            (conversation, message.author.clone(), message.id.clone()),
+            message,
+        );
         assert!(known.is_none(), "one identity twice: {known:?}");
         Ok(())
     }
@@ -42,7 +54,9 @@ impl Sink for Archive {
 
 fn made(path: &Path, messages: u32) {
     let connection = Connection::open(path).unwrap();
-    connection.execute_batch("PRAGMA synchronous=OFF; PRAGMA page_size=4096; BEGIN").unwrap();
+    connection
+        .execute_batch("PRAGMA synchronous=OFF; PRAGMA page_size=4096; BEGIN")
+        .unwrap();
     connection.execute_batch(SCHEMA).unwrap();
     connection
         .execute_batch(&format!(
@@ -67,12 +81,19 @@ fn made(path: &Path, messages: u32) {
 }
 
 fn map(path: &Path) -> PageMap {
-    AndroidFolder::open(path, None).unwrap().page_map(&KEY).unwrap().unwrap()
+    AndroidFolder::open(path, None)
+        .unwrap()
+        .page_map(&KEY)
+        .unwrap()
+        .unwrap()
 }
 
 fn full(path: &Path) -> Archive {
     let mut archive = Archive::default();
-    AndroidFolder::open(path, None).unwrap().read(&mut archive).unwrap();
+    AndroidFolder::open(path, None)
+        .unwrap()
+        .read(&mut archive)
+        .unwrap();
     archive
 }
 
@@ -84,10 +105,12 @@ fn updated(path: &Path, old: &PageMap, archive: &Archive) -> Option<(Archive, Ro
     let new = folder.page_map(&KEY).unwrap()?;
     let rows = folder.changed_rows(old, &new).unwrap()?;
     let mut updated = archive.clone();
-    updated.messages.retain(|(_, _, id), _| match id.strip_prefix('K') {
-        Some(row) => !rows.contains(row.split('/').next().unwrap().parse().unwrap()),
-        None => !rows.contains(-1),
-    });
+    updated
+        .messages
+        .retain(|(_, _, id), _| match id.strip_prefix('K') {
+            Some(row) => !rows.contains(row.split('/').next().unwrap().parse().unwrap()),
+            None => !rows.contains(-1),
+        });
     folder.read_rows(&rows, &mut updated).unwrap();
     Some((updated, rows))
 }
@@ -114,7 +137,10 @@ fn after(sql: &str) -> Option<RowRanges> {
 }
 
 fn count(rows: &RowRanges) -> i64 {
-    rows.messages().iter().map(|range| (*range.end()).min(4000) - (*range.start()).max(0) + 1).sum()
+    rows.messages()
+        .iter()
+        .map(|range| (*range.end()).min(4000) - (*range.start()).max(0) + 1)
+        .sum()
 }
 
 #[test]
@@ -152,7 +178,8 @@ fn a_change_anywhere_is_read_again_and_little_else() {
 #[test]
 fn an_edit_at_the_end_of_a_long_text_is_seen() {
     // The text lies on overflow pages; the page of its row may stay as it was.
-    let rows = after("UPDATE message SET text_data=substr(text_data,1,8999)||'y' WHERE _id=501").unwrap();
+    let rows =
+        after("UPDATE message SET text_data=substr(text_data,1,8999)||'y' WHERE _id=501").unwrap();
     assert!(rows.contains(501));
 }
 
@@ -165,10 +192,16 @@ fn a_vacuum_costs_a_full_read_at_most_and_loses_nothing() {
 #[test]
 fn what_cannot_be_followed_is_read_in_full() {
     assert_eq!(after("ALTER TABLE message ADD COLUMN other INTEGER"), None);
-    assert_eq!(after("UPDATE message SET key_id='K'||_id, sort_id=sort_id+1, text_data='all'"), None);
+    assert_eq!(
+        after("UPDATE message SET key_id='K'||_id, sort_id=sort_id+1, text_data='all'"),
+        None
+    );
     // An id now stands for another person, in every message of theirs.
     assert_eq!(after("INSERT INTO jid_map VALUES (41, 3, 0)"), None);
-    assert_eq!(after("UPDATE jid SET raw_string='other@s.whatsapp.net' WHERE _id=1"), None);
+    assert_eq!(
+        after("UPDATE jid SET raw_string='other@s.whatsapp.net' WHERE _id=1"),
+        None
+    );
     assert_eq!(after("UPDATE chat SET jid_row_id=39 WHERE _id=2"), None);
     // Those of new people and conversations touch no old message.
     assert!(after("INSERT INTO jid(_id,user,server,raw_string) VALUES (50,'z','z','z@lid'); INSERT INTO jid_map VALUES (50,3,0);
@@ -178,7 +211,10 @@ fn what_cannot_be_followed_is_read_in_full() {
 #[test]
 fn another_database_in_its_place_is_read_in_full() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, two) = (dir.path().join("msgstore.db"), dir.path().join("msgstore-other.db"));
+    let (one, two) = (
+        dir.path().join("msgstore.db"),
+        dir.path().join("msgstore-other.db"),
+    );
     made(&one, 2000);
     made(&two, 2000);
     run(&two, "UPDATE message SET text_data='not '||text_data");
@@ -192,12 +228,18 @@ fn another_database_in_its_place_is_read_in_full() {
 
 #[test]
 fn the_real_folder_has_a_map_that_is_small() {
-    let Some(path) = crate::testing::shared("corpus/_built/dev/msgstore/msgstore.db") else { return };
+    let Some(path) = crate::testing::shared("corpus/_built/dev/msgstore/msgstore.db") else {
+        return;
+    };
     let folder = AndroidFolder::open(&path, None).unwrap();
     let map = folder.page_map(&KEY).unwrap().unwrap();
     assert!(folder.changed_rows(&map, &map).unwrap().unwrap().is_empty());
     assert!(map.encode().len() < 10_000, "{}", map.encode().len());
-    let rows: i64 = map.tables[0].1.iter().map(|leaf| leaf.last - leaf.first + 1).sum();
+    let rows: i64 = map.tables[0]
+        .1
+        .iter()
+        .map(|leaf| leaf.last - leaf.first + 1)
+        .sum();
     assert_eq!(rows, 8275);
 }
 
@@ -224,9 +266,7 @@ proptest! {
         let path = dir.path().join("msgstore.db");
         made(&path, 800);
         let (old, before) = (map(&path), full(&path));
-        let mut sql = String::from("PRAGMA synchronous=OFF;");
-        for (kind, row) in edits {
-            sql += &match kind {
+        let sql: Vec<String> = edits.into_iter().map(|(kind, row)| match kind {
                 0 => format!("UPDATE message SET text_data=text_data||'!' WHERE _id={row};"),
                 1 => format!("DELETE FROM message WHERE _id={row};"),
                 2 => format!("DELETE FROM message_add_on WHERE _id={row};"),
@@ -235,9 +275,8 @@ proptest! {
                 5 => format!("UPDATE message SET text_data=printf('%.6000c','z') WHERE _id={row};"),
                 6 => format!("INSERT OR REPLACE INTO message_revoked VALUES ({row},'x',3,5);"),
                 _ => format!("UPDATE message_add_on SET parent_message_row_id={row} WHERE _id={};", row / 10),
-            };
-        }
-        run(&path, &sql);
+            }).collect();
+        run(&path, &format!("PRAGMA synchronous=OFF;{}", sql.concat()));
         if let Some((archive, _)) = updated(&path, &old, &before) {
             let expected = full(&path);
             prop_assert_eq!(archive.messages, expected.messages);

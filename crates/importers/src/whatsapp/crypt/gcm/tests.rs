@@ -16,7 +16,11 @@ fn open(key: &[u8; 32], iv: &[u8], aad: &[u8], ciphertext: &[u8], tag: &[u8]) ->
 
 #[test]
 fn every_verdict_of_wycheproof_is_ours() {
-    let Some(root) = crate::testing::shared("corpus/C2SP+wycheproof/testvectors_v1/aes_gcm_test.json") else { return };
+    let Some(root) =
+        crate::testing::shared("corpus/C2SP+wycheproof/testvectors_v1/aes_gcm_test.json")
+    else {
+        return;
+    };
     let file: serde_json::Value = serde_json::from_slice(&std::fs::read(root).unwrap()).unwrap();
     let (mut all, mut of_whatsapp) = (0, 0);
     for group in file["testGroups"].as_array().unwrap() {
@@ -39,7 +43,10 @@ fn every_verdict_of_wycheproof_is_ours() {
         }
     }
     assert!(all > 60, "only {all} vectors of 256-bit keys");
-    assert!(of_whatsapp > 3, "only {of_whatsapp} vectors with WhatsApp's IV of 16 bytes");
+    assert!(
+        of_whatsapp > 3,
+        "only {of_whatsapp} vectors with WhatsApp's IV of 16 bytes"
+    );
 }
 
 proptest! {
