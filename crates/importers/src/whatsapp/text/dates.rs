@@ -92,6 +92,36 @@ fn day_number(year: i64, month: u32, day: u32) -> Option<i64> {
     Some(365 * shifted + shifted / 4 - shifted / 100 + shifted / 400 + day_of_year - 719_468)
 }
 
+/// The day in a medium's name: "IMG-20220323-WA0002.jpg", "00000035-PHOTO-2022-03-27-21-41-55.jpg".
+fn day_in_name(rest: &str) -> Option<i64> {
+    let number = |text: Option<&str>, len: usize| {
+        let text =
+            text.filter(|text| text.len() == len && text.bytes().all(|b| b.is_ascii_digit()))?;
+        text.parse::<u32>().ok()
+    };
+    let date = |year: u32, month, day| day_number(i64::from(year), month, day);
+    if let Some((before, _)) = rest.split_once("-WA") {
+        let text = before
+            .get(before.len().checked_sub(9)?..)?
+            .strip_prefix('-')?;
+        return date(
+            number(text.get(..4), 4)?,
+            number(text.get(4..6), 2)?,
+            number(text.get(6..), 2)?,
+        );
+    }
+    let at = ["-PHOTO-", "-VIDEO-", "-AUDIO-", "-STICKER-", "-GIF-"]
+        .iter()
+        .find_map(|word| rest.split_once(word))?
+        .1;
+    let mut parts = at.split('-');
+    date(
+        number(parts.next(), 4)?,
+        number(parts.next(), 2)?,
+        number(parts.next(), 2)?,
+    )
+}
+
 /// What the dates of one shape say about their order.
 #[derive(Debug)]
 pub(super) struct Evidence {
@@ -109,6 +139,8 @@ struct Track {
     order: Order,
     impossible: u64,
     steps_back: u64,
+    /// Lines whose medium bears the same date in its name.
+    named: u64,
     last: Option<i64>,
 }
 
@@ -130,6 +162,7 @@ impl Evidence {
                 order: *order,
                 impossible: 0,
                 steps_back: 0,
+                named: 0,
                 last: None,
             })
             .collect();
@@ -147,6 +180,7 @@ impl Evidence {
     pub(super) fn add(&mut self, header: &Header<'_>, in_order: bool) {
         self.lines += 1;
         let mut seen: Option<Option<i64>> = None;
+        let named = day_in_name(header.rest);
         for track in &mut self.tracks {
             let day = track.order.day(header);
             if let Some(other) = seen
@@ -159,6 +193,7 @@ impl Evidence {
                 header.date_text.clone_into(&mut self.example);
             }
             seen = seen.or(Some(day));
+            track.named += u64::from(named.is_some() && named == day);
             match day {
                 None => track.impossible += 1,
                 Some(day) if in_order => {
@@ -225,6 +260,11 @@ impl Evidence {
         }
         if !self.differs && !year_may_be_first {
             return Decision::Order(fitting[0].order);
+        }
+        // WhatsApp dates the names of media, and there the year comes first.
+        let mut by_names = fitting.iter().filter(|track| track.named > 0);
+        if let (Some(only), None) = (by_names.next(), by_names.next()) {
+            return Decision::Order(only.order);
         }
         let mut by_steps = fitting.clone();
         by_steps.sort_by_key(|track| track.steps_back);

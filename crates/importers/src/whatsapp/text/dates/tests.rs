@@ -84,6 +84,43 @@ fn what_nothing_decides_is_asked_and_never_guessed() {
 }
 
 #[test]
+fn the_date_in_a_mediums_name_decides() {
+    let decide = |line: &str| {
+        let header = Header::parse(line).expect(line);
+        let mut evidence = Evidence::new(&header);
+        evidence.add(&header, true);
+        evidence.decide(None)
+    };
+    for (name, want) in [
+        (
+            "IMG-20220403-WA0002.jpg (file attached)",
+            Decision::Order(Order::Dmy),
+        ),
+        (
+            "IMG-20220304-WA0002.jpg (file attached)",
+            Decision::Order(Order::Mdy),
+        ),
+        (
+            "<attached: 00000035-PHOTO-2022-04-03-21-41-55.jpg>",
+            Decision::Order(Order::Dmy),
+        ),
+        (
+            "IMG-20220909-WA0002.jpg (file attached)",
+            Decision::Ambiguous,
+        ),
+        ("IMG-2022x403-WA0002.jpg", Decision::Ambiguous),
+        ("é-WA", Decision::Ambiguous),
+        ("-PHOTO-2022-4", Decision::Ambiguous),
+    ] {
+        assert_eq!(
+            decide(&format!("03/04/22, 10:00 - a: {name}")),
+            want,
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn what_the_file_shows_comes_before_what_is_said() {
     assert_eq!(
         decide_with(&["13/02/19"], Some(DateOrder::MonthFirst)),
