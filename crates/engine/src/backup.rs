@@ -1,0 +1,150 @@
+//! `backup`: a source in, a new snapshot out.
+//!
+//! Two passes over the messages and one over the media. The source is read once: its messages go through an external
+//! sort, its media are stored meanwhile by workers. Then the sorted messages are cut into segments, and only segments
+//! that are not stored yet are sealed. Last come index, snapshot and head, in this order: a run that is killed leaves the
+//! snapshot before it whole, and the next run finds what is stored already.
+
+mod base;
+mod media;
+mod publish;
+mod scan;
+mod segments;
+mod state;
+mod trees;
+
+pub(crate) use trees::put_in_order;
+
+use std::sync::Arc;
+
+use heirloom_archive::{Kind, Report, Source, SourceError};
+use rand_core::CryptoRng;
+
+use crate::error::EngineError;
+use crate::keys::{ReaderKeys, WriterKeys};
+use crate::ledger::Ledger;
+use crate::packer::Packer;
+use crate::progress::{Amount, Phase, Progress};
+use crate::store::Store;
+
+/// What a backup needs.
+pub struct BackupJob<'a> {
+    /// Where to.
+    pub store: Arc<dyn Store>,
+    /// What this device may write with.
+    pub keys: &'a WriterKeys,
+    /// What it may read with, when it is unlocked. Needed once on a device whose ledger is empty.
+    pub reader: Option<Arc<dyn ReaderKeys>>,
+    /// What this device remembers.
+    pub ledger: &'a dyn Ledger,
+    /// Where from.
+    pub source: &'a mut dyn Source,
+    /// Salts and ids.
+    pub rng: &'a mut (dyn CryptoRng + Send),
+    /// Milliseconds since 1970, UTC.
+    pub now_ms: i64,
+    /// For people: "Anna's laptop".
+    pub device_name: &'a str,
+    /// How.
+    pub options: BackupOptions,
+    /// Who hears of it.
+    pub progress: &'a dyn Progress,
+}
+
+impl std::fmt::Debug for BackupJob<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackupJob").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// How a backup is made.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// Workers beside the thread that reads the source; 0 = everything inline.
+    pub workers: usize,
+    /// Read everything even if the source's files did not change.
+    pub force: bool,
+    /// Read, compare and count, but store nothing.
+    pub dry_run: bool,
+}
+
+impl Default for BackupOptions {
+    fn default() -> Self {
+        Self { workers: if cfg!(feature = "native") { 2 } else { 0 }, force: false, dry_run: false }
+    }
+}
+
+/// What was not in the backup before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NewCounts {
+    /// Conversations.
+    pub conversations: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Attachments of those messages.
+    pub attachments: u64,
+}
+
+/// What a backup did.
+#[derive(Debug, Clone)]
+pub struct BackupOutcome {
+    /// What was found, taken and left out.
+    pub report: Report,
+    /// What of it is new.
+    pub new: NewCounts,
+    /// Bytes that went into the store.
+    pub stored_bytes: u64,
+    /// The snapshot's hash in hexadecimal.
+    pub snapshot: String,
+    /// The lineage in hexadecimal.
+    pub lineage: String,
+    /// The head's number in its lineage.
+    pub sequence: u64,
+    /// The source's files had not changed: nothing was read.
+    pub unchanged: bool,
+}
+
+/// Makes a backup.
+///
+/// Cost: one pass over the source's messages, one over media that are not known by size and time; memory is bounded
+/// whatever the source's size. Leaks to the store: the times of runs and the number and sizes of packs.
+pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
+    let BackupJob { store, keys, reader, ledger, source, rng, now_ms, device_name, options, progress } = job;
+    store.sweep_unfinished()?;
+    let packer = Packer::new(keys, store.as_ref(), ledger, rng, progress, options.dry_run);
+    let mut base = base::load(&packer, &store, reader.as_ref(), now_ms)?;
+    if now_ms < base.state.created_at {
+        return Err(EngineError::ClockInPast { newest_ms: base.state.created_at });
+    }
+
+    let stamp = source.stamp().map_err(|error| SourceError::Io { path: source.info().label, source: error })?;
+    let source_key = packer.ids.keyed(crate::keys::purpose::FILE, format!("source {:?}", source.info()).as_bytes());
+    if let (Some(stamp), false) = (stamp, options.force)
+        && let Some(outcome) = publish::renew_if_unchanged(&packer, &base, &source_key, &stamp, now_ms, options.dry_run)?
+    {
+        return Ok(outcome);
+    }
+
+    progress.phase(Phase::Reading, None);
+    let scanned = scan::run(&packer, source, &options, now_ms)?;
+    progress.phase(Phase::SealingMessages, Some(Amount { items: scanned.sorted.len(), bytes: 0 }));
+    let merged = segments::run(&packer, scanned, &mut base, &reader, &store, &options, now_ms)?;
+    if options.dry_run {
+        return Ok(BackupOutcome {
+            report: merged.report,
+            new: merged.new,
+            stored_bytes: packer.stored_bytes(),
+            snapshot: String::new(),
+            lineage: base.lineage().to_string(),
+            sequence: base.state.sequence,
+            unchanged: false,
+        });
+    }
+    progress.phase(Phase::Publishing, None);
+    publish::run(&packer, base, merged, publish::About { source: source.info(), source_key, stamp, device_name, now_ms })
+}
+
+/// The counts of a report, in the order conversations, messages, attachments.
+fn kinds() -> [Kind; 3] {
+    [Kind::Conversations, Kind::Messages, Kind::Attachments]
+}

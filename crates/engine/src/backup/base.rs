@@ -1,0 +1,181 @@
+//! What a run begins from: the newest snapshot of this device's lineage, or, on a device that joins, of all lineages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prost::Message as _;
+
+use super::state::{Conversations, IndexState, LineageState, open_local};
+use crate::error::EngineError;
+use crate::format::index::ROW_BYTES;
+use crate::format::names;
+use crate::ids::{LineageId, ObjectHash};
+use crate::keys::ReaderKeys;
+use crate::ledger::{Change, Space};
+use crate::packer::{PackRecord, Packer, rows_of};
+use crate::proto;
+use crate::repository::Repository;
+use crate::store::Store;
+
+/// What a run begins from.
+pub(crate) struct Base {
+    pub(crate) state: LineageState,
+    /// By conversation key.
+    pub(crate) conversations: BTreeMap<Vec<u8>, proto::ConversationEntry>,
+    /// Trees that must be written even if the source does not touch them: merged ones of a device that joins.
+    pub(crate) dirty: BTreeMap<Vec<u8>, proto::ConversationTree>,
+}
+
+impl Base {
+    pub(crate) fn lineage(&self) -> LineageId {
+        self.state.lineage()
+    }
+}
+
+pub(crate) fn load(
+    packer: &Packer<'_>,
+    store: &Arc<dyn Store>,
+    reader: Option<&Arc<dyn ReaderKeys>>,
+    now_ms: i64,
+) -> Result<Base, EngineError> {
+    let known = LineageState::load(packer.ledger)?;
+    let base = match known {
+        Some(state) => {
+            let conversations = packer
+                .ledger
+                .get(Space::State, b"conversations")?
+                .and_then(|sealed| open_local(&packer.ids, &sealed))
+                .and_then(|bytes| Conversations::decode(bytes.as_slice()).ok())
+                .ok_or(EngineError::UnlockNeeded)?;
+            let conversations = conversations.entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+            Base { state, conversations, dirty: BTreeMap::new() }
+        }
+        None => begin_lineage(packer, store, reader, now_ms)?,
+    };
+    heed_prune_marks(packer, store.as_ref(), base)
+}
+
+/// The first run of a device: a new lineage, which takes over what the others hold.
+fn begin_lineage(
+    packer: &Packer<'_>,
+    store: &Arc<dyn Store>,
+    reader: Option<&Arc<dyn ReaderKeys>>,
+    _now_ms: i64,
+) -> Result<Base, EngineError> {
+    let state = LineageState { lineage: packer.random::<16>().to_vec(), oldest: 1, ..LineageState::default() };
+    let mut base = Base { state, conversations: BTreeMap::new(), dirty: BTreeMap::new() };
+    if store.list("heads/")?.is_empty() {
+        return Ok(base);
+    }
+    let reader = reader.ok_or(EngineError::UnlockNeeded)?;
+    // What an interrupted first run stored stays known: those packs are listed by no index yet.
+    let repository = Repository::open(Arc::clone(store), Arc::clone(reader), None)?;
+    rebuild_ledger(packer, &repository, &mut base)?;
+    Ok(base)
+}
+
+fn rebuild_ledger(packer: &Packer<'_>, repository: &Repository, base: &mut Base) -> Result<(), EngineError> {
+    for (hash, bytes, index) in repository.index_objects()? {
+        let mut changes: Vec<Change> = Vec::new();
+        let mut records: Vec<PackRecord> = index
+            .packs
+            .iter()
+            .map(|pack| PackRecord {
+                index: hash.0.to_vec(),
+                bytes: pack.bytes,
+                salt: pack.salt.clone(),
+                commitment: pack.commitment.clone(),
+                payload_end: pack.payload_end,
+                next: pack.next.clone(),
+                sealed_run_key: usize::try_from(pack.run_key)
+                    .ok()
+                    .and_then(|at| index.run_keys.get(at))
+                    .cloned()
+                    .unwrap_or_default(),
+                rows: Vec::new(),
+            })
+            .collect();
+        let mut rows = 0;
+        for bytes in index.rows.as_chunks::<ROW_BYTES>().0 {
+            let Some(mut row) = crate::format::index::Row::parse(bytes) else { continue };
+            let Some(at) = usize::try_from(row.pack).ok().filter(|at| *at < records.len()) else { continue };
+            row.pack = 0;
+            row.write(&mut records[at].rows);
+            changes.push((Space::Chunk, row.id.to_vec(), index.packs[at].hash.get(..16).map(<[u8]>::to_vec)));
+            rows += 1;
+        }
+        for (pack, record) in index.packs.iter().zip(&records) {
+            changes.push((Space::Pack, pack.hash.clone(), Some(record.encode_to_vec())));
+        }
+        packer.ledger.apply(changes)?;
+        base.state.indexes.push(IndexState { hash: hash.0.to_vec(), bytes, rows });
+    }
+    // Largest first: that is the order in which they are merged.
+    base.state.indexes.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.hash.cmp(&b.hash)));
+
+    for snapshot in repository.newest_snapshots() {
+        base.state.merged.push(snapshot.hash.0.to_vec());
+        base.state.created_at = base.state.created_at.max(snapshot.message.created_at);
+        for participants in &snapshot.message.participants {
+            if !base.state.participants.contains(participants) {
+                base.state.participants.push(participants.clone());
+            }
+        }
+        for entry in &snapshot.message.conversations {
+            let tree = repository.tree(entry)?;
+            match base.conversations.get(&entry.key) {
+                None => {
+                    base.conversations.insert(entry.key.clone(), entry.clone());
+                    remember_tree(packer, &entry.key, &tree)?;
+                }
+                Some(known) if known.tree == entry.tree => {}
+                Some(known) => {
+                    let mut union = match base.dirty.remove(&entry.key) {
+                        Some(union) => union,
+                        None => repository.tree(known)?,
+                    };
+                    union.segments.extend(tree.segments);
+                    super::trees::put_in_order(&mut union.segments);
+                    remember_tree(packer, &entry.key, &union)?;
+                    base.dirty.insert(entry.key.clone(), union);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remember_tree(packer: &Packer<'_>, key: &[u8], tree: &proto::ConversationTree) -> Result<(), EngineError> {
+    packer.ledger.apply(vec![super::trees::ledger_change(key, tree)])
+}
+
+/// Forgets what a prune is about to delete, so that nothing new refers to it.
+fn heed_prune_marks(packer: &Packer<'_>, store: &dyn Store, mut base: Base) -> Result<Base, EngineError> {
+    for listed in store.list("prune/")? {
+        if base.state.heeded.contains(&listed.name) {
+            continue;
+        }
+        // A forged mark costs an upload, nothing else, so that it need not be verified here.
+        let Ok(bytes) = store.get(&listed.name, crate::format::MAX_OBJECT_BYTES) else { continue };
+        let Ok(mark) = proto::PruneMark::decode(bytes.as_slice()) else { continue };
+        for object in &mark.objects {
+            let Some(names::Name::Pack(hash)) = names::Name::parse(object) else { continue };
+            forget_pack(packer, &hash)?;
+        }
+        base.state.heeded.push(listed.name);
+    }
+    Ok(base)
+}
+
+fn forget_pack(packer: &Packer<'_>, hash: &ObjectHash) -> Result<(), EngineError> {
+    let Some(record) = packer.ledger.get(Space::Pack, &hash.0)? else { return Ok(()) };
+    let record = PackRecord::decode(record.as_slice()).unwrap_or_default();
+    let mut changes: Vec<Change> = vec![(Space::Pack, hash.0.to_vec(), None)];
+    for row in rows_of(&record) {
+        let here = packer.ledger.get(Space::Chunk, &row.id)?.is_some_and(|pack| pack == hash.0[..16]);
+        if here {
+            changes.push((Space::Chunk, row.id.to_vec(), None));
+        }
+    }
+    packer.ledger.apply(changes)
+}

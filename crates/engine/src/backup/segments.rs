@@ -1,0 +1,400 @@
+//! The second pass: sorted messages into segments; segments that are not stored yet are compressed, given a filter, and
+//! sealed, by workers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use heirloom_archive::{Attachment, Kind, Presence, Report, frames};
+use prost::Message as _;
+
+use super::base::Base;
+use super::media::{MediaKey, Stored};
+use super::scan::{Scanned, ScannedConversation};
+use super::trees::{Trees, WrittenTree};
+use super::{BackupOptions, NewCounts};
+use crate::error::EngineError;
+use crate::format::index::ChunkKind;
+use crate::ids::{ChunkId, ShortId};
+use crate::keys::{ReaderKeys, purpose};
+use crate::ledger::{Change, Space};
+use crate::packer::{Packer, Stream};
+use crate::progress::Phase;
+use crate::proto;
+use crate::segment::{EncodedMessage, Fingerprint, Segment, Segmenter, content_of, id_of};
+use crate::sorter::{SortKey, Sorted};
+use crate::store::Store;
+use crate::terms;
+
+/// Compression of segments: see docs/adr on speed.
+const ZSTD_LEVEL: i32 = 1;
+/// Segments that wait for a worker at most.
+const WAITING: usize = 4;
+
+/// What the second pass gives.
+pub(crate) struct Merged {
+    pub(crate) report: Report,
+    pub(crate) new: NewCounts,
+    pub(crate) trees: Vec<WrittenTree>,
+    pub(crate) participants: Vec<Vec<u8>>,
+    pub(crate) participant_count: u64,
+    pub(crate) remembered: Vec<Change>,
+}
+
+struct Job {
+    conversation: u32,
+    number: u32,
+    segment: Segment,
+}
+
+/// A segment that is stored, or on its way.
+pub(crate) struct SealedSegment {
+    pub(crate) number: u32,
+    pub(crate) entry: proto::SegmentEntry,
+    pub(crate) fingerprints: Vec<Fingerprint>,
+    pub(crate) attachments_at: Vec<(u32, u32)>,
+}
+
+type Done = Result<(u32, SealedSegment), EngineError>;
+
+/// The streams that workers share. Compressing happens outside the locks, sealing is quick.
+struct Streams {
+    text: Mutex<Stream>,
+    meta: Mutex<Stream>,
+}
+
+pub(crate) fn run(
+    packer: &Packer<'_>,
+    scanned: Scanned,
+    base: &mut Base,
+    reader: &Option<Arc<dyn ReaderKeys>>,
+    store: &Arc<dyn Store>,
+    options: &BackupOptions,
+    now_ms: i64,
+) -> Result<Merged, EngineError> {
+    let Scanned { mut sorted, conversations, participants, media, mut remembered, mut report } = scanned;
+    let streams = Streams { text: Mutex::new(packer.stream()), meta: Mutex::new(packer.stream()) };
+    let (done_sender, done) = channel::<Done>();
+    let mut trees = Trees::new(packer, base, reader, store, now_ms);
+    let failed = AtomicBool::new(false);
+
+    let (jobs, work) = sync_channel::<Job>(WAITING);
+    let work = &Mutex::new(work);
+    std::thread::scope(|scope| -> Result<(), EngineError> {
+        for _ in 0..options.workers {
+            let sender = done_sender.clone();
+            let (streams, failed) = (&streams, &failed);
+            scope.spawn(move || seal_jobs(packer, streams, work, &sender, failed, now_ms));
+        }
+        let mut feeder = Feeder {
+            packer,
+            streams: &streams,
+            jobs: (options.workers > 0).then_some(jobs),
+            done_sender,
+            done: &done,
+            media: &media,
+            report: &mut report,
+            sealed: BTreeMap::new(),
+            failed: &failed,
+            now_ms,
+        };
+        feed(&mut feeder, &mut sorted, &conversations, &mut trees)
+    })?;
+
+    let new = trees.new_counts();
+    for conversation in trees.finish(&mut lock(&streams.meta))? {
+        remembered.push(conversation);
+    }
+    let written = trees.written();
+    let (participant_chunks, participant_count) =
+        super::trees::write_participants(packer, &mut lock(&streams.meta), participants.into_values(), base, &mut remembered)?;
+    let Streams { text, meta } = streams;
+    packer.finish(text.into_inner().unwrap_or_else(PoisonError::into_inner))?;
+    packer.finish(meta.into_inner().unwrap_or_else(PoisonError::into_inner))?;
+    Ok(Merged { report, new, trees: written, participants: participant_chunks, participant_count, remembered })
+}
+
+struct Feeder<'a, 'p> {
+    packer: &'a Packer<'p>,
+    streams: &'a Streams,
+    jobs: Option<SyncSender<Job>>,
+    done_sender: Sender<Done>,
+    done: &'a Receiver<Done>,
+    media: &'a HashMap<MediaKey, Stored>,
+    report: &'a mut Report,
+    /// Finished segments by conversation, until all of one are there.
+    sealed: BTreeMap<u32, Vec<SealedSegment>>,
+    failed: &'a AtomicBool,
+    now_ms: i64,
+}
+
+fn feed(
+    feeder: &mut Feeder<'_, '_>,
+    sorted: &mut Sorted,
+    conversations: &[ScannedConversation],
+    trees: &mut Trees<'_, '_>,
+) -> Result<(), EngineError> {
+    let mut segmenter = Segmenter::default();
+    let mut current: Option<(u32, u32)> = None;
+    let mut waiting: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut before: Option<(SortKey, Vec<u8>)> = None;
+    let mut record = Vec::new();
+    let mut unheard = 0;
+    while let Some((key, body)) = sorted.next()? {
+        if let Some((conversation, count)) = current
+            && conversation != key.conversation
+        {
+            let count = count + feeder.submit(conversation, count, segmenter.finish())?;
+            waiting.insert(conversation, count);
+            current = None;
+            before = None;
+        }
+        let (conversation, count) = current.get_or_insert((key.conversation, 0));
+        let same = before.as_ref().is_some_and(|(known, bytes)| known.sent_at == key.sent_at && known.id == key.id && *bytes == body);
+        if same {
+            feeder.report.lose(Kind::Messages, "the same message stands there twice", false, "");
+            continue;
+        }
+        let (attachments, contents) = feeder.encode(&body, &mut record);
+        let (fingerprint, boundary) = Fingerprint::new(&feeder.packer.ids, id_of(&record), content_of(&record));
+        let message =
+            EncodedMessage { sent_at: key.sent_at, record: &record, attachments, contents: &contents, fingerprint, boundary };
+        let segment = segmenter.push(&message);
+        *count += feeder.submit(*conversation, *count, segment)?;
+        before = Some((key, body));
+        unheard += 1;
+        if unheard == 512 {
+            feeder.packer.progress.advance(Phase::SealingMessages, unheard, 0);
+            unheard = 0;
+            feeder.collect(false, &mut waiting, conversations, trees)?;
+            if feeder.packer.progress.interrupted() {
+                return Err(EngineError::Interrupted);
+            }
+        }
+    }
+    feeder.packer.progress.advance(Phase::SealingMessages, unheard, 0);
+    if let Some((conversation, count)) = current {
+        let count = count + feeder.submit(conversation, count, segmenter.finish())?;
+        waiting.insert(conversation, count);
+    }
+    // Conversations without a message have a tree too.
+    let all = (0u32..).zip(conversations).map(|(number, _)| number);
+    let silent: Vec<u32> = all.filter(|number| !waiting.contains_key(number) && !trees.has(*number)).collect();
+    for number in silent {
+        waiting.insert(number, 0);
+    }
+    feeder.jobs = None;
+    feeder.collect(true, &mut waiting, conversations, trees)
+}
+
+impl Feeder<'_, '_> {
+    /// Hands a segment to a worker; returns how many that were (0 or 1).
+    fn submit(&mut self, conversation: u32, number: u32, segment: Option<Segment>) -> Result<u32, EngineError> {
+        let Some(segment) = segment else { return Ok(0) };
+        let job = Job { conversation, number, segment };
+        match &self.jobs {
+            Some(jobs) => {
+                // A send fails only when all workers are gone: then one has sent its error.
+                if jobs.send(job).is_err() {
+                    return Err(self.worker_error());
+                }
+            }
+            None => {
+                let mut compressor = compressor()?;
+                let done = seal(self.packer, self.streams, job, &mut compressor, self.now_ms);
+                // The receiver lives as long as this feeder.
+                let _ = self.done_sender.send(done);
+            }
+        }
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(self.worker_error());
+        }
+        Ok(1)
+    }
+
+    fn worker_error(&self) -> EngineError {
+        self.done.try_iter().find_map(Result::err).unwrap_or(EngineError::Interrupted)
+    }
+
+    /// Takes finished segments, and writes the trees of conversations that are complete.
+    fn collect(
+        &mut self,
+        all: bool,
+        waiting: &mut BTreeMap<u32, u32>,
+        conversations: &[ScannedConversation],
+        trees: &mut Trees<'_, '_>,
+    ) -> Result<(), EngineError> {
+        loop {
+            while let Ok(done) = self.done.try_recv() {
+                let (conversation, segment) = done?;
+                self.sealed.entry(conversation).or_default().push(segment);
+            }
+            let complete: Vec<u32> = waiting
+                .iter()
+                .filter(|(number, count)| {
+                    self.sealed.get(number).map_or(0, Vec::len) == usize::try_from(**count).expect("fits")
+                })
+                .map(|(number, _)| *number)
+                .collect();
+            for number in &complete {
+                waiting.remove(number);
+                let mut segments = self.sealed.remove(number).unwrap_or_default();
+                segments.sort_by_key(|segment| segment.number);
+                let conversation = &conversations[usize::try_from(*number).expect("fits")];
+                trees.write(*number, conversation, segments, &mut lock(&self.streams.meta))?;
+            }
+            if !all || waiting.is_empty() {
+                return Ok(());
+            }
+            match self.done.recv() {
+                Ok(done) => {
+                    let (conversation, segment) = done?;
+                    self.sealed.entry(conversation).or_default().push(segment);
+                }
+                Err(_) => return Err(EngineError::Interrupted),
+            }
+        }
+    }
+
+    /// Puts the attachments' whereabouts behind the message. Returns how many attachments there are, and what they need.
+    fn encode(&mut self, body: &[u8], record: &mut Vec<u8>) -> (u32, Vec<ShortId>) {
+        let (len, rest) = body.split_first_chunk::<4>().expect("written by the sink");
+        let (message, rest) = rest.split_at(usize::try_from(u32::from_le_bytes(*len)).expect("fits"));
+        record.clear();
+        record.extend_from_slice(message);
+        let mut contents = Vec::new();
+        let mut count = 0;
+        for frame in frames::split(rest).map_while(Result::ok) {
+            let Ok(mut attachment) = Attachment::decode(frame) else { continue };
+            count += 1;
+            if attachment.presence() == Presence::Present {
+                let hash = self.packer.ids.keyed(purpose::FILE, attachment.source_path.as_bytes());
+                let key: MediaKey = hash[..16].try_into().expect("16 bytes");
+                match self.media.get(&key) {
+                    Some(Stored::Content { content, bytes, chunks }) => {
+                        attachment.content.clone_from(content);
+                        attachment.bytes = *bytes;
+                        contents.extend_from_slice(chunks);
+                    }
+                    Some(Stored::Unreadable { reason, readable }) => {
+                        attachment.set_presence(Presence::Unreadable);
+                        self.report.lose(Kind::Attachments, reason, *readable, attachment.source_path.as_str());
+                    }
+                    None => {
+                        attachment.set_presence(Presence::Unreadable);
+                        self.report.lose(Kind::Attachments, "the file was not found", false, attachment.source_path.as_str());
+                    }
+                }
+            }
+            prost::encoding::message::encode(ATTACHMENTS_FIELD, &attachment, record);
+        }
+        (count, contents)
+    }
+}
+
+/// `Message.attachments` in archive.proto: the last field, so that it can be put behind the rest.
+const ATTACHMENTS_FIELD: u32 = 40;
+
+fn seal_jobs(
+    packer: &Packer<'_>,
+    streams: &Streams,
+    work: &Mutex<Receiver<Job>>,
+    sender: &Sender<Done>,
+    failed: &AtomicBool,
+    now_ms: i64,
+) {
+    let mut compressor = match compressor() {
+        Ok(compressor) => compressor,
+        Err(error) => {
+            failed.store(true, Ordering::Relaxed);
+            let _ = sender.send(Err(error));
+            return;
+        }
+    };
+    loop {
+        let job = lock(work).recv();
+        let Ok(job) = job else { return };
+        // After a failure the rest is only taken, so that the feeder does not wait for ever.
+        if failed.load(Ordering::Relaxed) {
+            continue;
+        }
+        let done = seal(packer, streams, job, &mut compressor, now_ms);
+        if done.is_err() {
+            failed.store(true, Ordering::Relaxed);
+        }
+        if sender.send(done).is_err() {
+            return;
+        }
+    }
+}
+
+fn compressor() -> Result<zstd::bulk::Compressor<'static>, EngineError> {
+    zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(|source| EngineError::Local { path: "a compressed segment".into(), source })
+}
+
+fn seal(
+    packer: &Packer<'_>,
+    streams: &Streams,
+    job: Job,
+    compressor: &mut zstd::bulk::Compressor<'static>,
+    now_ms: i64,
+) -> Done {
+    let Job { conversation, number, segment } = job;
+    let Segment { plaintext, first_at, last_at, messages, attachments, contents, fingerprints, attachments_at } = segment;
+    let id = packer.ids.chunk_id(&plaintext);
+    let filter = match known_filter(packer, &id)? {
+        Some(filter) => filter,
+        None => {
+            let filter = make_filter(&plaintext);
+            let filter_id = packer.ids.chunk_id(&filter);
+            if packer.claim(&filter_id)? {
+                packer.add(&mut lock(&streams.meta), filter_id, ChunkKind::Filter, &filter, None)?;
+            }
+            if packer.claim(&id)? {
+                let compressed = compressor.compress(&plaintext).ok();
+                packer.add(&mut lock(&streams.text), id, ChunkKind::Segment, &plaintext, compressed.as_deref())?;
+            }
+            let mut value = filter_id.0.to_vec();
+            value.extend_from_slice(&Fingerprint::encode_all(&fingerprints));
+            packer.remember(vec![(Space::Segment, id.short().to_vec(), Some(value))])?;
+            filter_id
+        }
+    };
+    let entry = proto::SegmentEntry {
+        id: id.0.to_vec(),
+        first_at,
+        last_at,
+        messages,
+        attachments,
+        filter: filter.0.to_vec(),
+        added_at: now_ms,
+        contents: contents.concat(),
+    };
+    Ok((conversation, SealedSegment { number, entry, fingerprints, attachments_at }))
+}
+
+/// The filter of a segment that is stored together with it.
+fn known_filter(packer: &Packer<'_>, id: &ChunkId) -> Result<Option<ChunkId>, EngineError> {
+    if !packer.is_stored(&id.short())? {
+        return Ok(None);
+    }
+    let Some(value) = packer.ledger.get(Space::Segment, &id.short())? else { return Ok(None) };
+    let Some(filter) = value.get(..32).and_then(ChunkId::from_slice) else { return Ok(None) };
+    Ok(packer.is_stored(&filter.short())?.then_some(filter))
+}
+
+/// The term filter of a segment's framed messages.
+pub(crate) fn make_filter(plaintext: &[u8]) -> Vec<u8> {
+    let mut hashes = Vec::with_capacity(2048);
+    for record in frames::split(plaintext).map_while(Result::ok) {
+        terms::for_each_text(record, &mut |text| {
+            terms::for_each_word(text, &mut |word| hashes.push(terms::hash_word(word)));
+        });
+    }
+    terms::encode_filter(&mut hashes)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,300 @@
+//! Trees: which segments a conversation consists of, and how a new run's segments meet those that were there.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use heirloom_archive::{Participant, frames};
+use prost::Message as _;
+
+use super::NewCounts;
+use super::base::Base;
+use super::scan::ScannedConversation;
+use super::segments::SealedSegment;
+use crate::error::EngineError;
+use crate::format::index::ChunkKind;
+use crate::ids::{ChunkId, ShortId};
+use crate::keys::{ReaderKeys, purpose};
+use crate::ledger::{Change, Space};
+use crate::packer::{Packer, Stream};
+use crate::proto;
+use crate::repository::Repository;
+use crate::segment::{Fingerprint, content_of, id_of};
+use crate::store::Store;
+
+/// A conversation's entry for the snapshot.
+pub(crate) struct WrittenTree {
+    pub(crate) entry: proto::ConversationEntry,
+}
+
+/// Writes trees, and counts what is new.
+pub(crate) struct Trees<'a, 'p> {
+    packer: &'a Packer<'p>,
+    known: HashMap<Vec<u8>, proto::ConversationEntry>,
+    dirty: std::collections::BTreeMap<Vec<u8>, proto::ConversationTree>,
+    reader: &'a Option<Arc<dyn ReaderKeys>>,
+    store: &'a Arc<dyn Store>,
+    repository: Option<Repository>,
+    now_ms: i64,
+    new: NewCounts,
+    numbers: BTreeSet<u32>,
+    written: Vec<WrittenTree>,
+    changes: Vec<Change>,
+}
+
+impl<'a, 'p> Trees<'a, 'p> {
+    pub(crate) fn new(
+        packer: &'a Packer<'p>,
+        base: &mut Base,
+        reader: &'a Option<Arc<dyn ReaderKeys>>,
+        store: &'a Arc<dyn Store>,
+        now_ms: i64,
+    ) -> Self {
+        Self {
+            packer,
+            known: base.conversations.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect(),
+            dirty: std::mem::take(&mut base.dirty),
+            reader,
+            store,
+            repository: None,
+            now_ms,
+            new: NewCounts::default(),
+            numbers: BTreeSet::new(),
+            written: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn has(&self, number: u32) -> bool {
+        self.numbers.contains(&number)
+    }
+
+    pub(crate) fn new_counts(&self) -> NewCounts {
+        self.new
+    }
+
+    /// Merges a conversation's new segments with those that were there, and stores its tree.
+    ///
+    /// A segment that the source no longer gives stays, unless every message of it, with the same content, stands in
+    /// the new ones: so nothing is ever lost by importing less, and an edited message keeps its older version.
+    pub(crate) fn write(
+        &mut self,
+        number: u32,
+        conversation: &ScannedConversation,
+        segments: Vec<SealedSegment>,
+        stream: &mut Stream,
+    ) -> Result<(), EngineError> {
+        self.numbers.insert(number);
+        let before = self.segments_before(&conversation.key)?;
+        let before_by_id: HashMap<Vec<u8>, proto::SegmentEntry> =
+            before.iter().map(|entry| (entry.id.clone(), entry.clone())).collect();
+        let now: HashSet<Vec<u8>> = segments.iter().map(|segment| segment.entry.id.clone()).collect();
+
+        let gone: Vec<&proto::SegmentEntry> = before.iter().filter(|entry| !now.contains(&entry.id)).collect();
+        let fresh: Vec<&SealedSegment> =
+            segments.iter().filter(|segment| !before_by_id.contains_key(&segment.entry.id)).collect();
+        let mut gone_prints = Vec::with_capacity(gone.len());
+        for entry in &gone {
+            gone_prints.push(self.fingerprints(entry)?);
+        }
+        let known_ids: HashSet<[u8; 8]> = gone_prints.iter().flatten().map(|print| print.id).collect();
+        let fresh_prints: HashSet<Fingerprint> = fresh.iter().flat_map(|segment| segment.fingerprints.iter().copied()).collect();
+        for segment in &fresh {
+            let attachments: HashMap<u32, u32> = segment.attachments_at.iter().copied().collect();
+            for (at, print) in (0u32..).zip(&segment.fingerprints) {
+                if !known_ids.contains(&print.id) {
+                    self.new.messages += 1;
+                    self.new.attachments += u64::from(attachments.get(&at).copied().unwrap_or(0));
+                }
+            }
+        }
+
+        let mut entries: Vec<proto::SegmentEntry> = segments
+            .iter()
+            .map(|segment| before_by_id.get(&segment.entry.id).unwrap_or(&segment.entry).clone())
+            .collect();
+        let mut kept: HashSet<[u8; 8]> = HashSet::new();
+        for (entry, prints) in gone.iter().zip(&gone_prints) {
+            let superseded = !prints.is_empty() && prints.iter().all(|print| fresh_prints.contains(print));
+            if !superseded {
+                entries.push((*entry).clone());
+                kept.extend(prints.iter().map(|print| print.id));
+            }
+        }
+        let mut messages: u64 = segments.iter().map(|segment| u64::from(segment.entry.messages)).sum();
+        if !kept.is_empty() {
+            for segment in &segments {
+                for print in &segment.fingerprints {
+                    kept.remove(&print.id);
+                }
+            }
+            messages += u64::try_from(kept.len()).expect("fits");
+        }
+        put_in_order(&mut entries);
+        if !self.known.contains_key(conversation.key.as_slice()) {
+            self.new.conversations += 1;
+        }
+        self.dirty.remove(conversation.key.as_slice());
+        let tree = proto::ConversationTree { conversation: conversation.record.encode_to_vec(), segments: entries };
+        let (title, id) = (conversation.record.title.clone(), conversation.record.id.clone());
+        self.store_tree(&conversation.key, tree, messages, title, id, stream)
+    }
+
+    fn store_tree(
+        &mut self,
+        key: &[u8],
+        tree: proto::ConversationTree,
+        messages: u64,
+        title: String,
+        id: String,
+        stream: &mut Stream,
+    ) -> Result<(), EngineError> {
+        let plaintext = tree.encode_to_vec();
+        let chunk = self.packer.ids.chunk_id(&plaintext);
+        if self.packer.claim(&chunk)? {
+            let compressed = zstd::bulk::compress(&plaintext, 1).ok();
+            self.packer.add(stream, chunk, ChunkKind::Tree, &plaintext, compressed.as_deref())?;
+        }
+        self.changes.push(ledger_change(key, &tree));
+        self.written.push(WrittenTree {
+            entry: proto::ConversationEntry {
+                key: key.to_vec(),
+                tree: chunk.0.to_vec(),
+                messages,
+                attachments: tree.segments.iter().map(|segment| u64::from(segment.attachments)).sum(),
+                first_at: tree.segments.iter().map(|segment| segment.first_at).min().unwrap_or(0),
+                last_at: tree.segments.iter().map(|segment| segment.last_at).max().unwrap_or(0),
+                title,
+                id,
+            },
+        });
+        Ok(())
+    }
+
+    /// Writes the trees that are left: those of several lineages that this device has joined.
+    pub(crate) fn finish(&mut self, stream: &mut Stream) -> Result<Vec<Change>, EngineError> {
+        for (key, tree) in std::mem::take(&mut self.dirty) {
+            let Some(entry) = self.known.get(&key).cloned() else { continue };
+            let mut ids = HashSet::new();
+            for segment in &tree.segments {
+                ids.extend(self.fingerprints(segment)?.into_iter().map(|print| print.id));
+            }
+            let messages = u64::try_from(ids.len()).expect("fits").max(entry.messages);
+            self.store_tree(&key, tree, messages, entry.title, entry.id, stream)?;
+        }
+        Ok(std::mem::take(&mut self.changes))
+    }
+
+    pub(crate) fn written(self) -> Vec<WrittenTree> {
+        self.written
+    }
+
+    fn segments_before(&self, key: &[u8]) -> Result<Vec<proto::SegmentEntry>, EngineError> {
+        if !self.known.contains_key(key) {
+            return Ok(Vec::new());
+        }
+        let bytes = self.packer.ledger.get(Space::Tree, key)?.ok_or(EngineError::UnlockNeeded)?;
+        let tree = proto::ConversationTree::decode(bytes.as_slice()).map_err(|_| EngineError::UnlockNeeded)?;
+        Ok(tree.segments)
+    }
+
+    /// What is in a stored segment: from the ledger, else by opening it. Empty when neither can be done: such a segment
+    /// is kept whatever comes.
+    fn fingerprints(&mut self, entry: &proto::SegmentEntry) -> Result<Vec<Fingerprint>, EngineError> {
+        let Some(id) = ChunkId::from_slice(&entry.id) else { return Ok(Vec::new()) };
+        let short: ShortId = id.short();
+        if let Some(value) = self.packer.ledger.get(Space::Segment, &short)? {
+            return Ok(Fingerprint::decode_all(value.get(32..).unwrap_or_default()));
+        }
+        let Some(reader) = self.reader else { return Ok(Vec::new()) };
+        let repository = match &mut self.repository {
+            Some(repository) => repository,
+            empty => empty.insert(Repository::open(Arc::clone(self.store), Arc::clone(reader), None)?),
+        };
+        let plaintext = repository.chunk(&id)?;
+        let prints: Vec<Fingerprint> = frames::split(&plaintext)
+            .map_while(Result::ok)
+            .map(|record| Fingerprint::new(&self.packer.ids, id_of(record), content_of(record)).0)
+            .collect();
+        let mut value = entry.filter.clone();
+        value.extend_from_slice(&Fingerprint::encode_all(&prints));
+        self.packer.remember(vec![(Space::Segment, short.to_vec(), Some(value))])?;
+        Ok(prints)
+    }
+}
+
+/// The order of a tree's segments.
+pub(crate) fn put_in_order(segments: &mut Vec<proto::SegmentEntry>) {
+    segments.sort_by(|a, b| {
+        (a.first_at, a.last_at, &a.id).cmp(&(b.first_at, b.last_at, &b.id)).then(a.added_at.cmp(&b.added_at))
+    });
+    segments.dedup_by(|later, earlier| later.id == earlier.id);
+}
+
+/// What the ledger keeps of a tree: no names.
+pub(crate) fn ledger_change(key: &[u8], tree: &proto::ConversationTree) -> Change {
+    let bare = proto::ConversationTree { conversation: Vec::new(), segments: tree.segments.clone() };
+    (Space::Tree, key.to_vec(), Some(bare.encode_to_vec()))
+}
+
+/// Stores the participants that are new or changed; all of them together when the source names all that were known.
+pub(crate) fn write_participants(
+    packer: &Packer<'_>,
+    stream: &mut Stream,
+    participants: impl Iterator<Item = Participant>,
+    base: &Base,
+    changes: &mut Vec<Change>,
+) -> Result<(Vec<Vec<u8>>, u64), EngineError> {
+    let (mut all, mut fresh) = (Vec::new(), Vec::new());
+    let (mut count, mut known, mut new) = (0u64, 0u64, 0u64);
+    for participant in participants {
+        let record = participant.encode_to_vec();
+        let key = packer.ids.keyed(purpose::FILE, format!("participant {}", participant.id).as_bytes());
+        let print = packer.ids.keyed(purpose::CONTENT, &record)[..8].to_vec();
+        count += 1;
+        match packer.ledger.get(Space::File, &key[..16])? {
+            Some(before) => {
+                known += 1;
+                if before != print {
+                    frames::push(&participant, &mut fresh);
+                }
+            }
+            None => {
+                new += 1;
+                frames::push(&participant, &mut fresh);
+            }
+        }
+        frames::push(&participant, &mut all);
+        changes.push((Space::File, key[..16].to_vec(), Some(print)));
+    }
+    let (mut chunks, plaintext, total) = if known == base.state.participant_count && base.state.merged.is_empty() {
+        (Vec::new(), all, count)
+    } else {
+        (base.state.participants.clone(), fresh, base.state.participant_count + new)
+    };
+    for part in split_frames(&plaintext) {
+        let id = packer.ids.chunk_id(part);
+        if packer.claim(&id)? {
+            let compressed = zstd::bulk::compress(part, 3).ok();
+            packer.add(stream, id, ChunkKind::Participants, part, compressed.as_deref())?;
+        }
+        let id = id.0.to_vec();
+        chunks.retain(|known| *known != id);
+        chunks.push(id);
+    }
+    Ok((chunks, total))
+}
+
+/// Cuts framed records into parts of about a megabyte, between records.
+fn split_frames(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut parts = Vec::new();
+    let (mut start, mut rest) = (0, bytes);
+    while let Ok(Some((_, after))) = frames::split_first(rest) {
+        let at = bytes.len() - after.len();
+        if at - start >= crate::format::PIECE_BYTES || after.is_empty() {
+            parts.push(&bytes[start..at]);
+            start = at;
+        }
+        rest = after;
+    }
+    parts
+}

@@ -1,0 +1,244 @@
+//! The repository as a reader sees it: heads first, then the snapshots that they name, then what those need.
+
+mod fetch;
+mod index;
+mod load;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::{Damage, EngineError};
+use crate::format::names::{self, Name};
+use crate::ids::{ChunkId, LineageId, ObjectHash};
+use crate::keys::{IdKeys, ReaderKeys};
+use crate::proto;
+use crate::store::Store;
+
+pub(crate) use fetch::Fetcher;
+pub(crate) use index::{IndexTable, PackPlace};
+pub use view::{Selection, View};
+
+/// What a device remembers of the repository, to notice when it is shown an older one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The newest head of each lineage.
+    pub heads: Vec<SeenHead>,
+}
+
+/// A head that was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenHead {
+    /// In hexadecimal.
+    pub lineage: String,
+    /// Its number.
+    pub sequence: u64,
+    /// In hexadecimal.
+    pub hash: String,
+}
+
+/// A snapshot with its hash.
+#[derive(Debug, Clone)]
+pub(crate) struct LoadedSnapshot {
+    pub(crate) hash: ObjectHash,
+    pub(crate) message: proto::Snapshot,
+}
+
+/// A head with its hash.
+#[derive(Debug, Clone)]
+pub(crate) struct LoadedHead {
+    pub(crate) hash: ObjectHash,
+    pub(crate) lineage: LineageId,
+    pub(crate) message: proto::Head,
+}
+
+/// What a list of snapshots shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// In hexadecimal.
+    pub hash: String,
+    /// In hexadecimal.
+    pub lineage: String,
+    /// Its number in the lineage.
+    pub sequence: u64,
+    /// Milliseconds since 1970, UTC.
+    pub created_at: i64,
+    /// When a run last found it current: later than `created_at` when nothing had changed since.
+    pub confirmed_at: i64,
+    /// For people.
+    pub device_name: String,
+    /// The source's app, form and label.
+    pub source: (String, String, String),
+    /// Conversations, messages, attachments that it holds.
+    pub totals: (u64, u64, u64),
+    /// What the run added: conversations, messages, attachments.
+    pub added: (u64, u64, u64),
+    /// Bytes of the packs that the run added.
+    pub stored_bytes: u64,
+    /// Whether it is the newest of its lineage.
+    pub newest: bool,
+}
+
+/// An opened repository. Shared by workers.
+pub struct Repository {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) reader: Arc<dyn ReaderKeys>,
+    pub(crate) ids: IdKeys,
+    pub(crate) heads: Vec<LoadedHead>,
+    pub(crate) snapshots: Vec<LoadedSnapshot>,
+    pub(crate) index: IndexTable,
+    pub(crate) fetcher: Fetcher,
+}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repository").field("lineages", &self.heads.len()).finish_non_exhaustive()
+    }
+}
+
+impl Repository {
+    /// Opens the newest snapshot of every lineage.
+    ///
+    /// Cost: one listing, and for each lineage a head and a snapshot, and the index objects that they name. Nothing is
+    /// taken that no authenticated head reaches. With `seen`, an older, forked or missing head is an error; without it
+    /// nobody can tell, and the caller should say what was found.
+    pub fn open(store: Arc<dyn Store>, reader: Arc<dyn ReaderKeys>, seen: Option<&Seen>) -> Result<Self, EngineError> {
+        let fetcher = Fetcher::new(Arc::clone(&store));
+        let listed = fetcher.list("heads/")?;
+        let mut by_lineage: BTreeMap<LineageId, Vec<(u64, ObjectHash)>> = BTreeMap::new();
+        for object in &listed {
+            if let Some(Name::Head(lineage, sequence, hash)) = Name::parse(&object.name) {
+                by_lineage.entry(lineage).or_default().push((sequence, hash));
+            }
+        }
+        if let Some(seen) = seen {
+            load::compare_with_seen(&by_lineage, seen)?;
+        }
+        if by_lineage.is_empty() {
+            return Err(EngineError::NoBackup);
+        }
+        let ids = IdKeys::new(reader.chunk_id_key());
+        let mut repository =
+            Self { store, reader, ids, heads: Vec::new(), snapshots: Vec::new(), index: IndexTable::default(), fetcher };
+        for (lineage, mut heads) in by_lineage {
+            heads.sort_unstable();
+            let (sequence, hash) = *heads.last().ok_or(EngineError::NoBackup)?;
+            if heads.iter().filter(|(other, _)| *other == sequence).count() > 1 {
+                return Err(EngineError::Forked { what: format!("lineage {lineage} has two heads with number {sequence}") });
+            }
+            let head = repository.load_head(&lineage, sequence, &hash)?;
+            if let Some(seen) = seen {
+                load::check_seen_is_kept(seen, &lineage, &heads, head.message.oldest)?;
+            }
+            let reference = head.message.snapshot.clone().unwrap_or_default();
+            let snapshot = ObjectHash::from_slice(&reference.hash)
+                .ok_or_else(|| EngineError::damaged(names::head(&lineage, sequence, &hash), Damage::Malformed))?;
+            repository.heads.push(head);
+            if !repository.snapshots.iter().any(|known| known.hash == snapshot) {
+                let snapshot = repository.load_snapshot(&snapshot)?;
+                repository.snapshots.push(snapshot);
+            }
+        }
+        let mut wanted: Vec<proto::ObjectRef> = Vec::new();
+        for snapshot in &repository.snapshots {
+            for index in &snapshot.message.indexes {
+                if !wanted.contains(index) {
+                    wanted.push(index.clone());
+                }
+            }
+        }
+        for index in wanted {
+            let hash = ObjectHash::from_slice(&index.hash).ok_or_else(|| EngineError::damaged("index", Damage::Malformed))?;
+            let index = repository.load_index(&hash)?;
+            repository.index.add(hash, index).map_err(|damage| EngineError::damaged(names::index(&hash), damage))?;
+        }
+        Ok(repository)
+    }
+
+    /// What to remember, so that an older state is noticed next time.
+    pub fn seen(&self) -> Seen {
+        let mut heads: Vec<SeenHead> = self
+            .heads
+            .iter()
+            .map(|head| SeenHead {
+                lineage: head.lineage.to_string(),
+                sequence: head.message.sequence,
+                hash: head.hash.to_string(),
+            })
+            .collect();
+        heads.sort_by(|a, b| a.lineage.cmp(&b.lineage));
+        Seen { heads }
+    }
+
+    /// Store reads and bytes so far.
+    pub fn reads(&self) -> (u64, u64) {
+        self.fetcher.counts()
+    }
+
+    /// All snapshots that are kept, newest first.
+    pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>, EngineError> {
+        let mut infos: Vec<SnapshotInfo> = Vec::new();
+        for head in &self.heads {
+            let mut confirmed: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+            let mut newest = true;
+            let chain = self.head_chain(head)?;
+            for (_, message) in &chain {
+                let hash = message.snapshot.clone().unwrap_or_default().hash;
+                let at = confirmed.entry(hash).or_insert(message.created_at);
+                *at = (*at).max(message.created_at);
+            }
+            let mut done: Vec<Vec<u8>> = Vec::new();
+            for (_, message) in chain {
+                let reference = message.snapshot.unwrap_or_default().hash;
+                if done.contains(&reference) {
+                    continue;
+                }
+                let Some(hash) = ObjectHash::from_slice(&reference) else { continue };
+                let snapshot = match self.snapshots.iter().find(|known| known.hash == hash) {
+                    Some(known) => known.clone(),
+                    None => self.load_snapshot(&hash)?,
+                };
+                let confirmed_at = confirmed.get(&reference).copied().unwrap_or(snapshot.message.created_at);
+                infos.push(load::info(&snapshot, confirmed_at, newest));
+                done.push(reference);
+                newest = false;
+            }
+        }
+        infos.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.hash.cmp(&b.hash)));
+        Ok(infos)
+    }
+
+    /// A readable view of one snapshot, or of the newest ones of all lineages together.
+    pub fn view(self: Arc<Self>, selection: &Selection) -> Result<View, EngineError> {
+        View::open(self, selection)
+    }
+
+    /// Opens a chunk that an authenticated object names.
+    pub(crate) fn chunk(&self, id: &ChunkId) -> Result<Vec<u8>, EngineError> {
+        let row = self
+            .index
+            .row(&id.short())
+            .ok_or_else(|| EngineError::damaged(format!("a chunk ({id:?})"), Damage::Missing))?;
+        self.fetcher.chunk(self.reader.as_ref(), &self.ids, &self.index, row, id)
+    }
+
+    pub(crate) fn tree(&self, entry: &proto::ConversationEntry) -> Result<proto::ConversationTree, EngineError> {
+        let damaged = |damage| EngineError::damaged("a conversation's tree", damage);
+        let id = ChunkId::from_slice(&entry.tree).ok_or_else(|| damaged(Damage::Malformed))?;
+        proto::decode_canonical(&self.chunk(&id)?).map_err(damaged)
+    }
+
+    pub(crate) fn newest_snapshots(&self) -> &[LoadedSnapshot] {
+        &self.snapshots
+    }
+
+    /// The index objects themselves: for a device that rebuilds its ledger.
+    pub(crate) fn index_objects(&self) -> Result<Vec<(ObjectHash, u64, proto::Index)>, EngineError> {
+        let mut objects = Vec::new();
+        for hash in self.index.objects() {
+            let bytes = self.store.stat(&names::index(hash))?;
+            objects.push((*hash, bytes, self.load_index(hash)?));
+        }
+        Ok(objects)
+    }
+}

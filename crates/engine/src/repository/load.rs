@@ -1,0 +1,166 @@
+//! Reading and verifying heads, snapshots and indexes.
+
+use std::collections::BTreeMap;
+
+use super::{LoadedHead, LoadedSnapshot, Repository, Seen, SnapshotInfo};
+use crate::error::{Damage, EngineError};
+use crate::format::header::Kind;
+use crate::format::{MAX_OBJECT_BYTES, names, object};
+use crate::ids::{LineageId, ObjectHash};
+use crate::keys::{equal, writer_mac};
+use crate::proto;
+
+/// A message with the HMAC of the device that wrote it.
+pub(crate) trait Signed: prost::Message + Default {
+    const KIND: Kind;
+    fn repository(&self) -> &[u8];
+    fn device(&self) -> &[u8];
+    fn take_mac(&mut self) -> Vec<u8>;
+}
+
+macro_rules! signed {
+    ($type:ident) => {
+        impl Signed for proto::$type {
+            const KIND: Kind = Kind::$type;
+            fn repository(&self) -> &[u8] {
+                &self.repository
+            }
+            fn device(&self) -> &[u8] {
+                &self.device
+            }
+            fn take_mac(&mut self) -> Vec<u8> {
+                std::mem::take(&mut self.mac)
+            }
+        }
+    };
+}
+
+signed!(Head);
+signed!(Snapshot);
+signed!(Index);
+
+impl Repository {
+    /// Reads an object, and refuses it unless its bytes have its name's hash.
+    pub(crate) fn object(&self, name: &str, hash: &ObjectHash) -> Result<Vec<u8>, EngineError> {
+        let bytes = self.fetcher.get(name, MAX_OBJECT_BYTES)?;
+        if ObjectHash::of(&bytes) != *hash {
+            return Err(EngineError::damaged(name, Damage::NameMismatch));
+        }
+        Ok(bytes)
+    }
+
+    /// Opens a sealed object, and refuses it unless a device of this backup signed it.
+    pub(crate) fn open_signed<M: Signed>(&self, name: &str, bytes: Vec<u8>) -> Result<M, EngineError> {
+        let damaged = |damage| EngineError::damaged(name, damage);
+        let plain = object::open(M::KIND, bytes, name, self.reader.as_ref())?;
+        let mut message: M = proto::decode_canonical(&plain).map_err(damaged)?;
+        if message.repository() != self.reader.repository() {
+            return Err(damaged(Damage::OtherRepository));
+        }
+        let device: [u8; 16] = message.device().try_into().map_err(|_| damaged(Damage::Malformed))?;
+        let writer = self.reader.writer_key(&device).ok_or_else(|| damaged(Damage::UnknownWriter))?;
+        let mac = message.take_mac();
+        if !equal(&writer_mac(&writer, M::KIND.byte(), &message.encode_to_vec()), &mac) {
+            return Err(damaged(Damage::UnknownWriter));
+        }
+        Ok(message)
+    }
+
+    pub(crate) fn load_head(&self, lineage: &LineageId, sequence: u64, hash: &ObjectHash) -> Result<LoadedHead, EngineError> {
+        let name = names::head(lineage, sequence, hash);
+        let message: proto::Head = self.open_signed(&name, self.object(&name, hash)?)?;
+        if message.lineage != lineage.0 || message.sequence != sequence {
+            return Err(EngineError::damaged(name, Damage::WrongKind));
+        }
+        Ok(LoadedHead { hash: *hash, lineage: *lineage, message })
+    }
+
+    pub(crate) fn load_snapshot(&self, hash: &ObjectHash) -> Result<LoadedSnapshot, EngineError> {
+        let name = names::snapshot(hash);
+        let message = self.open_signed(&name, self.object(&name, hash)?)?;
+        Ok(LoadedSnapshot { hash: *hash, message })
+    }
+
+    pub(crate) fn load_index(&self, hash: &ObjectHash) -> Result<proto::Index, EngineError> {
+        let name = names::index(hash);
+        self.open_signed(&name, self.object(&name, hash)?)
+    }
+
+    /// A lineage's heads from the newest back to the oldest that is kept; each must be there.
+    pub(crate) fn head_chain(&self, newest: &super::LoadedHead) -> Result<Vec<(ObjectHash, proto::Head)>, EngineError> {
+        let mut chain = vec![(newest.hash, newest.message.clone())];
+        let oldest = newest.message.oldest;
+        while let Some((_, head)) = chain.last() {
+            if head.sequence <= oldest || head.parent.is_empty() {
+                break;
+            }
+            let parent = ObjectHash::from_slice(&head.parent)
+                .ok_or_else(|| EngineError::damaged(format!("heads/{}", newest.lineage), Damage::Malformed))?;
+            let before = self.load_head(&newest.lineage, head.sequence - 1, &parent)?;
+            chain.push((parent, before.message));
+        }
+        Ok(chain)
+    }
+}
+
+type Listed = BTreeMap<LineageId, Vec<(u64, ObjectHash)>>;
+
+/// Refuses a store that shows less than was seen.
+pub(crate) fn compare_with_seen(listed: &Listed, seen: &Seen) -> Result<(), EngineError> {
+    for known in &seen.heads {
+        let heads = LineageId::from_hex(&known.lineage).and_then(|lineage| listed.get(&lineage));
+        let Some(heads) = heads else {
+            return Err(EngineError::Rollback { what: format!("lineage {} is gone", known.lineage) });
+        };
+        let newest = heads.iter().map(|(sequence, _)| *sequence).max().unwrap_or(0);
+        if newest < known.sequence {
+            return Err(EngineError::Rollback {
+                what: format!("lineage {} ends at {newest}, it was at {}", known.lineage, known.sequence),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a history that does not go through the head that was seen, unless that one was pruned.
+pub(crate) fn check_seen_is_kept(
+    seen: &Seen,
+    lineage: &LineageId,
+    listed: &[(u64, ObjectHash)],
+    oldest: u64,
+) -> Result<(), EngineError> {
+    let text = lineage.to_string();
+    for known in seen.heads.iter().filter(|known| known.lineage == text && known.sequence >= oldest) {
+        let there = listed.iter().any(|(sequence, hash)| *sequence == known.sequence && hash.to_string() == known.hash);
+        if !there {
+            return Err(EngineError::Forked {
+                what: format!("lineage {text} has another head with number {} than this device has seen", known.sequence),
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn info(snapshot: &LoadedSnapshot, confirmed_at: i64, newest: bool) -> SnapshotInfo {
+    let message = &snapshot.message;
+    let source = message.source.clone().unwrap_or_default();
+    let added = message.report.as_ref().and_then(|report| report.added).unwrap_or_default();
+    let sum = |count: fn(&proto::ConversationEntry) -> u64| message.conversations.iter().map(count).sum();
+    SnapshotInfo {
+        hash: snapshot.hash.to_string(),
+        lineage: LineageId::from_slice(&message.lineage).map(|lineage| lineage.to_string()).unwrap_or_default(),
+        sequence: message.sequence,
+        created_at: message.created_at,
+        confirmed_at,
+        device_name: message.device_name.clone(),
+        source: (source.app, source.form, source.label),
+        totals: (
+            u64::try_from(message.conversations.len()).unwrap_or(u64::MAX),
+            sum(|entry| entry.messages),
+            sum(|entry| entry.attachments),
+        ),
+        added: (added.conversations, added.messages, added.attachments),
+        stored_bytes: message.packs.iter().map(|pack| pack.bytes).sum(),
+        newest,
+    }
+}

@@ -1,0 +1,264 @@
+//! Words of messages, and the filters that say which segments may hold them.
+//!
+//! A filter is a Golomb–Rice coded set of word hashes: see docs/format.md, "Term filters". It lies sealed beside the
+//! metadata, so that a search opens only the segments that count.
+
+use crate::error::Damage;
+
+/// One false alarm in 2^RICE_BITS words that are not there.
+const RICE_BITS: u32 = 10;
+
+/// The longest word in bytes; longer ones are cut.
+const MAX_WORD_BYTES: usize = 64;
+
+/// Splits text into words in lower case: runs of letters and digits; of scripts without spaces every pair of
+/// neighbours.
+pub(crate) fn for_each_word(text: &str, word: &mut dyn FnMut(&str)) {
+    let mut buffer = String::with_capacity(MAX_WORD_BYTES + 8);
+    let mut neighbour: Option<char> = None;
+    for char in text.chars() {
+        if char.is_ascii_alphanumeric() {
+            neighbour = None;
+            if buffer.len() < MAX_WORD_BYTES {
+                buffer.push(char.to_ascii_lowercase());
+            }
+        } else if char.is_ascii() || !char.is_alphanumeric() {
+            neighbour = None;
+            flush(&mut buffer, word);
+        } else if is_without_spaces(char) {
+            flush(&mut buffer, word);
+            let mut pair = String::new();
+            pair.extend(neighbour);
+            pair.push(char);
+            word(&pair);
+            if neighbour.is_some() {
+                word(char.encode_utf8(&mut [0; 4]));
+            }
+            neighbour = Some(char);
+        } else {
+            neighbour = None;
+            if buffer.len() < MAX_WORD_BYTES {
+                buffer.extend(char.to_lowercase());
+            }
+        }
+    }
+    flush(&mut buffer, word);
+}
+
+fn flush(buffer: &mut String, word: &mut dyn FnMut(&str)) {
+    if !buffer.is_empty() {
+        word(buffer);
+        buffer.clear();
+    }
+}
+
+/// Han, kana, Hangul, Thai, Lao, Khmer, Burmese: written without spaces between words.
+fn is_without_spaces(char: char) -> bool {
+    matches!(u32::from(char), 0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x2E80..=0x9FFF | 0xAC00..=0xD7AF | 0xF900..=0xFAFF | 0x2_0000..=0x3_FFFF)
+}
+
+/// FNV-1a with the finaliser of MurmurHash3: public, so that another reader makes the same.
+pub(crate) fn hash_word(word: &str) -> u64 {
+    let mut hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+fn place(hash: u64, count: u32) -> u64 {
+    let range = u128::from(count) << RICE_BITS;
+    u64::try_from((u128::from(hash) * range) >> 64).expect("smaller than the range")
+}
+
+/// Makes a filter of word hashes. Layout: count (4, little-endian) ‖ bits, each place as its distance from the one
+/// before: quotient in unary (ones, then a zero), remainder in 10 bits, highest first.
+pub(crate) fn encode_filter(hashes: &mut Vec<u64>) -> Vec<u8> {
+    hashes.sort_unstable();
+    hashes.dedup();
+    let count = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
+    let mut out = count.to_le_bytes().to_vec();
+    out.reserve(hashes.len() * 12 / 8 + 8);
+    let mut bits = BitWriter { out: &mut out, byte: 0, used: 0 };
+    let mut before = 0;
+    for hash in hashes.iter() {
+        let at = place(*hash, count);
+        let distance = at - before;
+        before = at;
+        for _ in 0..distance >> RICE_BITS {
+            bits.push(1, 1);
+        }
+        bits.push(0, 1);
+        bits.push(distance & ((1 << RICE_BITS) - 1), RICE_BITS);
+    }
+    bits.finish();
+    out
+}
+
+/// Whether all words may be in the filter's segment.
+pub(crate) fn may_hold(filter: &[u8], words: &[u64]) -> Result<bool, Damage> {
+    let (count, bits) = filter.split_first_chunk::<4>().ok_or(Damage::Malformed)?;
+    let count = u32::from_le_bytes(*count);
+    let mut wanted: Vec<u64> = words.iter().map(|word| place(*word, count)).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut wanted = wanted.into_iter().peekable();
+    let mut reader = BitReader { bits, at: 0 };
+    let mut at = 0u64;
+    for _ in 0..count {
+        let Some(next) = wanted.peek().copied() else { return Ok(true) };
+        let mut quotient = 0u64;
+        while reader.next()? == 1 {
+            quotient += 1;
+        }
+        let mut rest = 0;
+        for _ in 0..RICE_BITS {
+            rest = rest << 1 | reader.next()?;
+        }
+        at = (quotient << RICE_BITS).checked_add(rest).and_then(|distance| at.checked_add(distance)).ok_or(Damage::Malformed)?;
+        if at > next {
+            return Ok(false);
+        }
+        if at == next {
+            wanted.next();
+        }
+    }
+    Ok(wanted.peek().is_none())
+}
+
+struct BitWriter<'a> {
+    out: &'a mut Vec<u8>,
+    byte: u8,
+    used: u32,
+}
+
+impl BitWriter<'_> {
+    fn push(&mut self, value: u64, bits: u32) {
+        for bit in (0..bits).rev() {
+            self.byte = self.byte << 1 | u8::from(value >> bit & 1 == 1);
+            self.used += 1;
+            if self.used == 8 {
+                self.out.push(self.byte);
+                (self.byte, self.used) = (0, 0);
+            }
+        }
+    }
+
+    fn finish(self) {
+        if self.used > 0 {
+            self.out.push(self.byte << (8 - self.used));
+        }
+    }
+}
+
+struct BitReader<'a> {
+    bits: &'a [u8],
+    at: usize,
+}
+
+impl BitReader<'_> {
+    fn next(&mut self) -> Result<u64, Damage> {
+        let byte = self.bits.get(self.at / 8).ok_or(Damage::Malformed)?;
+        let bit = byte >> (7 - self.at % 8) & 1;
+        self.at += 1;
+        Ok(u64::from(bit))
+    }
+}
+
+/// Visits the texts of an encoded message that a search looks into: text, captions, edits, places, polls, cards, names
+/// and transcriptions of attachments. Reads the encoding without decoding it; ends at the first damage.
+pub(crate) fn for_each_text(message: &[u8], text: &mut dyn FnMut(&str)) {
+    for_each_field(message, &mut |number, value| match number {
+        7 => utf8(value, text),
+        8 => {}
+        9 => for_each_field(value, &mut |number, value| if number == 2 { utf8(value, text) }),
+        14 => for_each_field(value, &mut |number, value| if matches!(number, 3 | 4) { utf8(value, text) }),
+        15 => for_each_field(value, &mut |number, value| match number {
+            1 => utf8(value, text),
+            2 => for_each_field(value, &mut |number, value| if number == 1 { utf8(value, text) }),
+            _ => {}
+        }),
+        16 => for_each_field(value, &mut |number, value| if number == 1 { utf8(value, text) }),
+        40 => for_each_field(value, &mut |number, value| if matches!(number, 1 | 10) { utf8(value, text) }),
+        _ => {}
+    });
+}
+
+fn utf8(bytes: &[u8], text: &mut dyn FnMut(&str)) {
+    if let Ok(string) = std::str::from_utf8(bytes) {
+        text(string);
+    }
+}
+
+/// Visits the length-delimited fields of a protobuf message.
+pub(crate) fn for_each_field<'a>(mut bytes: &'a [u8], field: &mut dyn FnMut(u64, &'a [u8])) {
+    while !bytes.is_empty() {
+        let Ok(key) = prost::encoding::decode_varint(&mut bytes) else { return };
+        match key & 7 {
+            0 if prost::encoding::decode_varint(&mut bytes).is_ok() => {}
+            1 if bytes.len() >= 8 => bytes = &bytes[8..],
+            5 if bytes.len() >= 4 => bytes = &bytes[4..],
+            2 => {
+                let Ok(len) = prost::encoding::decode_varint(&mut bytes) else { return };
+                let Some((value, rest)) = usize::try_from(len).ok().and_then(|len| bytes.split_at_checked(len)) else {
+                    return;
+                };
+                field(key >> 3, value);
+                bytes = rest;
+            }
+            _ => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for_each_word(text, &mut |word| words.push(word.to_owned()));
+        words
+    }
+
+    #[test]
+    fn words_are_lower_case_runs_of_letters_and_digits() {
+        assert_eq!(words("See you at 8, Größe! 👋 don't"), ["see", "you", "at", "8", "größe", "don", "t"]);
+        assert_eq!(words("ДОМ x"), ["дом", "x"]);
+    }
+
+    #[test]
+    fn scripts_without_spaces_give_pairs() {
+        assert_eq!(words("東京都"), ["東", "東京", "京", "京都", "都"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_filter_finds_all_that_is_in_it(mut hashes in proptest::collection::vec(any::<u64>(), 0..400)) {
+            let original = hashes.clone();
+            let filter = encode_filter(&mut hashes);
+            for hash in &original {
+                prop_assert_eq!(may_hold(&filter, &[*hash]), Ok(true));
+            }
+            prop_assert_eq!(may_hold(&filter, &original), Ok(true));
+        }
+
+        #[test]
+        fn hostile_filters_and_messages_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60), word: u64) {
+            let _ = may_hold(&bytes, &[word]);
+            for_each_text(&bytes, &mut |_| {});
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_rarely_suspected() {
+        let mut hashes: Vec<u64> = (0..1000).map(|n| hash_word(&format!("word{n}"))).collect();
+        let filter = encode_filter(&mut hashes);
+        assert!(filter.len() < 1000 * 12 / 8 + 100);
+        let alarms = (0..10_000).filter(|n| may_hold(&filter, &[hash_word(&format!("other{n}"))]).unwrap()).count();
+        assert!(alarms < 40, "{alarms}");
+    }
+}
