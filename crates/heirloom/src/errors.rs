@@ -123,6 +123,7 @@ impl From<ExportError> for Failure {
                 let exit = if is_full(source) { Exit::Full } else { Exit::Failed };
                 Self::new(exit, error.to_string()).because(source).or_hint(io_hint(source))
             }
+            _ => Self::new(Exit::Failed, error.to_string()).or_hint(hint),
         }
     }
 }
@@ -130,9 +131,10 @@ impl From<ExportError> for Failure {
 impl From<KeyringError> for Failure {
     fn from(error: KeyringError) -> Self {
         match error {
-            KeyringError::UnknownVersion { .. } => {
+            KeyringError::TooNew { .. } => {
                 Self::new(Exit::Failed, error.to_string()).hint("update Heirloom on this computer")
             }
+            KeyringError::Malformed { .. } => Self::new(Exit::Damage, error.to_string()),
             _ => Self::new(Exit::Damage, format!("the keyring is damaged: {error}")),
         }
     }

@@ -1,6 +1,7 @@
 //! A chat history to look into: a backup, or a restored folder.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use heirloom_archive::History;
 use heirloom_archive::form::ArchiveReader;
@@ -55,12 +56,12 @@ pub(crate) fn open(source: &str, at: &At, unlock: &Unlock, context: &Context) ->
 }
 
 /// Opens a state of a backup.
-pub(crate) fn view(repository: &Repository, at: &At, context: &Context) -> Result<View, Failure> {
+pub(crate) fn view(repository: &Arc<Repository>, at: &At, context: &Context) -> Result<View, Failure> {
     let selection = match &at.snapshot {
         Some(prefix) => Selection::Snapshot(prefix.clone()),
         None => Selection::Newest,
     };
-    let view = repository.view(selection)?;
+    let view = repository.clone().view(&selection)?;
     context.output.detail("the backup is open");
     Ok(view)
 }

@@ -10,7 +10,7 @@ use crate::atomic;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-pub(crate) use repository::{RepositoryState, Seen};
+pub(crate) use repository::{RepositoryState, Seen, SeenHead};
 
 /// Where settings and state lie.
 #[derive(Debug, Clone)]

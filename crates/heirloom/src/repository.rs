@@ -11,7 +11,7 @@ use crate::args::shared::Unlock;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::home::{self, RepositoryState, Seen};
+use crate::home::{self, RepositoryState, Seen, SeenHead};
 use crate::keys::Reader;
 use crate::recovery::{self, Entered};
 
@@ -177,33 +177,58 @@ pub(crate) fn rollback(what: String) -> Failure {
 
 impl Opened {
     /// Opens the repository itself: heads, snapshots, index.
-    pub(crate) fn repository(&self) -> Result<Repository, Failure> {
+    pub(crate) fn repository(&self) -> Result<Arc<Repository>, Failure> {
+        self.repository_if_any()?.ok_or_else(|| {
+            Failure::new(Exit::NoBackup, format!("the first backup to {} did not end, and nothing can be read yet", self.found.place))
+                .hint("run the same `heirloom backup` again: it goes on with what is stored already")
+        })
+    }
+
+    /// The same; `None` where a keyring was stored and no backup to it has ended yet.
+    pub(crate) fn repository_if_any(&self) -> Result<Option<Arc<Repository>>, Failure> {
         let reader: Arc<dyn heirloom_engine::keys::ReaderKeys> = self.reader.clone();
         let seen = self.seen_heads()?;
-        let repository = Repository::open(self.found.store.clone(), reader, seen.as_ref())?;
+        let repository = match Repository::open(self.found.store.clone(), reader, seen.as_ref()) {
+            Ok(repository) => Arc::new(repository),
+            Err(EngineError::NoBackup) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         self.remember(&repository)?;
-        Ok(repository)
+        Ok(Some(repository))
     }
 
     fn seen_heads(&self) -> Result<Option<heirloom_engine::repository::Seen>, Failure> {
         let Some(seen) = self.found.state.as_ref().map(RepositoryState::seen).transpose()?.flatten() else {
             return Ok(None);
         };
-        Ok(serde_json::from_value(seen.heads).ok())
+        let head = |head: SeenHead| {
+            let SeenHead { lineage, sequence, hash } = head;
+            heirloom_engine::repository::SeenHead { lineage, sequence, hash }
+        };
+        Ok(Some(heirloom_engine::repository::Seen { heads: seen.heads.into_iter().map(head).collect() }))
     }
 
     /// Remembers the newest state, where this computer knows the backup at all.
     fn remember(&self, repository: &Repository) -> Result<(), Failure> {
         let Some(state) = &self.found.state else { return Ok(()) };
-        remember(state, self.reader.keyring(), serde_json::to_value(repository.seen()).ok())
+        remember(state, self.reader.keyring(), Some(heads(repository)))
     }
+}
+
+/// The heads of an opened repository, to be remembered.
+pub(crate) fn heads(repository: &Repository) -> Vec<SeenHead> {
+    let head = |head: heirloom_engine::repository::SeenHead| {
+        let heirloom_engine::repository::SeenHead { lineage, sequence, hash } = head;
+        SeenHead { lineage, sequence, hash }
+    };
+    repository.seen().heads.into_iter().map(head).collect()
 }
 
 /// Remembers a keyring that was unlocked, and the heads when they were read.
 pub(crate) fn remember(
     state: &RepositoryState,
     unlocked: &Unlocked,
-    heads: Option<serde_json::Value>,
+    heads: Option<Vec<SeenHead>>,
 ) -> Result<(), Failure> {
     let seen = unlocked.seen();
     let before = state.seen()?.unwrap_or_default();

@@ -147,11 +147,11 @@ fn check(
     let Some(reader) = reader else { return Ok(false) };
     progress.meter().phase("Checking", None, None);
     let keys: Arc<dyn ReaderKeys> = reader.clone();
-    let repository = Repository::open(store.clone(), keys, None)?;
-    let mut view = repository.view(Selection::Snapshot(snapshot.to_owned()))?;
+    let opened = Arc::new(Repository::open(store.clone(), keys, None)?);
+    let mut view = opened.clone().view(&Selection::Snapshot(snapshot.to_owned()))?;
     let conversations = view.conversations()?;
     progress.meter().advance("Checking", u64::try_from(conversations.len()).unwrap_or(u64::MAX), 0);
-    repository::remember(&device.state, reader.keyring(), serde_json::to_value(repository.seen()).ok())?;
+    repository::remember(&device.state, reader.keyring(), Some(repository::heads(&opened)))?;
     Ok(true)
 }
 

@@ -226,7 +226,9 @@ fn examine_store(findings: &mut Findings<'_>, address: &str, args: &Doctor, cont
             at => findings.ok(format!("\"{name}\" was proven {}", words::ago(at, now))),
         }
     }
-    let newest = opened.repository()?.snapshots()?.into_iter().map(|snapshot| snapshot.created_at).max();
+    let repository = opened.repository_if_any()?;
+    let snapshots = repository.map(|repository| repository.snapshots()).transpose()?.unwrap_or_default();
+    let newest = snapshots.into_iter().map(|snapshot| snapshot.created_at).max();
     match newest {
         Some(at) if at > now => findings.problem(
             format!("the newest snapshot is from {}, after this computer's time", words::moment(at)),
@@ -242,7 +244,7 @@ fn examine_store(findings: &mut Findings<'_>, address: &str, args: &Doctor, cont
 fn probe(findings: &mut Findings<'_>, store: &dyn Store) {
     let mut bytes = [0; 16];
     keys::rng().fill_bytes(&mut bytes);
-    let name = format!("probe/{}", hex::encode(bytes));
+    let name = format!("tmp/probe-{}", hex::encode(bytes));
     let result = store
         .put_new(&name, bytes.to_vec())
         .and_then(|put| Ok((put, store.get(&name, 64)?)))

@@ -45,7 +45,8 @@ pub(crate) fn man(args: &Man, context: &Context) -> Result<Exit, Failure> {
     write(&command, "heirloom")?;
     for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
         let name = format!("heirloom-{}", inner.get_name());
-        write(&inner.clone().name(name.clone()).display_name(name.clone()), &name)?;
+        // The build above gave it its full name for display.
+        write(inner, &name)?;
     }
     context.output.line(&format!("Wrote {} pages to {}", files.len(), folder.display()));
     context.output.event(&events::summary("man", Summary { files }));

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Restore, context: &Context) -> Result<Exit, Failure> {
     let repository = opened.repository()?;
     if opened.found.state.is_none() {
         // A computer that has seen nothing of this backup cannot know what is the newest.
-        for line in super::backup::describe(&opened, &repository)? {
+        for line in super::backup::describe(&opened, Some(&repository))? {
             context.output.say(&format!("Found: {line}"));
         }
     }

@@ -16,12 +16,31 @@ struct Line<'a> {
     lineage: &'a str,
     sequence: u64,
     created_at: Option<String>,
+    /// When a run last found it current.
+    confirmed_at: Option<String>,
     device: &'a str,
-    source: &'a str,
+    source: Origin<'a>,
     conversations: u64,
     messages: u64,
     attachments: u64,
-    bytes: u64,
+    added: Added,
+    stored_bytes: u64,
+    /// Whether it is the newest of its device.
+    newest: bool,
+}
+
+#[derive(Serialize)]
+struct Origin<'a> {
+    app: &'a str,
+    form: &'a str,
+    label: &'a str,
+}
+
+#[derive(Serialize)]
+struct Added {
+    conversations: u64,
+    messages: u64,
+    attachments: u64,
 }
 
 #[derive(Serialize)]
@@ -64,26 +83,29 @@ pub(crate) fn run(args: &Snapshots, context: &Context) -> Result<Exit, Failure> 
 fn row(snapshot: &SnapshotInfo) -> String {
     format!(
         "{:<10}{:<24}{:<20}{:>8}{:>12}{:>10}",
-        snapshot.id.get(..8).unwrap_or(&snapshot.id),
+        snapshot.hash.get(..8).unwrap_or(&snapshot.hash),
         words::moment(snapshot.created_at),
         words::tame(&snapshot.device_name).chars().take(18).collect::<String>(),
-        words::number(snapshot.conversations),
-        words::number(snapshot.messages),
-        words::number(snapshot.attachments),
+        words::number(snapshot.totals.0),
+        words::number(snapshot.totals.1),
+        words::number(snapshot.totals.2),
     )
 }
 
 fn line(snapshot: &SnapshotInfo) -> Line<'_> {
     Line {
-        snapshot: &snapshot.id,
+        snapshot: &snapshot.hash,
         lineage: &snapshot.lineage,
         sequence: snapshot.sequence,
         created_at: words::rfc3339(snapshot.created_at),
+        confirmed_at: words::rfc3339(snapshot.confirmed_at),
         device: &snapshot.device_name,
-        source: &snapshot.source,
-        conversations: snapshot.conversations,
-        messages: snapshot.messages,
-        attachments: snapshot.attachments,
-        bytes: snapshot.bytes,
+        source: Origin { app: &snapshot.source.0, form: &snapshot.source.1, label: &snapshot.source.2 },
+        conversations: snapshot.totals.0,
+        messages: snapshot.totals.1,
+        attachments: snapshot.totals.2,
+        added: Added { conversations: snapshot.added.0, messages: snapshot.added.1, attachments: snapshot.added.2 },
+        stored_bytes: snapshot.stored_bytes,
+        newest: snapshot.newest,
     }
 }

@@ -28,8 +28,20 @@ pub(crate) struct Seen {
     pub(crate) keyring_hash: String,
     /// Events in its log.
     pub(crate) events: u64,
-    /// The engine's own record of heads.
-    pub(crate) heads: serde_json::Value,
+    /// The newest head of each lineage.
+    pub(crate) heads: Vec<SeenHead>,
+}
+
+/// A head that was seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeenHead {
+    /// Its lineage, hexadecimal.
+    pub(crate) lineage: String,
+    /// Its number.
+    pub(crate) sequence: u64,
+    /// Its hash, hexadecimal.
+    pub(crate) hash: String,
 }
 
 /// What is remembered for people.
@@ -173,7 +185,7 @@ mod tests {
     fn what_was_seen_is_read_again() {
         let (_folder, state) = state();
         assert_eq!(state.seen().unwrap(), None);
-        let seen = Seen { keyring_number: 3, keyring_hash: "ab".into(), events: 5, heads: serde_json::json!([1]) };
+        let seen = Seen { keyring_number: 3, keyring_hash: "ab".into(), events: 5, heads: vec![SeenHead { lineage: "aa".into(), sequence: 2, hash: "bb".into() }] };
         state.set_seen(&seen).unwrap();
         assert_eq!(state.seen().unwrap(), Some(seen));
     }

@@ -64,7 +64,7 @@ fn join(found: Found, args: &Backup, context: &Context) -> Result<Ready, Failure
 
 fn join_with(found: Found, unlocked: Unlocked, args: &Backup, context: &Context) -> Result<Ready, Failure> {
     let opened = Opened { found, reader: std::sync::Arc::new(Reader::new(unlocked)) };
-    let what = describe(&opened, &opened.repository()?)?;
+    let what = describe(&opened, opened.repository_if_any()?.as_deref())?;
     for line in &what {
         context.output.say(line);
     }
@@ -99,7 +99,7 @@ fn join_with(found: Found, unlocked: Unlocked, args: &Backup, context: &Context)
 }
 
 /// What was found: without a witness, only its owner can say whether it is the newest.
-pub(crate) fn describe(opened: &Opened, repository: &Repository) -> Result<Vec<String>, Failure> {
+pub(crate) fn describe(opened: &Opened, repository: Option<&Repository>) -> Result<Vec<String>, Failure> {
     let keyring = opened.reader.keyring();
     let mut lines = vec![format!(
         "keyring {} of {}, with {} and {}",
@@ -108,18 +108,13 @@ pub(crate) fn describe(opened: &Opened, repository: &Repository) -> Result<Vec<S
         words::count(count(keyring.slots().len()), "way in", "ways in"),
         words::count(count(keyring.devices().iter().filter(|d| d.revoked_ms.is_none()).count()), "device", "devices"),
     )];
-    let mut newest: Option<heirloom_engine::repository::SnapshotInfo> = None;
-    for snapshot in repository.snapshots()? {
-        if newest.as_ref().is_none_or(|known| snapshot.created_at > known.created_at) {
-            newest = Some(snapshot);
-        }
-    }
-    lines.push(match newest {
+    let snapshots = repository.map(Repository::snapshots).transpose()?.unwrap_or_default();
+    lines.push(match snapshots.into_iter().max_by_key(|snapshot| snapshot.confirmed_at) {
         None => "no snapshot yet".into(),
         Some(newest) => format!(
             "newest snapshot {} of {} (number {} of lineage {})",
-            newest.id.get(..8).unwrap_or(&newest.id),
-            words::moment(newest.created_at),
+            newest.hash.get(..8).unwrap_or(&newest.hash),
+            words::moment(newest.confirmed_at),
             newest.sequence,
             newest.lineage.get(..8).unwrap_or(&newest.lineage),
         ),
