@@ -164,7 +164,7 @@ impl AndroidFolder {
                 &mut report,
             )?,
             SchemaKind::Legacy => {
-                legacy::read(&self.database, &self.names, &self.files, sink, &mut report)?
+                legacy::read(&self.database, &self.names, &self.files, sink, &mut report)?;
             }
         }
         Ok(report)

@@ -69,7 +69,7 @@ pub(super) fn read(
         values: Values::default(),
         chats: HashMap::new(),
         given: HashSet::new(),
-        once: Once::new(),
+        once: Once::new(i64::MAX, false),
     };
     reader.conversations()?;
     reader.messages()?;

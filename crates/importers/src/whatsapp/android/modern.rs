@@ -34,6 +34,10 @@ pub(super) fn read(
     let mut values = Values::default();
     let chats = Chats::read(database, &mut people, &mut values, sink, report)
         .map_err(|stop| stop.into(database))?;
+    let indexed = finds_keys(database);
+    let newest = "SELECT coalesce(max(_id), 0) FROM message";
+    let newest = database.connection.query_row(newest, [], |row| row.get(0));
+    let once = Once::new(newest.unwrap_or(i64::MAX), indexed);
     let mut reader = Reader {
         database,
         people,
@@ -42,7 +46,8 @@ pub(super) fn read(
         values,
         sink,
         report,
-        once: Once::new(),
+        once,
+        indexed,
         earlier: None,
     };
     reader.messages(rows).map_err(|stop| stop.into(database))?;
@@ -120,6 +125,8 @@ struct Reader<'a> {
     sink: &'a mut dyn Sink,
     report: &'a mut Report,
     once: Once,
+    /// Whether rows are found by their key.
+    indexed: bool,
     /// Asks for earlier rows with the same key.
     earlier: Option<Statement<'a>>,
 }
@@ -142,7 +149,7 @@ impl Reader<'_> {
             .unwrap_or_default();
         let sql = format!("{select} WHERE t._id BETWEEN ?1 AND ?2 ORDER BY t._id");
         let mut query = database.connection.prepare(&sql)?;
-        let mut before = (!rows.is_all() && !self.finds_keys())
+        let mut before = (!rows.is_all() && !self.indexed)
             .then(|| Before::prepare(database))
             .transpose()?;
         let mut before = before
@@ -181,7 +188,7 @@ impl Reader<'_> {
         let chat = self.chats.of(chat_row, self.sink, self.report)?;
         let mut sides = Sides { seekable, others };
         let mut message = self.message(id, row, &chat, &mut sides)?;
-        let again = if all || !self.finds_keys() {
+        let again = if all || !self.indexed {
             self.once.maybe_seen(chat.conversation.0, &key)
                 && (!self.once.may_look_up() || self.is_earlier(id, row, &chat, &message, &key)?)
         } else {
@@ -215,22 +222,6 @@ impl Reader<'_> {
             Some(person) => Ok(Some(person)),
             None => Ok(chat.other.clone()),
         }
-    }
-
-    /// Whether rows are found by their key without reading the table.
-    fn finds_keys(&self) -> bool {
-        let with_key = |index: &Vec<String>| {
-            index
-                .iter()
-                .take_while(|column| {
-                    matches!(column.as_str(), "chat_row_id" | "from_me" | "key_id")
-                })
-                .any(|column| column == "key_id")
-        };
-        self.database
-            .schema
-            .table("message")
-            .is_some_and(|table| table.indexes.iter().any(with_key))
     }
 
     /// Whether an earlier row has the same conversation, author and key.
@@ -385,6 +376,20 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether rows are found by their key without reading the table.
+fn finds_keys(database: &Database) -> bool {
+    let with_key = |index: &Vec<String>| {
+        index
+            .iter()
+            .take_while(|column| matches!(column.as_str(), "chat_row_id" | "from_me" | "key_id"))
+            .any(|column| column == "key_id")
+    };
+    database
+        .schema
+        .table("message")
+        .is_some_and(|table| table.indexes.iter().any(with_key))
 }
 
 /// All keys in order, for a file in which none is found.

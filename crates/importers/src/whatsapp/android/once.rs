@@ -3,9 +3,15 @@
 /// A cache line each.
 type Block = [u64; 8];
 const BLOCKS: u64 = 1 << 17;
+/// Where a doubt costs little, a quarter of that stays in the processor's own memory.
+const BLOCKS_FEW: u64 = 1 << 15;
 const BITS_A_KEY: u32 = 8;
 /// Doubts that are looked into; behind that many, a doubt counts as a fact.
 const LOOKUPS_MAX: u32 = 2_000;
+/// The same where an index finds them.
+const LOOKUPS_MAX_INDEXED: u32 = 500_000;
+/// Ids that the small filter takes before it doubts too often.
+const FEW: i64 = 2_000_000;
 
 /// Remembers in 8 MiB, whatever their number, which ids were seen: a blocked Bloom filter.
 ///
@@ -13,21 +19,34 @@ const LOOKUPS_MAX: u32 = 2_000;
 #[derive(Debug)]
 pub(super) struct Once {
     blocks: Vec<Block>,
-    lookups: u32,
+    count: u64,
+    lookups_left: u32,
 }
 
 impl Once {
-    pub(super) fn new() -> Self {
+    /// For about so many ids; `indexed`: whether the database finds an id without reading a table.
+    pub(super) fn new(ids: i64, indexed: bool) -> Self {
+        let count = if indexed && ids < FEW {
+            BLOCKS_FEW
+        } else {
+            BLOCKS
+        };
+        let lookups_left = if indexed {
+            LOOKUPS_MAX_INDEXED
+        } else {
+            LOOKUPS_MAX
+        };
         Self {
-            blocks: vec![[0; 8]; usize::try_from(BLOCKS).unwrap_or(1)],
-            lookups: 0,
+            blocks: vec![[0; 8]; usize::try_from(count).unwrap_or(1)],
+            count,
+            lookups_left,
         }
     }
 
     /// Notes an id; whether it may have been in this conversation before, of whatever author.
     pub(super) fn maybe_seen(&mut self, conversation: u32, id: &str) -> bool {
         let hash = hash(conversation, id.as_bytes());
-        let place = usize::try_from(hash % BLOCKS).unwrap_or(0);
+        let place = usize::try_from(hash % self.count).unwrap_or(0);
         let Some(block) = self.blocks.get_mut(place) else {
             return true;
         };
@@ -48,8 +67,9 @@ impl Once {
 
     /// Whether one more doubt may be looked into: a hostile file must not cost a scan for each of its rows.
     pub(super) fn may_look_up(&mut self) -> bool {
-        self.lookups += 1;
-        self.lookups <= LOOKUPS_MAX
+        let may = self.lookups_left > 0;
+        self.lookups_left = self.lookups_left.saturating_sub(1);
+        may
     }
 }
 
@@ -75,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_is_always_known_and_a_doubt_is_rare() {
-        let mut once = Once::new();
+        let mut once = Once::new(300_000, false);
         let id = |n: u32| format!("3EB0{n:012X}");
         let doubts = (0..300_000)
             .filter(|n| once.maybe_seen(n % 50, &id(*n)))

@@ -244,9 +244,9 @@ impl<'c> Statements<'c> {
 
     fn push(&mut self, side: Side, statement: Statement<'c>, seekable: bool) {
         if seekable {
-            self.seekable.push((side, statement))
+            self.seekable.push((side, statement));
         } else {
-            self.others.push((side, statement))
+            self.others.push((side, statement));
         }
     }
 
