@@ -1,14 +1,20 @@
 //! Generates WhatsApp-like folders and compares Heirloom with its peers.
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a tool for the terminal: its output is what it is for"
 )]
 
+mod compare;
+mod daily;
 mod generate;
+mod measure;
+mod report;
+mod tools;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use generate::Amount;
@@ -40,6 +46,16 @@ enum Command {
         /// Edits of old messages (a new day only), instead of 50.
         #[arg(long)]
         edits: Option<u64>,
+    },
+    /// Measures Heirloom and its peers side by side.
+    Compare(compare::Options),
+    /// Runs one program and writes down what it used.
+    #[command(hide = true)]
+    Measure {
+        #[arg(long)]
+        into: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
     },
 }
 
@@ -81,6 +97,12 @@ fn main() -> Result<()> {
                 Size::Nextday => generate::next_day(&dir, amount, seed)?,
             };
             println!("{}", serde_json::to_string(&made)?);
+        }
+        Command::Compare(options) => compare::run(&options)?,
+        Command::Measure { into, command } => {
+            if !measure::inner(&into, &command)? {
+                bail!("the program failed");
+            }
         }
     }
     Ok(())
