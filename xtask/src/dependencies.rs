@@ -44,11 +44,11 @@ pub(crate) fn packages(metadata: &Value) -> Result<&Vec<Value>> {
         .context("cargo metadata without packages")
 }
 
-/// Names of the integration tests of all our packages but `except`.
-pub(crate) fn integration_tests(metadata: &Value, except: &str) -> Result<Vec<String>> {
-    let ours = packages(metadata)?
-        .iter()
-        .filter(|package| package["source"].is_null() && package["name"] != except);
+/// Names of the integration tests of those packages of ours that `wanted` picks.
+pub(crate) fn integration_tests(metadata: &Value, wanted: fn(&str) -> bool) -> Result<Vec<String>> {
+    let ours = packages(metadata)?.iter().filter(|package| {
+        package["source"].is_null() && package["name"].as_str().is_some_and(wanted)
+    });
     let targets = ours.flat_map(|package| package["targets"].as_array().into_iter().flatten());
     let tests = targets
         .filter(|target| target["kind"][0] == "test")

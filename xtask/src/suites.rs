@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::command::{Cmd, Ran, root};
+use crate::command::{Cmd, Ran};
 use crate::counts::Counts;
 use crate::setup::{self, Need};
 use crate::{dependencies, fuzz, licences, readme, wasm};
@@ -137,7 +137,7 @@ const SUITES: &[Suite] = &[
         name: "cli",
         about: "sessions and errors of the release program",
         needs: &[Need::Cc],
-        run: |c| program(c, &["cli", "secrets"]),
+        run: sessions,
     },
     Suite {
         name: "roundtrip",
@@ -365,45 +365,36 @@ fn workspace_tests() -> Result<Vec<String>> {
     let mut args = ["--workspace", "--lib", "--bins"]
         .map(String::from)
         .to_vec();
-    for test in dependencies::integration_tests(&dependencies::metadata()?, "heirloom")? {
+    for test in
+        dependencies::integration_tests(&dependencies::metadata()?, |name| name != "heirloom")?
+    {
         args.extend(["--test".to_owned(), test]);
     }
     Ok(args)
 }
 
+/// Integration tests of the program that have a suite of their own.
+const OWN_SUITES: &[&str] = &["roundtrip", "crash", "hostile", "reader"];
+
+/// Every other integration test of the program.
+fn sessions(context: &Context) -> Result<Outcome> {
+    let all =
+        dependencies::integration_tests(&dependencies::metadata()?, |name| name == "heirloom")?;
+    let others: Vec<&str> = all
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !OWN_SUITES.contains(name))
+        .collect();
+    program(context, &others)
+}
+
 /// Integration tests of the program, against its release build.
 fn program(context: &Context, tests: &[&str]) -> Result<Outcome> {
-    let mut outcome = Outcome {
-        counts: Counts::default(),
-        output: String::new(),
-    };
-    for test in tests {
-        if !root()
-            .join("crates/heirloom/tests")
-            .join(format!("{test}.rs"))
-            .is_file()
-        {
-            bail!("crates/heirloom/tests/{test}.rs is not there");
-        }
-        let command = Cmd::cargo([
-            "test",
-            "--release",
-            "-p",
-            "heirloom",
-            "--no-fail-fast",
-            "--test",
-            test,
-            "--",
-            "--show-output",
-        ]);
-        let command = with_seed(command, context).env("HEIRLOOM_PYTHON", setup::python());
-        outcome = outcome.and(&Outcome::tests(
-            command
-                .run()
-                .with_context(|| format!("run the tests {test}"))?,
-        ));
-    }
-    Ok(outcome)
+    let selected = tests.iter().flat_map(|test| ["--test", test]);
+    let command =
+        Cmd::cargo(["test", "--release", "-p", "heirloom", "--no-fail-fast"]).args(selected);
+    let command = with_seed(command, context).env("HEIRLOOM_PYTHON", setup::python());
+    Ok(Outcome::tests(command.args(["--", "--show-output"]).run()?))
 }
 
 fn with_seed(command: Cmd, context: &Context) -> Cmd {

@@ -95,28 +95,54 @@ pub(crate) fn run() -> Result<Outcome> {
 
 /// A package outside the workspace, so that its features are its own.
 fn write_crate(dir: &Path) -> Result<()> {
-    let mut manifest = String::from(
-        "[package]\nname = \"heirloom-wasm-all\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n[workspace]\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n[profile.dev]\ndebug = false\n\n[dependencies]\n",
-    );
-    let mut source = String::from("//! Links every client crate for the browser.\n");
+    let mut manifest = String::from(MANIFEST);
     for (name, rest) in CRATES {
         let path = root().join("crates").join(name);
-        writeln!(
-            manifest,
-            "heirloom-{name} = {{ path = {:?}{rest} }}",
-            path.display().to_string()
-        )?;
-        writeln!(source, "pub use heirloom_{name};")?;
+        let path = path.display().to_string();
+        writeln!(manifest, "heirloom-{name} = {{ path = {path:?}{rest} }}")?;
     }
-    // The page's clock and random numbers for SQLite; a web build chooses the same.
-    manifest.push_str("sqlite-wasm-rs = { version = \"0.6\", features = [\"wasm-bindgen\"] }\n");
     fs::create_dir_all(dir.join("src"))?;
     write_if_changed(&dir.join("Cargo.toml"), &manifest)?;
-    write_if_changed(&dir.join("src/lib.rs"), &source)?;
+    write_if_changed(&dir.join("src/lib.rs"), SOURCE)?;
     // The same versions as the workspace; cargo drops what is not used.
     fs::copy(root().join("Cargo.lock"), dir.join("Cargo.lock"))?;
     Ok(())
 }
+
+const MANIFEST: &str = r#"[package]
+name = "heirloom-wasm-all"
+version = "0.0.0"
+edition = "2024"
+publish = false
+
+[workspace]
+
+[lib]
+crate-type = ["cdylib"]
+
+[profile.dev]
+debug = false
+
+[dependencies]
+rusqlite = { version = "*", default-features = false }
+sqlite-wasm-rs = { version = "0.6", features = ["wasm-bindgen"] }
+"#;
+
+/// The linker takes in only what is used, so this names the great entrances of each crate.
+const SOURCE: &str = r#"//! Links every client crate for the browser.
+use std::hint::black_box;
+
+#[unsafe(no_mangle)]
+pub extern "C" fn keep() {
+    black_box(heirloom_archive::canon::canonical as fn(_, _) -> _);
+    black_box(heirloom_engine::backup::run as fn(_) -> _);
+    black_box(heirloom_engine::repository::Repository::open as fn(_, _, _) -> _);
+    black_box(heirloom_importers::whatsapp::text::TextExport::from_bytes as fn(_, _, _) -> _);
+    black_box(heirloom_keys::RecoveryKey::parse as fn(_) -> _);
+    // The importers' SQLite; its reader of folders needs a file system and is not there yet.
+    black_box(rusqlite::Connection::open_in_memory as fn() -> _);
+}
+"#;
 
 fn write_if_changed(path: &Path, text: &str) -> Result<()> {
     if fs::read_to_string(path).ok().as_deref() != Some(text) {
