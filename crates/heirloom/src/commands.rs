@@ -10,8 +10,8 @@ pub(crate) mod kit;
 pub(crate) mod paper;
 pub(crate) mod protect;
 //WAIT pub(crate) mod prune;
-//WAIT pub(crate) mod restore;
-//WAIT pub(crate) mod search;
+pub(crate) mod restore;
+pub(crate) mod search;
 pub(crate) mod snapshots;
 
 use crate::args::Command;
@@ -23,10 +23,10 @@ use crate::failure::Failure;
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Backup(args) => backup::run(args, context),
-//WAIT         Command::Restore(args) => restore::run(args, context),
+        Command::Restore(args) => restore::run(args, context),
         Command::Snapshots(args) => snapshots::run(args, context),
         Command::Browse(args) => browse::run(args, context),
-//WAIT         Command::Search(args) => search::run(args, context),
+        Command::Search(args) => search::run(args, context),
         Command::Export(args) => export::run(args, context),
 //WAIT         Command::Check(args) => check::run(args, context),
 //WAIT         Command::Drill(args) => drill::run(args, context),

@@ -69,7 +69,7 @@ fn from_engine(error: &EngineError) -> Failure {
         | EngineError::KeyMissing { .. } => Exit::Damage,
         EngineError::UnlockNeeded => Exit::NeedsUnlock,
         EngineError::Interrupted => return interrupted(),
-        EngineError::NotFound { .. } => Exit::Usage,
+        EngineError::NotFound { .. } | EngineError::Target { .. } => Exit::Usage,
         EngineError::ClockInPast { newest_ms } => {
             return Failure::new(
                 Exit::Failed,

@@ -38,10 +38,11 @@ impl ReaderKeys for Reader {
         &self.chunk_id_key
     }
 
-    fn writer_key(&self, device: &[u8; 16]) -> Option<Key> {
-        let device = DeviceId::from_bytes(*device);
-        self.unlocked.devices().iter().find(|known| known.id == device)?;
-        Some(boxed(self.unlocked.writer_key(&device).expose_secret()))
+    fn writer_keys(&self, device: &[u8; 16], sealed_run_key: &[u8]) -> Vec<Key> {
+        // A sealed run key begins with its epoch: docs/keyring.md, section 7.
+        let Some(epoch) = sealed_run_key.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)) else { return Vec::new() };
+        let keys = self.unlocked.writer_keys(&DeviceId::from_bytes(*device), epoch);
+        keys.iter().map(|key| boxed(key.expose_secret())).collect()
     }
 
     fn open_run_key(&self, sealed: &[u8]) -> Result<Key, KeyRefused> {

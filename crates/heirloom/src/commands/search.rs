@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Search, context: &Context) -> Result<Exit, Failure> {
                 from: args.pick.from,
                 until: args.pick.until,
             };
-            let found = search::run(view, &args.words.join(" "), &options, &progress, &mut |conversation, message| {
+            let found = search::run(&*view, &args.words.join(" "), &options, &progress, &mut |conversation, message| {
                 Ok(hits.show(conversation, &message))
             });
             progress.done();

@@ -1,0 +1,175 @@
+//! The recovery key is nowhere but in its file: not in arguments, environment or output, and not in the memory of a run
+//! that has gone on from its use.
+
+#![cfg(target_os = "linux")]
+
+#[path = "support/session.rs"]
+mod session;
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use session::Session;
+
+/// All forms in which the key could lie somewhere.
+fn forms(key_file: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let line = key_file.lines().find(|line| !line.starts_with('#')).unwrap();
+    let digits: String = line.chars().filter(char::is_ascii_hexdigit).collect();
+    let raw = hex::decode(&digits).unwrap();
+    // The last four bytes are parity; the key is the 28 before.
+    let secret = &raw[..28];
+    let base64 = |engine: &base64::engine::GeneralPurpose| engine.encode(secret).into_bytes();
+    // Half a key would be bad enough.
+    let mut forms = vec![
+        ("raw", secret[..14].to_vec()),
+        ("raw, second half", secret[14..].to_vec()),
+        ("digits", digits.as_bytes()[..28].to_vec()),
+        ("DIGITS", digits.to_uppercase().as_bytes()[..28].to_vec()),
+        ("groups", line.as_bytes()[..34].to_vec()),
+        ("groups, end", line.as_bytes()[40..].to_vec()),
+        ("base64", base64(&STANDARD)[..36].to_vec()),
+        ("base64 url", base64(&URL_SAFE)[..36].to_vec()),
+    ];
+    forms.push(("base64 no pad", base64(&STANDARD_NO_PAD)[..36].to_vec()));
+    forms.push(("base64 url no pad", base64(&URL_SAFE_NO_PAD)[..36].to_vec()));
+    let groups: Vec<u8> = digits.as_bytes().chunks(4).rev().flatten().copied().collect();
+    forms.push(("groups backwards", groups[..28].to_vec()));
+    // As 16-bit numbers of this machine.
+    forms.push(("groups as numbers", secret[..14].chunks(2).flat_map(|two| [two[1], two[0]]).collect()));
+    forms
+}
+
+/// A chat that takes a while to back up.
+fn long_chat(session: &Session) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for at in 0..400_000_u32 {
+        let (day, hour, minute) = (at / 1440 % 28 + 1, at / 60 % 24, at % 60);
+        writeln!(text, "{day:02}/{:02}/20{:02}, {hour:02}:{minute:02} - Ana: line number {at}", at / 40_320 % 12 + 1, at / 483_840 + 19).unwrap();
+    }
+    let path = session.path("WhatsApp Chat with Ana.txt");
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+/// Stops a process in its tracks.
+fn signal(child: &Child, name: &str) {
+    let done = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(done.success(), "kill {name}");
+}
+
+/// All memory of a stopped process that can be read.
+fn memory(child: &Child) -> Option<Vec<Vec<u8>>> {
+    let maps = fs::read_to_string(format!("/proc/{}/maps", child.id())).ok()?;
+    let mut mem = File::open(format!("/proc/{}/mem", child.id())).ok()?;
+    let mut parts = Vec::new();
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let (range, rights) = (words.next()?, words.next()?);
+        // Only what can be written can hold secrets; mapped files of others cannot.
+        if !rights.starts_with("rw") {
+            continue;
+        }
+        let (from, to) = range.split_once('-')?;
+        let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+        let mut part = vec![0; usize::try_from(to - from).ok()?];
+        if mem.seek(SeekFrom::Start(from)).is_ok() && mem.read_exact(&mut part).is_ok() {
+            parts.push(part);
+        }
+    }
+    Some(parts)
+}
+
+fn holds(memory: &[Vec<u8>], needle: &[u8]) -> bool {
+    let first = needle[0];
+    memory.iter().any(|part| {
+        part.windows(needle.len()).any(|window| window[0] == first && window == needle)
+    })
+}
+
+/// Runs until `ready`, stops the process there and hands out its memory, arguments and environment.
+fn at(session: &Session, args: &[&str], ready: impl Fn() -> bool) -> Option<(Vec<Vec<u8>>, Vec<u8>, String)> {
+    let mut child = session.command().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while !ready() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "the run did not get so far");
+        assert!(child.try_wait().unwrap().is_none(), "the run ended too early: {:?}", child.wait_with_output());
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    signal(&child, "-STOP");
+    std::thread::sleep(Duration::from_millis(50));
+    let mut around = fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
+    around.extend(fs::read(format!("/proc/{}/environ", child.id())).unwrap());
+    let memory = memory(&child);
+    signal(&child, "-CONT");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Some((memory?, around, said))
+}
+
+fn assert_clean(session: &Session, found: Option<(Vec<Vec<u8>>, Vec<u8>, String)>) {
+    let Some((memory, around, said)) = found else {
+        println!("skipped: the memory of a process cannot be read here");
+        return;
+    };
+    // What has to be there shows that the search finds what is there.
+    assert!(holds(&memory, session.path("store").as_os_str().as_encoded_bytes()));
+    let key_file = fs::read_to_string(session.path("key.txt")).unwrap();
+    for (name, form) in forms(&key_file) {
+        assert!(!holds(&memory, &form), "the key lies in memory: {name}");
+        assert!(!holds(&[around.clone(), said.clone().into_bytes()], &form), "the key was shown: {name}");
+    }
+}
+
+fn has_packs(session: &Session) -> bool {
+    fs::read_dir(session.path("store/packs")).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+#[test]
+fn the_new_key_is_gone_from_memory_when_the_first_pack_is_written() {
+    let session = Session::new();
+    let source = long_chat(&session);
+    let args = ["backup", &source, "--to", "store", "--date-order", "dmy", "--new-recovery-key-file", "key.txt", "-vv"];
+    let found = at(&session, &args, || has_packs(&session));
+    assert_clean(&session, found);
+}
+
+#[test]
+fn the_key_that_unlocked_is_gone_from_memory_when_messages_are_restored() {
+    let session = Session::new();
+    let source = long_chat(&session);
+    let first =
+        session.run(&["backup", &source, "--to", "store", "--date-order", "dmy", "--new-recovery-key-file", "key.txt"]);
+    assert_eq!(first.code, 0, "{first:?}");
+    let args = ["restore", "store", "--to", "out", "--recovery-key-file", "key.txt", "-vv"];
+    let found = at(&session, &args, || session.path("out").exists());
+    assert_clean(&session, found);
+}
+
+#[test]
+fn the_state_of_this_computer_holds_no_recovery_key() {
+    let session = Session::new();
+    session.first_backup();
+    let key_file = fs::read_to_string(session.path("key.txt")).unwrap();
+    let mut folders = vec![session.path("home"), session.path("store")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            files += 1;
+            let bytes = [fs::read(entry.path()).unwrap()];
+            for (name, form) in forms(&key_file) {
+                assert!(!holds(&bytes, &form), "{} holds the key: {name}", entry.path().display());
+            }
+        }
+    }
+    assert!(files > 5);
+}
