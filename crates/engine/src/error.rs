@@ -120,6 +120,14 @@ pub enum EngineError {
         #[source]
         source: std::io::Error,
     },
+    /// The target folder cannot take it.
+    #[error("{what}")]
+    Target {
+        /// A sentence.
+        what: String,
+        /// What to do next.
+        hint: String,
+    },
     /// Interrupted by the person; safe to run again.
     #[error("interrupted; it is safe to run this again")]
     Interrupted,
@@ -138,6 +146,7 @@ impl EngineError {
             Self::Damaged { .. } => "run `heirloom check STORE --read-data` to see all that is affected".into(),
             Self::UnlockNeeded => "run it once with `--recovery-key-file FILE`, so that the table can be rebuilt".into(),
             Self::ClockInPast { .. } => "set the clock right and run it again".into(),
+            Self::Target { hint, .. } => hint.clone(),
             Self::Store(error) => return error.hint(),
             Self::Source(error) => return error.hint(),
             Self::Interrupted

@@ -25,8 +25,9 @@ pub trait ReaderKeys: Send + Sync {
     fn repository(&self) -> [u8; 16];
     /// The key of the chunk ids.
     fn chunk_id_key(&self) -> &Key;
-    /// The writer key of a device of this backup; `None` when there is no such device.
-    fn writer_key(&self, device: &[u8; 16]) -> Option<Key>;
+    /// The keys with which a device may have signed in the epoch to which `sealed_run_key` was sealed. Empty when there
+    /// was no such device; several only after a fork was merged.
+    fn writer_keys(&self, device: &[u8; 16], sealed_run_key: &[u8]) -> Vec<Key>;
     /// Opens a run key that was sealed to an epoch's reader public key.
     fn open_run_key(&self, sealed: &[u8]) -> Result<Key, KeyRefused>;
 }

@@ -5,6 +5,7 @@
 
 mod aead;
 mod format;
+mod marks;
 mod packer;
 mod proto;
 mod segment;
@@ -12,13 +13,20 @@ mod sorter;
 mod terms;
 
 pub mod backup;
+pub mod check;
+#[cfg(feature = "native")]
+pub mod drill;
 pub mod error;
 pub mod ids;
 pub mod keyrings;
 pub mod keys;
 pub mod ledger;
 pub mod progress;
+pub mod prune;
 pub mod repository;
+#[cfg(feature = "native")]
+pub mod restore;
+pub mod search;
 pub mod store;
 
 pub use error::{Damage, EngineError};

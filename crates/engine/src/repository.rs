@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Damage, EngineError};
+use crate::format::index::Row;
 use crate::format::names::{self, Name};
 use crate::ids::{ChunkId, LineageId, ObjectHash};
 use crate::keys::{IdKeys, ReaderKeys};
+use crate::marks::Marks;
 use crate::proto;
 use crate::store::Store;
 
-pub(crate) use fetch::Fetcher;
+pub(crate) use fetch::{Fetcher, open_entry};
 pub(crate) use index::{IndexTable, PackPlace};
 pub use view::{Selection, View};
 
@@ -177,11 +179,12 @@ impl Repository {
 
     /// All snapshots that are kept, newest first.
     pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>, EngineError> {
+        let marks = Marks::load(self)?;
         let mut infos: Vec<SnapshotInfo> = Vec::new();
         for head in &self.heads {
             let mut confirmed: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
             let mut newest = true;
-            let chain = self.head_chain(head)?;
+            let chain = self.head_chain(head, &marks)?;
             for (_, message) in &chain {
                 let hash = message.snapshot.clone().unwrap_or_default().hash;
                 let at = confirmed.entry(hash).or_insert(message.created_at);
@@ -194,13 +197,10 @@ impl Repository {
                     continue;
                 }
                 let Some(hash) = ObjectHash::from_slice(&reference) else { continue };
-                let snapshot = match self.snapshots.iter().find(|known| known.hash == hash) {
-                    Some(known) => known.clone(),
-                    None => self.load_snapshot(&hash)?,
-                };
+                done.push(reference.clone());
+                let Some(snapshot) = self.snapshot_unless_pruned(&hash, &marks)? else { continue };
                 let confirmed_at = confirmed.get(&reference).copied().unwrap_or(snapshot.message.created_at);
                 infos.push(load::info(&snapshot, confirmed_at, newest));
-                done.push(reference);
                 newest = false;
             }
         }
@@ -220,6 +220,43 @@ impl Repository {
             .row(&id.short())
             .ok_or_else(|| EngineError::damaged(format!("a chunk ({id:?})"), Damage::Missing))?;
         self.fetcher.chunk(self.reader.as_ref(), &self.ids, &self.index, row, id)
+    }
+
+    /// Where an entry's bytes lie: (pack, offset, length), one after the other.
+    pub(crate) fn parts(&self, row: &Row) -> Result<Vec<(u32, u32, u32)>, EngineError> {
+        self.fetcher.parts(&self.index, row)
+    }
+
+    /// A snapshot, or `None` when it was pruned.
+    pub(crate) fn snapshot_unless_pruned(&self, hash: &ObjectHash, marks: &Marks) -> Result<Option<LoadedSnapshot>, EngineError> {
+        if let Some(known) = self.snapshots.iter().find(|known| known.hash == *hash) {
+            return Ok(Some(known.clone()));
+        }
+        match self.load_snapshot(hash) {
+            Err(EngineError::Damaged { damage: Damage::Missing, .. }) if marks.marked_at(&names::snapshot(hash)).is_some() => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Whether an entry lies in one pack only.
+    pub(crate) fn whole_in_pack(&self, row: &Row) -> bool {
+        self.index.pack(row.pack).is_ok_and(|place| row.offset.checked_add(row.sealed_len).is_some_and(|end| end <= place.payload_end))
+    }
+
+    /// Reads a part of a pack in whole blocks: where it begins, and its bytes.
+    pub(crate) fn pack_range(&self, pack: u32, offset: u64, end: u64) -> Result<(u64, Vec<u8>), EngineError> {
+        let place = self.index.pack(pack).map_err(|damage| EngineError::damaged("the index", damage))?;
+        let (start, end) = fetch::aligned(offset, end.saturating_sub(offset), u64::from(place.bytes));
+        Ok((start, self.fetcher.range(place, start, end)?))
+    }
+
+    /// Opens an entry whose bytes were read already.
+    pub(crate) fn open_row(&self, row: &Row, id: &ChunkId, sealed: &mut [u8]) -> Result<Vec<u8>, EngineError> {
+        let key = self.fetcher.pack_key(self.reader.as_ref(), &self.index, row.pack)?;
+        fetch::open_entry(&key, &self.ids, &self.reader.repository(), row, id, sealed).map_err(|damage| {
+            let name = self.index.pack(row.pack).map(|place| names::pack(&place.hash)).unwrap_or_default();
+            EngineError::damaged(name, damage)
+        })
     }
 
     pub(crate) fn tree(&self, entry: &proto::ConversationEntry) -> Result<proto::ConversationTree, EngineError> {

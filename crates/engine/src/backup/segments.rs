@@ -274,6 +274,9 @@ impl Feeder<'_, '_> {
                 match self.media.get(&key) {
                     Some(Stored::Content { content, bytes, chunks }) => {
                         attachment.content.clone_from(content);
+                        // Where the source kept it says nothing any more, and would make equal messages differ.
+                        attachment.source_path.clear();
+                        attachment.path.clear();
                         attachment.bytes = *bytes;
                         contents.extend_from_slice(chunks);
                     }

@@ -67,8 +67,14 @@ pub(crate) fn seal(kind: Kind, message: &[u8], keys: &WriterKeys, rng: &mut dyn 
     object
 }
 
-/// Opens an object that [`seal`] made. `name` is for the error.
-pub(crate) fn open(kind: Kind, mut object: Vec<u8>, name: &str, keys: &dyn ReaderKeys) -> Result<Vec<u8>, EngineError> {
+/// Opens an object that [`seal`] made; gives the message, and the sealed run key that says in which epoch it was
+/// written. `name` is for the error.
+pub(crate) fn open(
+    kind: Kind,
+    mut object: Vec<u8>,
+    name: &str,
+    keys: &dyn ReaderKeys,
+) -> Result<(Vec<u8>, Vec<u8>), EngineError> {
     let damaged = |damage| EngineError::damaged(name, damage);
     let (header, header_len) = Header::parse(&object, kind).map_err(|error| header_error(error, name))?;
     if header.repository != keys.repository() {
@@ -94,7 +100,8 @@ pub(crate) fn open(kind: Kind, mut object: Vec<u8>, name: &str, keys: &dyn Reade
     if plain[9 + body_len..].iter().any(|byte| *byte != 0) {
         return Err(malformed());
     }
-    decompress(codec, body, raw_len).map_err(damaged)
+    let message = decompress(codec, body, raw_len).map_err(damaged)?;
+    Ok((message, header.sealed_run_key))
 }
 
 /// Undoes a codec; never makes more than `raw_len` bytes.

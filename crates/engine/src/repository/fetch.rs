@@ -174,7 +174,7 @@ impl Fetcher {
         open_entry(&key, ids, &reader.repository(), row, id, &mut sealed).map_err(|damage| EngineError::damaged(name(), damage))
     }
 
-    fn parts(&self, index: &IndexTable, row: &Row) -> Result<Vec<(u32, u32, u32)>, EngineError> {
+    pub(crate) fn parts(&self, index: &IndexTable, row: &Row) -> Result<Vec<(u32, u32, u32)>, EngineError> {
         if usize::try_from(row.sealed_len).map_or(true, |len| len > MAX_CHUNK_BYTES) {
             return Err(EngineError::damaged("the index", Damage::TooLarge));
         }
@@ -233,7 +233,7 @@ pub(crate) fn open_entry(
     Ok(raw)
 }
 
-fn aligned(offset: u64, len: u64, size: u64) -> (u64, u64) {
+pub(crate) fn aligned(offset: u64, len: u64, size: u64) -> (u64, u64) {
     let start = offset / BLOCK_BYTES * BLOCK_BYTES;
     let end = offset.saturating_add(len).div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES).min(size);
     (start, end.max(start))

@@ -8,6 +8,7 @@ use crate::format::header::Kind;
 use crate::format::{MAX_OBJECT_BYTES, names, object};
 use crate::ids::{LineageId, ObjectHash};
 use crate::keys::{equal, writer_mac};
+use crate::marks::Marks;
 use crate::proto;
 
 /// A message with the HMAC of the device that wrote it.
@@ -52,15 +53,16 @@ impl Repository {
     /// Opens a sealed object, and refuses it unless a device of this backup signed it.
     pub(crate) fn open_signed<M: Signed>(&self, name: &str, bytes: Vec<u8>) -> Result<M, EngineError> {
         let damaged = |damage| EngineError::damaged(name, damage);
-        let plain = object::open(M::KIND, bytes, name, self.reader.as_ref())?;
+        let (plain, sealed_run_key) = object::open(M::KIND, bytes, name, self.reader.as_ref())?;
         let mut message: M = proto::decode_canonical(&plain).map_err(damaged)?;
         if message.repository() != self.reader.repository() {
             return Err(damaged(Damage::OtherRepository));
         }
         let device: [u8; 16] = message.device().try_into().map_err(|_| damaged(Damage::Malformed))?;
-        let writer = self.reader.writer_key(&device).ok_or_else(|| damaged(Damage::UnknownWriter))?;
         let mac = message.take_mac();
-        if !equal(&writer_mac(&writer, M::KIND.byte(), &message.encode_to_vec()), &mac) {
+        let signed = message.encode_to_vec();
+        let writers = self.reader.writer_keys(&device, &sealed_run_key);
+        if !writers.iter().any(|writer| equal(&writer_mac(writer, M::KIND.byte(), &signed), &mac)) {
             return Err(damaged(Damage::UnknownWriter));
         }
         Ok(message)
@@ -86,8 +88,8 @@ impl Repository {
         self.open_signed(&name, self.object(&name, hash)?)
     }
 
-    /// A lineage's heads from the newest back to the oldest that is kept; each must be there.
-    pub(crate) fn head_chain(&self, newest: &super::LoadedHead) -> Result<Vec<(ObjectHash, proto::Head)>, EngineError> {
+    /// A lineage's heads from the newest back to the oldest that is kept; each must be there, unless it was pruned.
+    pub(crate) fn head_chain(&self, newest: &super::LoadedHead, marks: &Marks) -> Result<Vec<(ObjectHash, proto::Head)>, EngineError> {
         let mut chain = vec![(newest.hash, newest.message.clone())];
         let oldest = newest.message.oldest;
         while let Some((_, head)) = chain.last() {
@@ -96,7 +98,10 @@ impl Repository {
             }
             let parent = ObjectHash::from_slice(&head.parent)
                 .ok_or_else(|| EngineError::damaged(format!("heads/{}", newest.lineage), Damage::Malformed))?;
-            let before = self.load_head(&newest.lineage, head.sequence - 1, &parent)?;
+            let before = match self.load_head(&newest.lineage, head.sequence - 1, &parent) {
+                Err(EngineError::Damaged { object, damage: Damage::Missing }) if marks.marked_at(&object).is_some() => break,
+                other => other?,
+            };
             chain.push((parent, before.message));
         }
         Ok(chain)

@@ -97,6 +97,22 @@ impl View {
         self.snapshots.iter().map(|snapshot| snapshot.message.created_at).max().unwrap_or(0)
     }
 
+    /// The hashes of its snapshots.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = ObjectHash> {
+        self.snapshots.iter().map(|snapshot| snapshot.hash)
+    }
+
+    /// Reads the trees of these conversations with as few reads as possible.
+    pub(crate) fn read_trees_ahead(&self, conversations: &[&ViewConversation]) -> Result<(), EngineError> {
+        let rows: Vec<_> = conversations
+            .iter()
+            .flat_map(|conversation| &conversation.trees)
+            .filter_map(|entry| ChunkId::from_slice(&entry.tree))
+            .filter_map(|id| self.repository.index.row(&id.short()).copied())
+            .collect();
+        self.repository.fetcher.read_ahead(&self.repository.index, &rows)
+    }
+
     pub(crate) fn entries(&self) -> impl Iterator<Item = &ViewConversation> {
         self.conversations.values()
     }
@@ -280,14 +296,8 @@ fn join(mut versions: Vec<Version>) -> Option<Message> {
 impl History for View {
     fn conversations(&mut self) -> Result<Vec<ConversationSummary>, HistoryError> {
         // Kind and participants stand in the trees; a list shows them too, so that all trees are read, side by side.
-        let rows: Vec<_> = self
-            .conversations
-            .values()
-            .flat_map(|conversation| &conversation.trees)
-            .filter_map(|entry| ChunkId::from_slice(&entry.tree))
-            .filter_map(|id| self.repository.index.row(&id.short()).copied())
-            .collect();
-        self.repository.fetcher.read_ahead(&self.repository.index, &rows)?;
+        let all: Vec<&ViewConversation> = self.conversations.values().collect();
+        self.read_trees_ahead(&all)?;
         let mut summaries = Vec::with_capacity(self.conversations.len());
         for conversation in self.conversations.values() {
             let (record, segments) = self.tree(conversation)?;

@@ -17,7 +17,7 @@ use heirloom_engine::progress::Silent;
 use heirloom_engine::store::Store;
 use heirloom_engine::{EngineError, backup};
 use rand_core::{Rng as _, UnwrapErr};
-use secrecy::{ExposeSecret as _, SecretBox};
+use secrecy::SecretBox;
 
 pub const REPOSITORY: [u8; 16] = [1; 16];
 
@@ -44,8 +44,8 @@ impl ReaderKeys for TestReader {
     fn chunk_id_key(&self) -> &Key {
         &self.chunk_id_key
     }
-    fn writer_key(&self, device: &[u8; 16]) -> Option<Key> {
-        (device[0] < 100).then(|| key(device[0]))
+    fn writer_keys(&self, device: &[u8; 16], _: &[u8]) -> Vec<Key> {
+        if device[0] < 100 { vec![key(device[0])] } else { Vec::new() }
     }
     fn open_run_key(&self, sealed: &[u8]) -> Result<Key, KeyRefused> {
         let bytes: [u8; 32] = sealed.get(..32).and_then(|bytes| bytes.try_into().ok()).ok_or(KeyRefused)?;
@@ -255,6 +255,7 @@ pub fn read_all(history: &mut dyn heirloom_archive::History) -> Vec<(Conversatio
                 bodies.push(bytes);
                 attachment.content.clear();
                 attachment.path.clear();
+                attachment.source_path.clear();
             }
             messages.push((message, bodies));
         }
@@ -273,8 +274,11 @@ pub fn expected(made: &Made) -> Vec<(Conversation, Vec<(Message, Vec<Option<Vec<
             list.sort_by(|a, b| (a.sent_at, &a.id).cmp(&(b.sent_at, &b.id)));
             let list = list
                 .into_iter()
-                .map(|message| {
+                .map(|mut message| {
                     let bodies = message.attachments.iter().map(|attachment| made.files.get(&attachment.source_path).cloned()).collect();
+                    for attachment in &mut message.attachments {
+                        attachment.source_path.clear();
+                    }
                     (message, bodies)
                 })
                 .collect();
