@@ -283,7 +283,14 @@ fn report(outcome: &Outcome, took: Duration) {
         took.as_secs_f64()
     );
     if failed > 0 {
-        println!("{}", outcome.output.trim_end());
+        let silent = |line: &&str| {
+            !SILENT
+                .iter()
+                .any(|start| line.trim_start().starts_with(start))
+        };
+        for line in outcome.output.lines().filter(silent) {
+            println!("{line}");
+        }
     } else if skipped > 0 {
         let reasons: BTreeSet<&str> = outcome
             .output
@@ -295,6 +302,16 @@ fn report(outcome: &Outcome, took: Duration) {
         }
     }
 }
+
+/// Lines that libtest and cargo print about what went well.
+const SILENT: &[&str] = &[
+    "running 0 tests",
+    "successes:",
+    "test result: ok. 0 passed",
+    "Compiling ",
+    "Running ",
+    "Finished ",
+];
 
 fn lints(_: &Context) -> Result<Outcome> {
     Ok(Outcome::one(
