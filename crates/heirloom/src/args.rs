@@ -44,7 +44,7 @@ pub(crate) struct Global {
     /// Say only what went wrong
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Everywhere")]
     pub(crate) quiet: bool,
-    /// Say more; twice for still more
+    /// Say more
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Everywhere")]
     pub(crate) verbose: u8,
     /// When to use colours

@@ -2,14 +2,14 @@
 
 pub(crate) mod backup;
 pub(crate) mod browse;
-//WAIT pub(crate) mod check;
+pub(crate) mod check;
 pub(crate) mod doctor;
-//WAIT pub(crate) mod drill;
+pub(crate) mod drill;
 pub(crate) mod export;
 pub(crate) mod kit;
 pub(crate) mod paper;
 pub(crate) mod protect;
-//WAIT pub(crate) mod prune;
+pub(crate) mod prune;
 pub(crate) mod restore;
 pub(crate) mod search;
 pub(crate) mod snapshots;
@@ -28,16 +28,14 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Browse(args) => browse::run(args, context),
         Command::Search(args) => search::run(args, context),
         Command::Export(args) => export::run(args, context),
-//WAIT         Command::Check(args) => check::run(args, context),
-//WAIT         Command::Drill(args) => drill::run(args, context),
-//WAIT         Command::Prune(args) => prune::run(args, context),
+        Command::Check(args) => check::run(args, context),
+        Command::Drill(args) => drill::run(args, context),
+        Command::Prune(args) => prune::run(args, context),
         Command::Protect(args) => protect::run(args, context),
         Command::Kit(args) => kit::run(args, context),
         Command::Doctor(args) => doctor::run(args, context),
         Command::StartOver(args) => backup::start_over(args, context),
-
         Command::Completions(args) => Ok(paper::completions(args, context)),
         Command::Man(args) => paper::man(args, context),
-        _ => Err(Failure::usage("WAIT")),
     }
 }

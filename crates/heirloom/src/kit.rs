@@ -84,7 +84,8 @@ impl Kit {
             text.push('\n');
         }
         text.push('\n');
-        let qr = Zeroizing::new(self.qr()?.render::<Dense1x2>().quiet_zone(true).build());
+        // Most terminals are dark: what is drawn there is the light part.
+        let qr = Zeroizing::new(self.qr()?.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).quiet_zone(true).build());
         text.push_str(&qr);
         text.push_str("\n\n");
         for (what, value) in self.facts() {

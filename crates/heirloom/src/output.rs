@@ -53,11 +53,6 @@ impl Output {
         !self.quiet
     }
 
-    /// How much more is said.
-    pub(crate) fn verbose(&self) -> u8 {
-        self.verbose
-    }
-
     /// Whether a person can be asked: both their keyboard and the screen are there.
     pub(crate) fn can_ask(&self) -> bool {
         !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()

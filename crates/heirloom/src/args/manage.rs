@@ -75,19 +75,19 @@ pub(crate) struct Prune {
     pub(crate) store: String,
     /// Keep the last N snapshots of each device
     #[arg(long, value_name = "N")]
-    pub(crate) keep_last: Option<u32>,
+    pub(crate) keep_last: Option<usize>,
     /// Keep the last snapshot of each of N days
     #[arg(long, value_name = "N")]
-    pub(crate) keep_daily: Option<u32>,
+    pub(crate) keep_daily: Option<usize>,
     /// Keep the last snapshot of each of N weeks
     #[arg(long, value_name = "N")]
-    pub(crate) keep_weekly: Option<u32>,
+    pub(crate) keep_weekly: Option<usize>,
     /// Keep the last snapshot of each of N months
     #[arg(long, value_name = "N")]
-    pub(crate) keep_monthly: Option<u32>,
+    pub(crate) keep_monthly: Option<usize>,
     /// Keep the last snapshot of each of N years
     #[arg(long, value_name = "N")]
-    pub(crate) keep_yearly: Option<u32>,
+    pub(crate) keep_yearly: Option<usize>,
     /// Say what would go, change nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,

@@ -53,7 +53,12 @@ pub(crate) fn run(args: &Backup, context: &Context) -> Result<Exit, Failure> {
     if args.dry_run {
         return dry::run(source.as_mut(), args, context);
     }
-    let ready = match repository::look(&args.to, context)? {
+    let found = repository::look(&args.to, context)?;
+    let is_known = found.as_ref().is_some_and(|found| found.state.is_some());
+    if !is_known {
+        source = source::rehearse(source, &args.from, context)?;
+    }
+    let ready = match found {
         None => {
             if let (None, Some(_)) = (&args.new_recovery_key_file, recovery::file(&args.unlock, context)) {
                 return Err(repository::no_backup(&args.to)
@@ -77,7 +82,7 @@ pub(crate) fn start_over(args: &StartOver, context: &Context) -> Result<Exit, Fa
         ))
         .hint("if every way into it is lost, confirm with `--keep-old-backup`: it stays where it is, and the new one begins beside it"));
     }
-    let mut source = source::open(&args.from, context)?;
+    let mut source = source::rehearse(source::open(&args.from, context)?, &args.from, context)?;
     let day = crate::words::moment(now_ms());
     let day = day.split(' ').next().unwrap_or("today");
     let beside = format!("{}/started-over-{day}", args.to.trim_end_matches('/'));

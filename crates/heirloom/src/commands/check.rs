@@ -1,6 +1,10 @@
 //! `check`: looks for damage, and says what it affects.
 
+use std::collections::HashMap;
+
 use heirloom_engine::check::{self, CheckOptions, Problem};
+use heirloom_engine::keyrings;
+use heirloom_keys::LockedKeyring;
 use serde::Serialize;
 
 use crate::args::manage::Check;
@@ -9,7 +13,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::engine::Shown;
 use crate::output::events::{self, Event};
-use crate::{repository, words};
+use crate::repository::{self, Opened};
+use crate::words;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -24,6 +29,8 @@ struct Summary {
     problems: usize,
     objects: u64,
     bytes: u64,
+    /// Packs that no snapshot needs: left by a run that was cut off, or waiting to be pruned.
+    unused_packs: u64,
     read_data_percent: u8,
     seconds: f64,
 }
@@ -35,7 +42,8 @@ pub(crate) fn run(args: &Check, context: &Context) -> Result<Exit, Failure> {
     let progress = Shown::new(&context.output, &context.interrupt);
     let outcome = check::run(&repository, &CheckOptions { read_data: args.read_data }, &progress);
     progress.done();
-    let outcome = outcome?;
+    let mut outcome = outcome?;
+    keyrings_in_line(&opened, &mut outcome.problems)?;
     let output = &context.output;
     for problem in &outcome.problems {
         say(problem, context);
@@ -70,11 +78,54 @@ pub(crate) fn run(args: &Check, context: &Context) -> Result<Exit, Failure> {
             problems: outcome.problems.len(),
             objects: outcome.objects,
             bytes: outcome.bytes,
+            unused_packs: outcome.unused_packs,
             read_data_percent: args.read_data.unwrap_or(0),
             seconds: context.seconds(),
         },
     ));
     Ok(if outcome.problems.is_empty() { Exit::Done } else { Exit::Damage })
+}
+
+/// Every keyring back to the first has to be there and to be the one that the next names: the engine does not know
+/// what a keyring is.
+fn keyrings_in_line(opened: &Opened, problems: &mut Vec<Problem>) -> Result<(), Failure> {
+    let store = &*opened.found.store;
+    let mut wanted = vec![opened.found.newest.clone()];
+    let mut known = HashMap::new();
+    for name in keyrings::list(store)? {
+        let read = keyrings::load(store, &name.name).map_err(Failure::from);
+        match read.and_then(|bytes| Ok(LockedKeyring::parse(&bytes)?)) {
+            Ok(keyring) if keyring.number() == name.number && keyring.repository() == opened.found.newest.repository() => {
+                known.insert(keyring.hash(), (name, keyring));
+            }
+            Ok(_) => problems.push(problem(&name.name, "it belongs to another place or another backup")),
+            Err(failure) => problems.push(problem(&name.name, &failure.message)),
+        }
+    }
+    known.remove(&opened.found.newest.hash());
+    while let Some(keyring) = wanted.pop() {
+        for hash in keyring.previous_hashes() {
+            match known.remove(hash) {
+                Some((_, before)) => wanted.push(before),
+                None if keyring.number() > 1 => {
+                    let name = format!("keyring/{:08}-{}", keyring.number() - 1, hex::encode(hash.as_bytes()));
+                    if problems.iter().all(|known| known.object != name) {
+                        problems.push(problem(&name, "it is missing"));
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+    for (name, _) in known.into_values() {
+        problems.push(problem(&name.name, "the newest keyring does not follow it"));
+    }
+    Ok(())
+}
+
+fn problem(object: &str, what: &str) -> Problem {
+    let affects = "no message: only the record of how the ways in changed";
+    Problem { object: object.to_owned(), what: what.to_owned(), affects: affects.to_owned() }
 }
 
 /// One problem: which object, what is wrong with it, what that costs.

@@ -1,5 +1,5 @@
 //! A person at a computer: a home, a working folder, and the program.
-#![expect(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![expect(unreachable_pub, reason = "each test file uses its own part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
