@@ -1,4 +1,9 @@
 //! Stores through Apache OpenDAL: a folder now, clouds later.
+//!
+//! Two calls of a folder are our own: creating, because OpenDAL cannot make a file under its name only if there is none,
+//! and both for their cost (docs/adr, "The folder store").
+
+mod direct;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use opendal::blocking::Operator;
-use opendal::options::{ListOptions, ReadOptions};
+use opendal::options::ListOptions;
 use opendal::{ErrorKind, services};
 
 use super::{Listed, Put, Store, StoreError, is_valid_name};
@@ -104,10 +109,9 @@ impl Store for FolderStore {
         }
         let number = self.sequence.fetch_add(1, Ordering::Relaxed);
         let unfinished = format!("{UNFINISHED}/{}-{number}", std::process::id());
-        // OpenDAL's folder service flushes the file to the disk when it closes it.
-        let written = self.operator.write(&unfinished, bytes).map_err(|error| from_opendal(name, &error));
-        let put = written
-            .and_then(|_| self.publish(&unfinished, name).map_err(|error| from_io(name, &error)));
+        let put = direct::write_durably(&self.root.join(&unfinished), bytes)
+            .and_then(|()| self.publish(&unfinished, name))
+            .map_err(|error| from_io(name, &error));
         if put.is_err() {
             // The first error is the one that counts; what stays is swept later.
             let _ = std::fs::remove_file(self.root.join(&unfinished));
@@ -130,14 +134,18 @@ impl Store for FolderStore {
         if !is_valid_name(name) {
             return Err(StoreError::NotFound { name: name.to_owned() });
         }
-        let size = self.stat(name)?;
-        let end = offset.saturating_add(len).min(size);
-        if offset >= end {
-            return Ok(Vec::new());
-        }
-        let options = ReadOptions { range: (offset..end).into(), ..ReadOptions::default() };
-        let buffer = self.operator.read_options(name, options).map_err(|error| from_opendal(name, &error))?;
-        Ok(buffer.to_vec())
+        let read = || {
+            let file = std::fs::File::open(self.root.join(name))?;
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                return Err(std::io::ErrorKind::NotFound.into());
+            }
+            let len = offset.saturating_add(len).min(metadata.len()).saturating_sub(offset);
+            let mut bytes = vec![0; usize::try_from(len).map_err(|_| std::io::ErrorKind::OutOfMemory)?];
+            read_exact_at(&file, &mut bytes, offset)?;
+            Ok(bytes)
+        };
+        read().map_err(|error: std::io::Error| from_io(name, &error))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
@@ -198,6 +206,18 @@ impl Store for FolderStore {
         }
         Ok(swept)
     }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &std::fs::File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(not(unix))]
+fn read_exact_at(mut file: &std::fs::File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(bytes)
 }
 
 fn from_opendal(name: &str, error: &opendal::Error) -> StoreError {

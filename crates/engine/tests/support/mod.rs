@@ -288,3 +288,41 @@ pub fn expected(made: &Made) -> Vec<(Conversation, Vec<(Message, Vec<Option<Vec<
     all.sort_by(|a: &(Conversation, _), b| a.0.id.cmp(&b.0.id));
     all
 }
+
+/// The canonical form of what a source gives.
+pub fn canon_of_source(source: &mut dyn Source) -> String {
+    let mut sink = heirloom_archive::canon::CanonSink::new(source.media());
+    source.read(&mut sink).unwrap();
+    sink.finish()
+}
+
+/// The canonical form of a history.
+pub fn canon(history: &mut dyn heirloom_archive::History) -> Result<String, heirloom_archive::HistoryError> {
+    let mut text = Vec::new();
+    heirloom_archive::canon::canonical(history, &mut text)?;
+    Ok(String::from_utf8(text).unwrap())
+}
+
+/// Cuts media to a few thousand bytes, for tests that look at every byte.
+pub fn shrink(made: &mut Made, at_most: usize) {
+    for (_, list) in &mut made.conversations {
+        for attachment in list.iter_mut().flat_map(|message| &mut message.attachments) {
+            if let Some(file) = made.files.get_mut(&attachment.source_path) {
+                file.truncate(at_most);
+                attachment.bytes = file.len() as u64;
+            }
+        }
+    }
+}
+
+/// The same table again: what a cloned computer has.
+pub fn copy_of(ledger: &heirloom_engine::ledger::MemoryLedger) -> heirloom_engine::ledger::MemoryLedger {
+    use heirloom_engine::ledger::{MemoryLedger, Space};
+    let copy = MemoryLedger::new();
+    for space in [Space::Chunk, Space::Pack, Space::Segment, Space::Tree, Space::File, Space::State] {
+        ledger
+            .each(space, &mut |key, value| copy.apply(vec![(space, key.to_vec(), Some(value.to_vec()))]))
+            .unwrap();
+    }
+    copy
+}
