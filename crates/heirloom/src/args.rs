@@ -27,7 +27,11 @@ A store is a folder or a URL. Exit codes and JSON events: docs/cli.md and docs/j
 /// Keeps chat histories as end-to-end encrypted backups, opened by keys that only you hold.
 #[derive(Debug, Parser)]
 #[command(name = "heirloom", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100)]
-#[command(subcommand_required = true, arg_required_else_help = true, infer_long_args = false)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    infer_long_args = false
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -41,18 +45,36 @@ pub(crate) struct Global {
     /// Write one JSON object a line to standard output; the last is the summary
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) json: bool,
-    /// Say only what went wrong
-    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Everywhere")]
+    /// Leave talk and progress out
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "Everywhere"
+    )]
     pub(crate) quiet: bool,
     /// Say more
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Everywhere")]
     pub(crate) verbose: u8,
     /// When to use colours
-    #[arg(long, global = true, value_name = "WHEN", env = "HEIRLOOM_COLOR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        env = "HEIRLOOM_COLOR",
+        hide_env_values = true
+    )]
     #[arg(help_heading = "Everywhere")]
     pub(crate) color: Option<Color>,
     /// Where Heirloom keeps its settings and state on this computer
-    #[arg(long, global = true, value_name = "DIR", env = "HEIRLOOM_HOME", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "HEIRLOOM_HOME",
+        hide_env_values = true
+    )]
     #[arg(help_heading = "Everywhere")]
     pub(crate) home: Option<PathBuf>,
 }
@@ -118,7 +140,10 @@ mod tests {
     fn every_command_has_an_example() {
         fn walk(command: &clap::Command, path: &str) {
             let path = format!("{path} {}", command.get_name());
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             assert!(help.contains("heirloom "), "{path} has no example");
             for inner in command.get_subcommands().filter(|c| c.get_name() != "help") {
                 walk(inner, &path);
@@ -133,7 +158,10 @@ mod tests {
             for arg in command.get_arguments() {
                 let long = arg.get_long().unwrap_or_default();
                 let names_a_secret = long.contains("password") || long.ends_with("recovery-key");
-                assert!(!names_a_secret, "--{long} would put a secret on the command line");
+                assert!(
+                    !names_a_secret,
+                    "--{long} would put a secret on the command line"
+                );
             }
             command.get_subcommands().for_each(walk);
         }

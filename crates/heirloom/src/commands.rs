@@ -33,7 +33,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Prune(args) => prune::run(args, context),
         Command::Protect(args) => protect::run(args, context),
         Command::Kit(args) => kit::run(args, context),
-        Command::Doctor(args) => doctor::run(args, context),
+        Command::Doctor(args) => Ok(doctor::run(args, context)),
         Command::StartOver(args) => backup::start_over(args, context),
         Command::Completions(args) => Ok(paper::completions(args, context)),
         Command::Man(args) => paper::man(args, context),

@@ -25,9 +25,16 @@ impl Context {
         let voice = |color| Output::new(global.json, global.quiet, global.verbose, color);
         let color = global.color.unwrap_or(Color::Auto);
         let home = Home::find(global.home.as_deref()).map_err(|failure| (voice(color), failure))?;
-        let settings = Settings::read(home.settings()).map_err(|failure| (voice(color), failure))?;
+        let settings =
+            Settings::read(home.settings()).map_err(|failure| (voice(color), failure))?;
         let color = global.color.or(settings.color).unwrap_or(Color::Auto);
-        Ok(Self { output: voice(color), home, settings, interrupt: Interrupt::listen(), started: Instant::now() })
+        Ok(Self {
+            output: voice(color),
+            home,
+            settings,
+            interrupt: Interrupt::listen(),
+            started: Instant::now(),
+        })
     }
 
     /// Seconds since the program began, to a thousandth.
@@ -38,6 +45,8 @@ impl Context {
 
 /// Milliseconds since 1970 by this computer's clock.
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -28,7 +28,9 @@ pub(crate) struct Device {
 impl Device {
     /// Reads what this computer holds; `None` when it is not enrolled.
     pub(crate) fn load(state: &RepositoryState) -> Result<Option<Self>, Failure> {
-        let (Some(credential), Some(writer)) = (state.credential(CREDENTIAL)?, state.credential(WRITER)?) else {
+        let (Some(credential), Some(writer)) =
+            (state.credential(CREDENTIAL)?, state.credential(WRITER)?)
+        else {
             return Ok(None);
         };
         let damaged = |_| {
@@ -44,13 +46,16 @@ impl Device {
 
     /// Takes what a newer keyring says to this computer, without any unlock.
     pub(crate) fn refresh(&mut self, newest: &LockedKeyring) -> Result<(), Failure> {
-        let refreshed = newest.open_device_slot(&self.credential, &self.writer).map_err(|error| match error {
-            OpenError::NoMatchingSlot => {
-                Failure::new(Exit::NeedsUnlock, "this computer was removed from the backup")
-                    .hint("to join it again, unlock it: `--recovery-key-file FILE --join`")
-            }
-            other => other.into(),
-        })?;
+        let refreshed = newest
+            .open_device_slot(&self.credential, &self.writer)
+            .map_err(|error| match error {
+                OpenError::NoMatchingSlot => Failure::new(
+                    Exit::NeedsUnlock,
+                    "this computer was removed from the backup",
+                )
+                .hint("to join it again, unlock it: `--recovery-key-file FILE --join`"),
+                other => other.into(),
+            })?;
         if refreshed.keyring_number != self.writer.keyring_number {
             self.set_writer(refreshed)?;
             let before = self.state.seen()?.unwrap_or_default();
@@ -64,7 +69,11 @@ impl Device {
     }
 
     /// Stores a keyring that follows `before`, and goes on with it.
-    pub(crate) fn publish(&mut self, store: &dyn Store, successor: Successor) -> Result<Unlocked, Failure> {
+    pub(crate) fn publish(
+        &mut self,
+        store: &dyn Store,
+        successor: Successor,
+    ) -> Result<Unlocked, Failure> {
         let Successor { bytes, unlocked } = successor;
         keyrings::publish(store, unlocked.seen().number, &bytes)?;
         self.follow(&unlocked)?;
@@ -83,7 +92,10 @@ impl Device {
 
     /// This computer, acting now.
     pub(crate) fn act(&self) -> Act {
-        Act { device: self.credential.device(), now_ms: crate::context::now_ms() }
+        Act {
+            device: self.credential.device(),
+            now_ms: crate::context::now_ms(),
+        }
     }
 
     /// Stores what a new device holds; before its keyring is published, so that no crash orphans it.
@@ -94,9 +106,15 @@ impl Device {
     ) -> Result<Self, Failure> {
         let writer = unlocked
             .writer_credentials(&credential.device())
-            .ok_or_else(|| Failure::new(Exit::Failed, "the new keyring does not know this computer"))?;
+            .ok_or_else(|| {
+                Failure::new(Exit::Failed, "the new keyring does not know this computer")
+            })?;
         state.set_credential(CREDENTIAL, credential.expose_bytes().expose_secret())?;
-        let mut device = Self { state, credential, writer };
+        let mut device = Self {
+            state,
+            credential,
+            writer,
+        };
         device.store_writer()?;
         Ok(device)
     }
@@ -107,7 +125,8 @@ impl Device {
     }
 
     fn store_writer(&mut self) -> Result<(), Failure> {
-        self.state.set_credential(WRITER, self.writer.expose_bytes().expose_secret())
+        self.state
+            .set_credential(WRITER, self.writer.expose_bytes().expose_secret())
     }
 }
 
@@ -120,6 +139,13 @@ pub(crate) fn name(given: Option<&str>, settings: &crate::settings::Settings) ->
             .map(|name| name.trim().to_owned())
             .unwrap_or_default()
     };
-    let name = given.map(str::to_owned).or_else(|| settings.device_name.clone()).unwrap_or_else(host);
-    if name.trim().is_empty() { "This computer".into() } else { name.trim().chars().take(80).collect() }
+    let name = given
+        .map(str::to_owned)
+        .or_else(|| settings.device_name.clone())
+        .unwrap_or_else(host);
+    if name.trim().is_empty() {
+        "This computer".into()
+    } else {
+        name.trim().chars().take(80).collect()
+    }
 }

@@ -30,7 +30,9 @@ impl From<SourceError> for Failure {
             SourceError::WrongKey { .. } => Exit::WrongKey,
             SourceError::Sink(sink) => return from_sink(&error, sink),
             SourceError::Io { source, .. } => {
-                return Self::new(Exit::Failed, error.to_string()).because(source).or_hint(io_hint(source));
+                return Self::new(Exit::Failed, error.to_string())
+                    .because(source)
+                    .or_hint(io_hint(source));
             }
             _ => Exit::Failed,
         };
@@ -82,8 +84,14 @@ fn from_engine(error: &EngineError) -> Failure {
             .or_hint(error.hint());
         }
         EngineError::Local { source, .. } => {
-            let exit = if is_full(source) { Exit::Full } else { Exit::Failed };
-            return Failure::new(exit, error.to_string()).because(source).or_hint(io_hint(source));
+            let exit = if is_full(source) {
+                Exit::Full
+            } else {
+                Exit::Failed
+            };
+            return Failure::new(exit, error.to_string())
+                .because(source)
+                .or_hint(io_hint(source));
         }
         EngineError::Store(StoreError::Full) => Exit::Full,
         _ => Exit::Failed,
@@ -99,7 +107,11 @@ pub(crate) fn interrupted() -> Failure {
 
 impl From<HistoryError> for Failure {
     fn from(error: HistoryError) -> Self {
-        if let Some(engine) = error.source.as_deref().and_then(|source| source.downcast_ref::<EngineError>()) {
+        if let Some(engine) = error
+            .source
+            .as_deref()
+            .and_then(|source| source.downcast_ref::<EngineError>())
+        {
             return from_engine(engine);
         }
         let failure = Self::new(Exit::Failed, error.message.clone());
@@ -120,8 +132,14 @@ impl From<ExportError> for Failure {
                 Self::new(Exit::Usage, error.to_string()).or_hint(hint)
             }
             ExportError::Write { ref source, .. } => {
-                let exit = if is_full(source) { Exit::Full } else { Exit::Failed };
-                Self::new(exit, error.to_string()).because(source).or_hint(io_hint(source))
+                let exit = if is_full(source) {
+                    Exit::Full
+                } else {
+                    Exit::Failed
+                };
+                Self::new(exit, error.to_string())
+                    .because(source)
+                    .or_hint(io_hint(source))
             }
             _ => Self::new(Exit::Failed, error.to_string()).or_hint(hint),
         }
@@ -143,20 +161,26 @@ impl From<KeyringError> for Failure {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let (exit, hint) = match error {
-            OpenError::WrongRecoveryKey => {
-                (Exit::WrongKey, Some("check which backup the key belongs to; its kit names it"))
-            }
+            OpenError::WrongRecoveryKey => (
+                Exit::WrongKey,
+                Some("check which backup the key belongs to; its kit names it"),
+            ),
             OpenError::NoMatchingSlot | OpenError::WrongSecret => (Exit::WrongKey, None),
-            OpenError::UnlockNeeded => {
-                (Exit::NeedsUnlock, Some("run it once with `--recovery-key-file FILE`"))
-            }
+            OpenError::UnlockNeeded => (
+                Exit::NeedsUnlock,
+                Some("run it once with `--recovery-key-file FILE`"),
+            ),
             OpenError::Older { .. } => (
                 Exit::Damage,
-                Some("the store may have been restored from an old copy or tampered with; do not write to it before you know why"),
+                Some(
+                    "the store may have been restored from an old copy or tampered with; do not write to it before you know why",
+                ),
             ),
             OpenError::Forked { .. } => (
                 Exit::Damage,
-                Some("two computers changed the ways in at once; `heirloom protect rotate STORE` joins the two"),
+                Some(
+                    "two computers changed the ways in at once; `heirloom protect rotate STORE` joins the two",
+                ),
             ),
             _ => (Exit::Damage, None),
         };
@@ -167,5 +191,85 @@ impl From<OpenError> for Failure {
 impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         Self::new(Exit::Failed, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_in_the_past_is_said_with_both_times() {
+        let failure = Failure::from(EngineError::ClockInPast {
+            newest_ms: 4_102_444_800_000,
+        });
+        assert!(
+            failure.message.starts_with("this computer's clock says 20"),
+            "{}",
+            failure.message
+        );
+        assert!(
+            failure
+                .message
+                .ends_with(" UTC, and the newest snapshot is from 2100-01-01 00:00 UTC"),
+            "{}",
+            failure.message
+        );
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some("set the clock right and run it again")
+        );
+        assert_eq!(failure.exit, Exit::Failed);
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code() {
+        let exit = |error: EngineError| Failure::from(error).exit;
+        assert_eq!(exit(EngineError::NoBackup), Exit::NoBackup);
+        assert_eq!(exit(EngineError::Interrupted), Exit::Interrupted);
+        assert_eq!(exit(EngineError::UnlockNeeded), Exit::NeedsUnlock);
+        assert_eq!(exit(EngineError::Store(StoreError::Full)), Exit::Full);
+        assert_eq!(
+            exit(EngineError::Rollback {
+                what: String::new()
+            }),
+            Exit::Damage
+        );
+        assert_eq!(
+            exit(EngineError::NewerVersion {
+                object: String::new(),
+                version: 9
+            }),
+            Exit::Failed
+        );
+        assert_eq!(
+            Failure::from(OpenError::WrongRecoveryKey).exit,
+            Exit::WrongKey
+        );
+    }
+
+    #[test]
+    fn what_the_engine_meant_is_found_beneath_a_source_and_a_history() {
+        let sink = heirloom_archive::SinkError(Box::new(EngineError::Interrupted));
+        assert_eq!(
+            Failure::from(SourceError::Sink(sink)).exit,
+            Exit::Interrupted
+        );
+        let history = HistoryError::from(EngineError::Store(StoreError::Full));
+        assert_eq!(Failure::from(history).exit, Exit::Full);
+    }
+
+    #[test]
+    fn a_full_disk_below_a_restore_is_full_too() {
+        let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let failure = Failure::from(EngineError::Local {
+            path: "out/a.jpg".into(),
+            source,
+        });
+        assert_eq!(
+            (failure.exit, failure.message.as_str()),
+            (Exit::Full, "cannot write out/a.jpg")
+        );
+        assert_eq!(failure.causes, ["no space left on the disk"]);
     }
 }

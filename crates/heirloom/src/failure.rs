@@ -20,7 +20,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// Begins with a sentence.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), hint: None }
+        Self {
+            exit,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+        }
     }
 
     /// A command line that does not say enough.
@@ -30,7 +35,11 @@ impl Failure {
 
     /// A file of this computer that could not be read or written.
     pub(crate) fn file(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        let exit = if is_full(error) { Exit::Full } else { Exit::Failed };
+        let exit = if is_full(error) {
+            Exit::Full
+        } else {
+            Exit::Failed
+        };
         let mut failure = Self::new(exit, format!("cannot {doing} {}", path.display()));
         failure.causes.push(io_words(error));
         failure.hint = io_hint(error);
@@ -56,7 +65,9 @@ impl Failure {
     pub(crate) fn because(mut self, error: &(dyn Error + 'static)) -> Self {
         let mut next = Some(error);
         while let Some(cause) = next {
-            let words = cause.downcast_ref::<std::io::Error>().map_or_else(|| cause.to_string(), io_words);
+            let words = cause
+                .downcast_ref::<std::io::Error>()
+                .map_or_else(|| cause.to_string(), io_words);
             if !self.causes.contains(&words) && words != self.message {
                 self.causes.push(words);
             }
@@ -70,7 +81,9 @@ impl Failure {
 pub(crate) fn is_full(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge
+        std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge
     )
 }
 
@@ -88,7 +101,11 @@ pub(crate) fn io_words(error: &std::io::Error) -> String {
         K::NotADirectory => "it is a file, not a folder".into(),
         _ => {
             let words = error.to_string();
-            words.split(" (os error").next().unwrap_or(&words).to_lowercase()
+            words
+                .split(" (os error")
+                .next()
+                .unwrap_or(&words)
+                .to_lowercase()
         }
     }
 }
@@ -97,9 +114,10 @@ pub(crate) fn io_words(error: &std::io::Error) -> String {
 pub(crate) fn io_hint(error: &std::io::Error) -> Option<String> {
     use std::io::ErrorKind as K;
     match error.kind() {
-        K::StorageFull | K::QuotaExceeded => {
-            Some("free some space and run the same command again; what is stored already is used again".into())
-        }
+        K::StorageFull | K::QuotaExceeded => Some(
+            "free some space and run the same command again; what is stored already is used again"
+                .into(),
+        ),
         K::PermissionDenied => Some("check who owns it and who may read and write it".into()),
         _ => None,
     }

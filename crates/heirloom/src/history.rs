@@ -42,11 +42,18 @@ impl Opened {
 }
 
 /// Opens a store or a restored folder.
-pub(crate) fn open(source: &str, at: &At, unlock: &Unlock, context: &Context) -> Result<Opened, Failure> {
+pub(crate) fn open(
+    source: &str,
+    at: &At,
+    unlock: &Unlock,
+    context: &Context,
+) -> Result<Opened, Failure> {
     let folder = Path::new(source);
     if ArchiveReader::is_archive(folder) {
         if at.snapshot.is_some() {
-            return Err(Failure::usage("a restored folder has no snapshots").hint("leave `--snapshot` out"));
+            return Err(
+                Failure::usage("a restored folder has no snapshots").hint("leave `--snapshot` out")
+            );
         }
         return Ok(Opened::Folder(ArchiveReader::open(folder)?));
     }
@@ -56,7 +63,11 @@ pub(crate) fn open(source: &str, at: &At, unlock: &Unlock, context: &Context) ->
 }
 
 /// Opens a state of a backup.
-pub(crate) fn view(repository: &Arc<Repository>, at: &At, context: &Context) -> Result<View, Failure> {
+pub(crate) fn view(
+    repository: &Arc<Repository>,
+    at: &At,
+    context: &Context,
+) -> Result<View, Failure> {
     let selection = match &at.snapshot {
         Some(prefix) => Selection::Snapshot(prefix.clone()),
         None => Selection::Newest,
@@ -72,11 +83,17 @@ pub(crate) fn chosen(history: &mut dyn History, pick: &Pick) -> Result<Vec<Strin
         return Ok(Vec::new());
     }
     let known = history.conversations()?;
-    pick.chat.iter().map(|wish| find_chat(&known, wish).map(|chat| chat.conversation.id.clone())).collect()
+    pick.chat
+        .iter()
+        .map(|wish| find_chat(&known, wish).map(|chat| chat.conversation.id.clone()))
+        .collect()
 }
 
 /// The chat that is meant by an id, a name, or the beginning of a name, whatever the case.
-pub(crate) fn find_chat<'a>(known: &'a [ConversationSummary], wish: &str) -> Result<&'a ConversationSummary, Failure> {
+pub(crate) fn find_chat<'a>(
+    known: &'a [ConversationSummary],
+    wish: &str,
+) -> Result<&'a ConversationSummary, Failure> {
     let lower = wish.to_lowercase();
     let title = |chat: &ConversationSummary| chat.conversation.title.to_lowercase();
     let by: [&dyn Fn(&ConversationSummary) -> bool; 4] = [
@@ -94,20 +111,36 @@ pub(crate) fn find_chat<'a>(known: &'a [ConversationSummary], wish: &str) -> Res
                 let names: Vec<_> = several
                     .iter()
                     .take(5)
-                    .map(|chat| format!("{} ({})", words::tame(&chat.conversation.title), words::tame(&chat.conversation.id)))
+                    .map(|chat| {
+                        format!(
+                            "{} ({})",
+                            words::tame(&chat.conversation.title),
+                            words::tame(&chat.conversation.id)
+                        )
+                    })
                     .collect();
-                return Err(Failure::usage(format!("{} chats are called like \"{wish}\"", several.len()))
-                    .hint(format!("name one by its id: {}", names.join(", "))));
+                return Err(Failure::usage(format!(
+                    "{} chats are called like \"{wish}\"",
+                    several.len()
+                ))
+                .hint(format!("name one by its id: {}", names.join(", "))));
             }
         }
     }
-    Err(Failure::usage(format!("there is no chat called \"{wish}\"")).hint("`heirloom browse STORE` lists the chats"))
+    Err(
+        Failure::usage(format!("there is no chat called \"{wish}\""))
+            .hint("`heirloom browse STORE` lists the chats"),
+    )
 }
 
 /// A conversation's name for people.
 pub(crate) fn title(chat: &ConversationSummary) -> String {
     let conversation = &chat.conversation;
-    let name = if conversation.title.is_empty() { &conversation.id } else { &conversation.title };
+    let name = if conversation.title.is_empty() {
+        &conversation.id
+    } else {
+        &conversation.title
+    };
     words::tame(name)
 }
 
@@ -117,27 +150,52 @@ mod tests {
     use heirloom_archive::Conversation;
 
     fn chats() -> Vec<ConversationSummary> {
-        [("1@g", "Family"), ("2@g", "Family trip"), ("3@s", "Ben"), ("4@s", "Bentley")]
-            .into_iter()
-            .map(|(id, title)| ConversationSummary {
-                conversation: Conversation { id: id.into(), title: title.into(), ..Conversation::default() },
-                messages: 0,
-                span: None,
-            })
-            .collect()
+        [
+            ("1@g", "Family"),
+            ("2@g", "Family trip"),
+            ("3@s", "Ben"),
+            ("4@s", "Bentley"),
+        ]
+        .into_iter()
+        .map(|(id, title)| ConversationSummary {
+            conversation: Conversation {
+                id: id.into(),
+                title: title.into(),
+                ..Conversation::default()
+            },
+            messages: 0,
+            span: None,
+        })
+        .collect()
     }
 
     #[test]
     fn a_chat_is_found_by_id_name_or_beginning() {
         let chats = chats();
-        for (wish, id) in [("3@s", "3@s"), ("family", "1@g"), ("family t", "2@g"), ("TRIP", "2@g"), ("ben", "3@s")] {
-            assert_eq!(find_chat(&chats, wish).unwrap().conversation.id, id, "{wish}");
+        for (wish, id) in [
+            ("3@s", "3@s"),
+            ("family", "1@g"),
+            ("family t", "2@g"),
+            ("TRIP", "2@g"),
+            ("ben", "3@s"),
+        ] {
+            assert_eq!(
+                find_chat(&chats, wish).unwrap().conversation.id,
+                id,
+                "{wish}"
+            );
         }
     }
 
     #[test]
     fn a_name_that_fits_several_is_asked_back() {
-        assert_eq!(find_chat(&chats(), "fam").unwrap_err().message, "2 chats are called like \"fam\"");
-        assert_eq!(find_chat(&chats(), "zoe").unwrap_err().message, "there is no chat called \"zoe\"");
+        assert_eq!(
+            find_chat(&chats(), "fam").unwrap_err().message,
+            "2 chats are called like \"fam\""
+        );
+        assert_eq!(
+            find_chat(&chats(), "zoe").unwrap_err().message,
+            "there is no chat called \"zoe\""
+        );
     }
 }

@@ -23,14 +23,25 @@ impl Home {
     /// `given` (flag or `HEIRLOOM_HOME`) holds both; else the system's usual places do.
     pub(crate) fn find(given: Option<&Path>) -> Result<Self, Failure> {
         if let Some(given) = given {
-            let absolute = std::path::absolute(given).map_err(|error| Failure::file("use", given, &error))?;
-            return Ok(Self { settings: absolute.join("config.toml"), state: absolute });
+            let absolute =
+                std::path::absolute(given).map_err(|error| Failure::file("use", given, &error))?;
+            return Ok(Self {
+                settings: absolute.join("config.toml"),
+                state: absolute,
+            });
         }
         let base = etcetera::choose_base_strategy().map_err(|_| {
-            Failure::new(Exit::Failed, "this user has no home folder").hint("say where: `--home DIR` or HEIRLOOM_HOME")
+            Failure::new(Exit::Failed, "this user has no home folder")
+                .hint("say where: `--home DIR` or HEIRLOOM_HOME")
         })?;
-        let state = base.state_dir().unwrap_or_else(|| base.data_dir()).join("heirloom");
-        Ok(Self { settings: base.config_dir().join("heirloom/config.toml"), state })
+        let state = base
+            .state_dir()
+            .unwrap_or_else(|| base.data_dir())
+            .join("heirloom");
+        Ok(Self {
+            settings: base.config_dir().join("heirloom/config.toml"),
+            state,
+        })
     }
 
     /// The settings file.
@@ -44,10 +55,15 @@ impl Home {
     }
 
     /// The state of one backup; its folder is made when `create`.
-    pub(crate) fn repository(&self, id: [u8; 16], create: bool) -> Result<Option<RepositoryState>, Failure> {
+    pub(crate) fn repository(
+        &self,
+        id: [u8; 16],
+        create: bool,
+    ) -> Result<Option<RepositoryState>, Failure> {
         let folder = self.repositories().join(hex::encode(id));
         if create {
-            atomic::private_folder(&folder).map_err(|error| Failure::file("make", &folder, &error))?;
+            atomic::private_folder(&folder)
+                .map_err(|error| Failure::file("make", &folder, &error))?;
         } else if !folder.is_dir() {
             return Ok(None);
         }
@@ -56,7 +72,9 @@ impl Home {
 
     /// The state of all backups that this computer knows.
     pub(crate) fn all(&self) -> Vec<RepositoryState> {
-        let Ok(entries) = std::fs::read_dir(self.repositories()) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(self.repositories()) else {
+            return Vec::new();
+        };
         let mut found: Vec<_> = entries
             .filter_map(|entry| {
                 let entry = entry.ok()?;
@@ -80,5 +98,9 @@ pub(crate) fn place(store: &str) -> String {
         return store.trim_end_matches('/').to_owned();
     }
     let path = Path::new(store);
-    std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned()).display().to_string()
+    std::fs::canonicalize(path)
+        .or_else(|_| std::path::absolute(path))
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
 }

@@ -20,7 +20,10 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn new(unlocked: Unlocked) -> Self {
         let chunk_id_key = boxed(unlocked.chunk_id_key().expose_secret());
-        Self { unlocked, chunk_id_key }
+        Self {
+            unlocked,
+            chunk_id_key,
+        }
     }
 
     /// The keyring.
@@ -40,8 +43,15 @@ impl ReaderKeys for Reader {
 
     fn writer_keys(&self, device: &[u8; 16], sealed_run_key: &[u8]) -> Vec<Key> {
         // A sealed run key begins with its epoch: docs/keyring.md, section 7.
-        let Some(epoch) = sealed_run_key.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)) else { return Vec::new() };
-        let keys = self.unlocked.writer_keys(&DeviceId::from_bytes(*device), epoch);
+        let Some(epoch) = sealed_run_key
+            .first_chunk()
+            .map(|bytes| u32::from_be_bytes(*bytes))
+        else {
+            return Vec::new();
+        };
+        let keys = self
+            .unlocked
+            .writer_keys(&DeviceId::from_bytes(*device), epoch);
         keys.iter().map(|key| boxed(key.expose_secret())).collect()
     }
 
@@ -54,7 +64,12 @@ impl ReaderKeys for Reader {
 /// Draws the keys of one run from what an unattended device holds.
 pub(crate) fn for_one_run(credentials: &WriterCredentials, rng: &mut impl CryptoRng) -> WriterKeys {
     let run_key = RunKey::generate(rng);
-    let sealed = seal_run_key(&credentials.reader_public, &run_key, rng, &credentials.repository);
+    let sealed = seal_run_key(
+        &credentials.reader_public,
+        &run_key,
+        rng,
+        &credentials.repository,
+    );
     WriterKeys::new(
         *credentials.repository.as_bytes(),
         *credentials.device.as_bytes(),

@@ -4,16 +4,17 @@ mod page;
 
 pub(crate) use page::pdf;
 
+use std::fmt::Write as _;
+
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
 use crate::exit::Exit;
+use crate::failure::Failure;
 
 /// The sentence that people who are being robbed need.
-pub(crate) const NOBODY_ASKS: &str =
-    "Nobody will ever ask you for this key: no company, no helper, no website. Whoever asks is a thief.";
+pub(crate) const NOBODY_ASKS: &str = "Nobody will ever ask you for this key: no company, no helper, no website. Whoever asks is a thief.";
 
 /// What a kit says.
 #[derive(Debug)]
@@ -50,17 +51,32 @@ impl Kit {
 
     /// The key as a QR code: its digits without spaces, in upper case so that the code stays small.
     fn qr(&self) -> Result<QrCode, Failure> {
-        let digits: Zeroizing<String> =
-            Zeroizing::new(self.groups.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_uppercase()).collect());
-        QrCode::new(digits.as_bytes()).map_err(|_| Failure::new(Exit::Failed, "the key does not fit a QR code"))
+        let digits: Zeroizing<String> = Zeroizing::new(
+            self.groups
+                .chars()
+                .filter(|c| *c != ' ')
+                .map(|c| c.to_ascii_uppercase())
+                .collect(),
+        );
+        QrCode::new(digits.as_bytes())
+            .map_err(|_| Failure::new(Exit::Failed, "the key does not fit a QR code"))
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("What it opens", format!("the Heirloom backup {}", self.repository)),
+            (
+                "What it opens",
+                format!("the Heirloom backup {}", self.repository),
+            ),
             ("Where it lies", self.store.clone()),
             ("This way in", self.name.clone()),
-            ("Keyring", format!("number {}, check code {}", self.keyring_number, self.check_code)),
+            (
+                "Keyring",
+                format!(
+                    "number {}, check code {}",
+                    self.keyring_number, self.check_code
+                ),
+            ),
             ("Made on", self.made_on.clone()),
         ]
     }
@@ -69,7 +85,10 @@ impl Kit {
         vec![
             "Get Heirloom on any computer.".into(),
             "Get at the backup: the place above, or a copy of it.".into(),
-            format!("Run: heirloom restore {} --to ./restored", quoted(&self.store)),
+            format!(
+                "Run: heirloom restore {} --to ./restored",
+                quoted(&self.store)
+            ),
             "Type the 64 digits when it asks. One wrong group is mended by itself.".into(),
         ]
     }
@@ -85,15 +104,23 @@ impl Kit {
         }
         text.push('\n');
         // Most terminals are dark: what is drawn there is the light part.
-        let qr = Zeroizing::new(self.qr()?.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).quiet_zone(true).build());
+        let qr = Zeroizing::new(
+            self.qr()?
+                .render::<Dense1x2>()
+                .dark_color(Dense1x2::Light)
+                .light_color(Dense1x2::Dark)
+                .quiet_zone(true)
+                .build(),
+        );
         text.push_str(&qr);
         text.push_str("\n\n");
+        // Writing into a string cannot fail.
         for (what, value) in self.facts() {
-            text.push_str(&format!("{what:<14} {value}\n"));
+            let _ = writeln!(text, "{what:<14} {value}");
         }
         text.push_str("\nTo get everything back:\n");
         for (at, step) in self.steps().into_iter().enumerate() {
-            text.push_str(&format!("  {}. {step}\n", at + 1));
+            let _ = writeln!(text, "  {}. {step}", at + 1);
         }
         text.push('\n');
         text.push_str(NOBODY_ASKS);
@@ -102,8 +129,14 @@ impl Kit {
 }
 
 fn quoted(store: &str) -> String {
-    let plain = store.chars().all(|c| c.is_ascii_alphanumeric() || "./_-:~@".contains(c));
-    if plain { store.to_owned() } else { format!("'{}'", store.replace('\'', "'\\''")) }
+    let plain = store
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "./_-:~@".contains(c));
+    if plain {
+        store.to_owned()
+    } else {
+        format!("'{}'", store.replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]
@@ -113,7 +146,8 @@ pub(crate) mod tests {
     pub(crate) fn kit() -> Kit {
         Kit {
             groups: Zeroizing::new(
-                "0123 4567 89ab cdef 0123 4567 89ab cdef 0123 4567 89ab cdef 0123 4567 89ab cdef".into(),
+                "0123 4567 89ab cdef 0123 4567 89ab cdef 0123 4567 89ab cdef 0123 4567 89ab cdef"
+                    .into(),
             ),
             name: "Recovery key".into(),
             store: "/mnt/my backup".into(),

@@ -42,7 +42,9 @@ fn main() -> ExitCode {
             return failure.exit.into();
         }
     };
-    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commands::run(&args.command, &context)));
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        commands::run(&args.command, &context)
+    }));
     match ended {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(failure)) => {

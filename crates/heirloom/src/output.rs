@@ -40,7 +40,13 @@ impl Output {
             Color::Never => anstream::ColorChoice::Never,
         };
         choice.write_global();
-        Self { json, quiet, verbose, bars: MultiProgress::new(), closed: AtomicBool::new(false) }
+        Self {
+            json,
+            quiet,
+            verbose,
+            bars: MultiProgress::new(),
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// Whether events are written instead of words.
@@ -155,7 +161,10 @@ impl Output {
     fn stdout(&self, line: &[u8]) {
         let written = self.bars.suspend(|| {
             let mut stdout = anstream::stdout().lock();
-            stdout.write_all(line).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush())
+            stdout
+                .write_all(line)
+                .and_then(|()| stdout.write_all(b"\n"))
+                .and_then(|()| stdout.flush())
         });
         if written.is_err() {
             self.closed.store(true, Ordering::Relaxed);

@@ -15,7 +15,10 @@ pub(crate) fn harden() {
     let _ = rlimit::setrlimit(rlimit::Resource::CORE, 0, 0);
     std::panic::set_hook(Box::new(|info| {
         // The message of a panic may quote data; its place cannot.
-        let place = info.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
+        let place = info
+            .location()
+            .map(|at| format!("{}:{}", at.file(), at.line()))
+            .unwrap_or_default();
         let failure = Failure::new(Exit::Failed, format!("Heirloom stopped at a fault of its own ({place})"))
             .hint("nothing that was stored is lost, and it is safe to run this again; please report the place named above");
         Output::new(false, false, 0, Color::Auto).fail(&failure);
@@ -32,7 +35,10 @@ pub(crate) fn core_dumps_are_off() -> bool {
 
 /// Says what is wrong with the command line, as JSON where JSON was asked for.
 pub(crate) fn bad_arguments(error: &clap::Error) -> ExitCode {
-    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let is_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
     let wants_json = std::env::args_os().any(|arg| arg == "--json");
     if is_help || !wants_json {
         let _ = error.print();
@@ -43,5 +49,9 @@ pub(crate) fn bad_arguments(error: &clap::Error) -> ExitCode {
         let failure = Failure::usage(message).hint("`heirloom help` says what there is");
         Output::new(true, false, 0, Color::Never).fail(&failure);
     }
-    if is_help { Exit::Done.into() } else { Exit::Usage.into() }
+    if is_help {
+        Exit::Done.into()
+    } else {
+        Exit::Usage.into()
+    }
 }

@@ -48,7 +48,10 @@ impl Entered {
 
 /// The key file that flag, environment or settings name.
 pub(crate) fn file(unlock: &Unlock, context: &Context) -> Option<PathBuf> {
-    unlock.recovery_key_file.clone().or_else(|| context.settings.recovery_key_file.clone())
+    unlock
+        .recovery_key_file
+        .clone()
+        .or_else(|| context.settings.recovery_key_file.clone())
 }
 
 /// Reads the recovery key from its file, or asks for it where somebody can be asked.
@@ -56,8 +59,11 @@ pub(crate) fn enter(unlock: &Unlock, context: &Context) -> Result<Entered, Failu
     match file(unlock, context) {
         Some(path) => from_file(&path),
         None if context.output.can_ask() => ask(context),
-        None => Err(Failure::new(Exit::NeedsUnlock, "this needs the recovery key, and nobody can be asked for it here")
-            .hint("add `--recovery-key-file FILE`")),
+        None => Err(Failure::new(
+            Exit::NeedsUnlock,
+            "this needs the recovery key, and nobody can be asked for it here",
+        )
+        .hint("add `--recovery-key-file FILE`")),
     }
 }
 
@@ -66,34 +72,48 @@ pub(crate) fn from_file(path: &Path) -> Result<Entered, Failure> {
     let text = secrets::read_text(path)?;
     // Lines that begin with `#` are for people.
     let mut digits = Zeroizing::new(String::with_capacity(text.len()));
-    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+    for line in text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+    {
         digits.push_str(line);
         digits.push(' ');
     }
-    understand(&digits, &format!("{} does not hold a recovery key", path.display()))
+    understand(
+        &digits,
+        &format!("{} does not hold a recovery key", path.display()),
+    )
 }
 
 fn understand(text: &str, not_a_key: &str) -> Result<Entered, Failure> {
     let bad = |why: String| {
-        Failure::new(Exit::WrongKey, not_a_key)
-            .hint(format!("{why}; a recovery key has {RECOVERY_KEY_DIGITS} digits in 16 groups: 0-9 and a-f"))
+        Failure::new(Exit::WrongKey, not_a_key).hint(format!(
+            "{why}; a recovery key has {RECOVERY_KEY_DIGITS} digits in 16 groups: 0-9 and a-f"
+        ))
     };
     match RecoveryKey::parse(text) {
         RecoveryEntry::Exact(key) => Ok(Entered { key, mended: None }),
-        RecoveryEntry::MendedCandidate { group, key } => Ok(Entered { key, mended: Some(group) }),
+        RecoveryEntry::MendedCandidate { group, key } => Ok(Entered {
+            key,
+            mended: Some(group),
+        }),
         RecoveryEntry::TooManyWrong => Err(too_many_wrong()),
         RecoveryEntry::BadLength { digits } => Err(bad(format!("it has {digits} digits"))),
-        RecoveryEntry::BadCharacter { after_digits } => {
-            Err(bad(format!("something in group {} is no digit", after_digits / 4 + 1)))
-        }
+        RecoveryEntry::BadCharacter { after_digits } => Err(bad(format!(
+            "something in group {} is no digit",
+            after_digits / 4 + 1
+        ))),
         _ => Err(bad("it cannot be read".into())),
     }
 }
 
 /// At least two groups are wrong: nothing can be mended.
 pub(crate) fn too_many_wrong() -> Failure {
-    Failure::new(Exit::WrongKey, "at least two groups of the recovery key are wrong")
-        .hint("compare it with your kit group by group; one wrong group would have been mended")
+    Failure::new(
+        Exit::WrongKey,
+        "at least two groups of the recovery key are wrong",
+    )
+    .hint("compare it with your kit group by group; one wrong group would have been mended")
 }
 
 /// Asks for the key, a few groups at a time, and says after each line what was understood.
@@ -103,23 +123,38 @@ fn ask(context: &Context) -> Result<Entered, Failure> {
     let mut have = 0;
     while have < RECOVERY_KEY_DIGITS {
         let line = secrets::ask_hidden(&format!("Recovery key, from group {}: ", have / 4 + 1))?;
-        let wrong = line.chars().position(|c| !(c.is_ascii_hexdigit() || c.is_whitespace() || "-oOiIlL|".contains(c)));
-        let digits = line.chars().filter(|c| !c.is_whitespace() && *c != '-').count();
+        let wrong = line
+            .chars()
+            .position(|c| !(c.is_ascii_hexdigit() || c.is_whitespace() || "-oOiIlL|".contains(c)));
+        let digits = line
+            .chars()
+            .filter(|c| !c.is_whitespace() && *c != '-')
+            .count();
         if digits == 0 {
-            return Err(Failure::new(Exit::NeedsUnlock, "no recovery key was entered"));
+            return Err(Failure::new(
+                Exit::NeedsUnlock,
+                "no recovery key was entered",
+            ));
         }
         if let Some(at) = wrong {
-            context.output.show(&format!("  character {} of this line is no digit; type the line again", at + 1));
+            context.output.show(&format!(
+                "  character {} of this line is no digit; type the line again",
+                at + 1
+            ));
             continue;
         }
         if digits % 4 != 0 || have + digits > RECOVERY_KEY_DIGITS {
-            context.output.show(&format!("  this line has {digits} digits, which are no whole groups; type the line again"));
+            context.output.show(&format!(
+                "  this line has {digits} digits, which are no whole groups; type the line again"
+            ));
             continue;
         }
         have += digits;
         text.push_str(&line);
         text.push(' ');
-        context.output.show(&format!("  groups 1 to {} of 16 are there", have / 4));
+        context
+            .output
+            .show(&format!("  groups 1 to {} of 16 are there", have / 4));
     }
     understand(&text, "this is not a recovery key")
 }
@@ -152,14 +187,24 @@ pub(crate) fn exists_already(path: &Path) -> Failure {
 
 /// Whether a file is the beginning of a key file, and no more.
 pub(crate) fn is_cut_off(path: &Path) -> bool {
-    let Ok(text) = secrets::read_text(path) else { return false };
-    let digits = text.lines().filter(|line| !line.starts_with('#')).flat_map(str::chars);
+    let Ok(text) = secrets::read_text(path) else {
+        return false;
+    };
+    let digits = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(str::chars);
     let digits = digits.filter(char::is_ascii_hexdigit).count();
-    digits < RECOVERY_KEY_DIGITS && (text.is_empty() || HEADER.starts_with(text.as_str()) || text.starts_with(HEADER))
+    digits < RECOVERY_KEY_DIGITS
+        && (text.is_empty() || HEADER.starts_with(text.as_str()) || text.starts_with(HEADER))
 }
 
 /// Shows a new key once and has two of its groups typed again.
-pub(crate) fn show_once(key: &RecoveryKey, context: &Context, pick: [u8; 2]) -> Result<(), Failure> {
+pub(crate) fn show_once(
+    key: &RecoveryKey,
+    context: &Context,
+    pick: [u8; 2],
+) -> Result<(), Failure> {
     let output = &context.output;
     let exposed = key.expose_groups();
     let groups: Vec<&str> = exposed.expose_secret().split(' ').collect();
@@ -180,14 +225,20 @@ pub(crate) fn show_once(key: &RecoveryKey, context: &Context, pick: [u8; 2]) -> 
 
 fn confirm_group(context: &Context, at: usize, group: &str) -> Result<(), Failure> {
     for _ in 0..3 {
-        let typed = secrets::ask_hidden(&format!("To be sure that you have it: type group {}: ", at + 1))?;
+        let typed = secrets::ask_hidden(&format!(
+            "To be sure that you have it: type group {}: ",
+            at + 1
+        ))?;
         if typed.trim().eq_ignore_ascii_case(group) {
             return Ok(());
         }
         context.output.show("  that is not it; look again");
     }
-    Err(Failure::new(Exit::NeedsUnlock, "the recovery key was not confirmed, and nothing was stored")
-        .hint("run it again: it makes another key"))
+    Err(Failure::new(
+        Exit::NeedsUnlock,
+        "the recovery key was not confirmed, and nothing was stored",
+    )
+    .hint("run it again: it makes another key"))
 }
 
 #[cfg(test)]
@@ -207,7 +258,10 @@ mod tests {
         write_file(&key, &path, "./my-backup").unwrap();
         let entered = from_file(&path).unwrap();
         assert_eq!(entered.mended, None);
-        assert_eq!(entered.key.expose_groups().expose_secret(), key.expose_groups().expose_secret());
+        assert_eq!(
+            entered.key.expose_groups().expose_secret(),
+            key.expose_groups().expose_secret()
+        );
     }
 
     #[test]
@@ -216,24 +270,53 @@ mod tests {
         let path = folder.path().join("key.txt");
         write_file(&key(), &path, "a").unwrap();
         let failure = write_file(&key(), &path, "b").unwrap_err();
-        assert!(failure.message.starts_with("cannot write "), "{}", failure.message);
+        assert!(
+            failure.message.starts_with("cannot write "),
+            "{}",
+            failure.message
+        );
         assert_eq!(failure.causes, ["it exists already"]);
     }
 
     #[test]
     fn one_wrong_group_is_mended_and_two_are_refused() {
         let exposed = key().expose_groups();
-        let mut groups: Vec<String> = exposed.expose_secret().split(' ').map(str::to_owned).collect();
-        let flip = |group: &str| if group.starts_with('0') { group.replacen('0', "1", 1) } else { format!("0{}", &group[1..]) };
+        let mut groups: Vec<String> = exposed
+            .expose_secret()
+            .split(' ')
+            .map(str::to_owned)
+            .collect();
+        let flip = |group: &str| {
+            if group.starts_with('0') {
+                group.replacen('0', "1", 1)
+            } else {
+                format!("0{}", &group[1..])
+            }
+        };
         groups[4] = flip(&groups[4]);
         assert_eq!(understand(&groups.join(" "), "").unwrap().mended, Some(5));
         groups[9] = flip(&groups[9]);
-        assert_eq!(understand(&groups.join(" "), "").unwrap_err().message, too_many_wrong().message);
+        assert_eq!(
+            understand(&groups.join(" "), "").unwrap_err().message,
+            too_many_wrong().message
+        );
     }
 
     #[test]
     fn what_is_no_key_is_named() {
-        assert!(understand("12 34", "x").unwrap_err().hint.unwrap().starts_with("it has 4 digits"));
-        assert!(understand(&"zz".repeat(32), "x").unwrap_err().hint.unwrap().starts_with("something in group 1"));
+        assert!(
+            understand("12 34", "x")
+                .unwrap_err()
+                .hint
+                .unwrap()
+                .starts_with("it has 4 digits")
+        );
+        assert!(
+            understand(&"zz".repeat(32), "x")
+                .unwrap_err()
+                .hint
+                .unwrap()
+                .starts_with("something in group 1")
+        );
     }
 }

@@ -49,7 +49,9 @@ pub(crate) fn open_store(address: &str, create: bool) -> Result<Option<Arc<dyn S
 /// Looks for a backup. Reads only the newest keyrings; trusts nothing in them yet.
 pub(crate) fn look(address: &str, context: &Context) -> Result<Option<Found>, Failure> {
     let place = home::place(address);
-    let Some(store) = open_store(address, false)? else { return missing(&place, context).map(|()| None) };
+    let Some(store) = open_store(address, false)? else {
+        return missing(&place, context).map(|()| None);
+    };
     let names = keyrings::list(&*store)?;
     let Some(number) = names.last().map(|name| name.number) else {
         for folder in ["heads/", "packs/", "snapshots/"] {
@@ -66,13 +68,27 @@ pub(crate) fn look(address: &str, context: &Context) -> Result<Option<Found>, Fa
     }
     let mut newest = newest.into_iter();
     let (Some(first), twin, None) = (newest.next(), newest.next(), newest.next()) else {
-        return Err(Failure::new(Exit::Damage, format!("{address} holds more than two keyrings of number {number}")));
+        return Err(Failure::new(
+            Exit::Damage,
+            format!("{address} holds more than two keyrings of number {number}"),
+        ));
     };
-    let state = context.home.repository(*first.repository().as_bytes(), false)?;
+    let state = context
+        .home
+        .repository(*first.repository().as_bytes(), false)?;
     if first.number() != number {
-        return Err(Failure::new(Exit::Damage, "the newest keyring has another number than its name says"));
+        return Err(Failure::new(
+            Exit::Damage,
+            "the newest keyring has another number than its name says",
+        ));
     }
-    let found = Found { store, place, newest: first, twin, state };
+    let found = Found {
+        store,
+        place,
+        newest: first,
+        twin,
+        state,
+    };
     found.refuse_older(&names)?;
     Ok(Some(found))
 }
@@ -109,10 +125,18 @@ fn missing(place: &str, context: &Context) -> Result<(), Failure> {
 impl Found {
     /// Refuses a store that shows an older state than this computer has seen.
     fn refuse_older(&self, names: &[keyrings::KeyringName]) -> Result<(), Failure> {
-        let Some(seen) = self.seen()? else { return Ok(()) };
+        let Some(seen) = self.seen()? else {
+            return Ok(());
+        };
         let mut between = Vec::new();
-        for name in names.iter().filter(|name| name.number >= seen.number && name.number < self.newest.number()) {
-            between.push(LockedKeyring::parse(&keyrings::load(&*self.store, &name.name)?)?);
+        for name in names
+            .iter()
+            .filter(|name| name.number >= seen.number && name.number < self.newest.number())
+        {
+            between.push(LockedKeyring::parse(&keyrings::load(
+                &*self.store,
+                &name.name,
+            )?)?);
         }
         match seen.compare_through(&self.newest, &between) {
             Freshness::Same | Freshness::Newer => Ok(()),
@@ -122,15 +146,32 @@ impl Found {
                 seen.number
             ))),
             // A twin that was seen is one side of a fork, which its owner may join.
-            _ if self.twin.as_ref().is_some_and(|twin| twin.hash() == seen.hash) => Ok(()),
+            _ if self
+                .twin
+                .as_ref()
+                .is_some_and(|twin| twin.hash() == seen.hash) =>
+            {
+                Ok(())
+            }
             _ => Err(Failure::from(EngineError::Forked {
-                what: format!("keyring {} does not follow the one that this computer has seen", self.newest.number()),
+                what: format!(
+                    "keyring {} does not follow the one that this computer has seen",
+                    self.newest.number()
+                ),
             })),
         }
     }
 
     fn seen(&self) -> Result<Option<heirloom_keys::Seen>, Failure> {
-        let Some(seen) = self.state.as_ref().map(RepositoryState::seen).transpose()?.flatten() else { return Ok(None) };
+        let Some(seen) = self
+            .state
+            .as_ref()
+            .map(RepositoryState::seen)
+            .transpose()?
+            .flatten()
+        else {
+            return Ok(None);
+        };
         let mut hash = [0; 32];
         if hex::decode_to_slice(&seen.keyring_hash, &mut hash).is_err() {
             return Ok(None);
@@ -145,7 +186,10 @@ impl Found {
     /// Unlocks the newest keyring and says when a group of the key was mended.
     pub(crate) fn unlock(&self, entered: &Entered, context: &Context) -> Result<Unlocked, Failure> {
         if self.twin.is_some() {
-            return Err(heirloom_keys::OpenError::Forked { number: self.newest.number() }.into());
+            return Err(heirloom_keys::OpenError::Forked {
+                number: self.newest.number(),
+            }
+            .into());
         }
         let unlocked = unlock_one(&self.newest, entered)?;
         if let Some(group) = entered.mended {
@@ -157,17 +201,24 @@ impl Found {
     /// Unlocks, and hands on what reads.
     pub(crate) fn open(self, entered: &Entered, context: &Context) -> Result<Opened, Failure> {
         let unlocked = self.unlock(entered, context)?;
-        Ok(Opened { found: self, reader: Arc::new(Reader::new(unlocked)) })
+        Ok(Opened {
+            found: self,
+            reader: Arc::new(Reader::new(unlocked)),
+        })
     }
 }
 
 /// Unlocks one keyring with what was entered.
 pub(crate) fn unlock_one(locked: &LockedKeyring, entered: &Entered) -> Result<Unlocked, Failure> {
-    locked.unlock(&entered.secret()).map_err(|error| match error {
-        // A key that was mended and opens nothing was not one group off.
-        heirloom_keys::OpenError::WrongRecoveryKey if entered.mended.is_some() => recovery::too_many_wrong(),
-        other => other.into(),
-    })
+    locked
+        .unlock(&entered.secret())
+        .map_err(|error| match error {
+            // A key that was mended and opens nothing was not one group off.
+            heirloom_keys::OpenError::WrongRecoveryKey if entered.mended.is_some() => {
+                recovery::too_many_wrong()
+            }
+            other => other.into(),
+        })
 }
 
 /// The failure of a store that went back in time.
@@ -179,8 +230,14 @@ impl Opened {
     /// Opens the repository itself: heads, snapshots, index.
     pub(crate) fn repository(&self) -> Result<Arc<Repository>, Failure> {
         self.repository_if_any()?.ok_or_else(|| {
-            Failure::new(Exit::NoBackup, format!("the first backup to {} did not end, and nothing can be read yet", self.found.place))
-                .hint("run the same `heirloom backup` again: it goes on with what is stored already")
+            Failure::new(
+                Exit::NoBackup,
+                format!(
+                    "the first backup to {} did not end, and nothing can be read yet",
+                    self.found.place
+                ),
+            )
+            .hint("run the same `heirloom backup` again: it goes on with what is stored already")
         })
     }
 
@@ -198,19 +255,38 @@ impl Opened {
     }
 
     fn seen_heads(&self) -> Result<Option<heirloom_engine::repository::Seen>, Failure> {
-        let Some(seen) = self.found.state.as_ref().map(RepositoryState::seen).transpose()?.flatten() else {
+        let Some(seen) = self
+            .found
+            .state
+            .as_ref()
+            .map(RepositoryState::seen)
+            .transpose()?
+            .flatten()
+        else {
             return Ok(None);
         };
         let head = |head: SeenHead| {
-            let SeenHead { lineage, sequence, hash } = head;
-            heirloom_engine::repository::SeenHead { lineage, sequence, hash }
+            let SeenHead {
+                lineage,
+                sequence,
+                hash,
+            } = head;
+            heirloom_engine::repository::SeenHead {
+                lineage,
+                sequence,
+                hash,
+            }
         };
-        Ok(Some(heirloom_engine::repository::Seen { heads: seen.heads.into_iter().map(head).collect() }))
+        Ok(Some(heirloom_engine::repository::Seen {
+            heads: seen.heads.into_iter().map(head).collect(),
+        }))
     }
 
     /// Remembers the newest state, where this computer knows the backup at all.
     fn remember(&self, repository: &Repository) -> Result<(), Failure> {
-        let Some(state) = &self.found.state else { return Ok(()) };
+        let Some(state) = &self.found.state else {
+            return Ok(());
+        };
         remember(state, self.reader.keyring(), Some(heads(repository)))
     }
 }
@@ -218,8 +294,16 @@ impl Opened {
 /// The heads of an opened repository, to be remembered.
 pub(crate) fn heads(repository: &Repository) -> Vec<SeenHead> {
     let head = |head: heirloom_engine::repository::SeenHead| {
-        let heirloom_engine::repository::SeenHead { lineage, sequence, hash } = head;
-        SeenHead { lineage, sequence, hash }
+        let heirloom_engine::repository::SeenHead {
+            lineage,
+            sequence,
+            hash,
+        } = head;
+        SeenHead {
+            lineage,
+            sequence,
+            hash,
+        }
     };
     repository.seen().heads.into_iter().map(head).collect()
 }

@@ -22,7 +22,10 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let size = usize::try_from(MAX_BYTES).unwrap_or(usize::MAX);
     let mut bytes = Zeroizing::new(Vec::with_capacity(size + 1));
     let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes)
+        std::io::stdin()
+            .lock()
+            .take(MAX_BYTES + 1)
+            .read_to_end(&mut bytes)
     } else {
         let file = File::open(path).map_err(|error| Failure::file("read", path, &error))?;
         refuse_readable(path, &file)?;
@@ -30,7 +33,10 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     };
     read.map_err(|error| Failure::file("read", path, &error))?;
     if bytes.len() > size {
-        return Err(Failure::usage(format!("{} is too large for a key file", path.display())));
+        return Err(Failure::usage(format!(
+            "{} is too large for a key file",
+            path.display()
+        )));
     }
     Ok(bytes)
 }
@@ -38,22 +44,38 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
 /// Reads a secret file that holds text.
 pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut bytes = read(path)?;
-    String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
-        drop(Zeroizing::new(error.into_bytes()));
-        Failure::usage(format!("{} is not a text file", path.display()))
-    })
+    String::from_utf8(std::mem::take(&mut *bytes))
+        .map(Zeroizing::new)
+        .map_err(|error| {
+            drop(Zeroizing::new(error.into_bytes()));
+            Failure::usage(format!("{} is not a text file", path.display()))
+        })
 }
 
 #[cfg(unix)]
 fn refuse_readable(path: &Path, file: &File) -> Result<(), Failure> {
     use std::os::unix::fs::MetadataExt;
-    let metadata = file.metadata().map_err(|error| Failure::file("read", path, &error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| Failure::file("read", path, &error))?;
     let others = metadata.mode() & 0o077;
-    if !metadata.is_file() || others == 0 || std::env::var_os(ALLOW_READABLE).is_some_and(|value| value == "1") {
+    if !metadata.is_file()
+        || others == 0
+        || std::env::var_os(ALLOW_READABLE).is_some_and(|value| value == "1")
+    {
         return Ok(());
     }
-    Err(Failure::new(Exit::NeedsUnlock, format!("{} can be read by other users of this computer", path.display()))
-        .hint(format!("run `chmod 600 {}`, or set {ALLOW_READABLE}=1 if you cannot", path.display())))
+    Err(Failure::new(
+        Exit::NeedsUnlock,
+        format!(
+            "{} can be read by other users of this computer",
+            path.display()
+        ),
+    )
+    .hint(format!(
+        "run `chmod 600 {}`, or set {ALLOW_READABLE}=1 if you cannot",
+        path.display()
+    )))
 }
 
 #[cfg(not(unix))]
@@ -64,9 +86,12 @@ fn refuse_readable(_path: &Path, _file: &File) -> Result<(), Failure> {
 /// Asks for a line on the terminal without showing it.
 pub(crate) fn ask_hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     let _ = std::io::stderr().flush();
-    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| {
-        Failure::new(Exit::NeedsUnlock, "nothing could be read from the terminal").because(&error)
-    })
+    rpassword::prompt_password(prompt)
+        .map(Zeroizing::new)
+        .map_err(|error| {
+            Failure::new(Exit::NeedsUnlock, "nothing could be read from the terminal")
+                .because(&error)
+        })
 }
 
 /// Asks a yes-or-no question; only a clear yes is one. Call only where somebody can be asked.
@@ -91,7 +116,13 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        for (mode, fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)] {
+        for (mode, fine) in [
+            (0o600, true),
+            (0o400, true),
+            (0o640, false),
+            (0o604, false),
+            (0o620, false),
+        ] {
             let _ = std::fs::remove_file(&path);
             std::fs::write(&path, "secret").unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();

@@ -31,9 +31,15 @@ impl Settings {
 
     fn parse(text: &str, path: &Path) -> Result<Self, Failure> {
         toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            Failure::usage(format!("{}, line {line}: {}", path.display(), error.message().trim()))
-                .hint("known settings are color, device-name and recovery-key-file")
+            let line = error.span().map_or(1, |span| {
+                text[..span.start.min(text.len())].matches('\n').count() + 1
+            });
+            Failure::usage(format!(
+                "{}, line {line}: {}",
+                path.display(),
+                error.message().trim()
+            ))
+            .hint("known settings are color, device-name and recovery-key-file")
         })
     }
 }
@@ -44,14 +50,28 @@ mod tests {
 
     #[test]
     fn settings_are_read() {
-        let settings = Settings::parse("color = \"never\"\ndevice-name = \"Laptop\"\n", Path::new("c")).unwrap();
+        let settings = Settings::parse(
+            "color = \"never\"\ndevice-name = \"Laptop\"\n",
+            Path::new("c"),
+        )
+        .unwrap();
         assert_eq!(settings.color, Some(Color::Never));
         assert_eq!(settings.device_name.as_deref(), Some("Laptop"));
     }
 
     #[test]
     fn an_unknown_setting_is_refused_with_its_line() {
-        let failure = Settings::parse("color = \"never\"\npassword = \"x\"\n", Path::new("config.toml")).unwrap_err();
-        assert!(failure.message.starts_with("config.toml, line 2: unknown field `password`"), "{}", failure.message);
+        let failure = Settings::parse(
+            "color = \"never\"\npassword = \"x\"\n",
+            Path::new("config.toml"),
+        )
+        .unwrap_err();
+        assert!(
+            failure
+                .message
+                .starts_with("config.toml, line 2: unknown field `password`"),
+            "{}",
+            failure.message
+        );
     }
 }

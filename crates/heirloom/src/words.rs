@@ -20,13 +20,21 @@ pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
 
 /// Bytes in decimal units: `4.2 MB`.
 pub(crate) fn bytes(n: u64) -> String {
-    const UNITS: [(&str, u64); 4] =
-        [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    const UNITS: [(&str, u64); 4] = [
+        ("TB", 1_000_000_000_000),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+        ("kB", 1_000),
+    ];
     for (unit, size) in UNITS {
         if n >= size {
             let whole = n / size;
             let tenth = n % size / (size / 10);
-            return if whole >= 100 { format!("{} {unit}", number(whole)) } else { format!("{whole}.{tenth} {unit}") };
+            return if whole >= 100 {
+                format!("{} {unit}", number(whole))
+            } else {
+                format!("{whole}.{tenth} {unit}")
+            };
         }
     }
     count(n, "byte", "bytes")
@@ -43,18 +51,24 @@ pub(crate) fn duration(seconds: u64) -> String {
 
 /// Milliseconds since 1970 as `2026-11-23 03:04 UTC`.
 pub(crate) fn moment(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms)
-        .map_or_else(|_| "an impossible time".into(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+    jiff::Timestamp::from_millisecond(ms).map_or_else(
+        |_| "an impossible time".into(),
+        |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+    )
 }
 
 /// Milliseconds since 1970 in RFC 3339, for JSON.
 pub(crate) fn rfc3339(ms: i64) -> Option<String> {
-    jiff::Timestamp::from_millisecond(ms).ok().map(|at| at.to_string())
+    jiff::Timestamp::from_millisecond(ms)
+        .ok()
+        .map(|at| at.to_string())
 }
 
 /// How long ago: `today`, `yesterday`, `12 days ago`, `never`.
 pub(crate) fn ago(then_ms: Option<i64>, now_ms: i64) -> String {
-    let Some(then) = then_ms else { return "never".into() };
+    let Some(then) = then_ms else {
+        return "never".into();
+    };
     match now_ms.saturating_sub(then) / 86_400_000 {
         ..=0 => "today".into(),
         1 => "yesterday".into(),

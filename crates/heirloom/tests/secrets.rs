@@ -2,7 +2,14 @@
 //! that has gone on from its use.
 
 #![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot set its scene fails, or says so"
+)]
 
+#[expect(dead_code, reason = "this file needs a part of it")]
 #[path = "support/session.rs"]
 mod session;
 
@@ -17,7 +24,10 @@ use session::Session;
 
 /// All forms in which the key could lie somewhere.
 fn forms(key_file: &str) -> Vec<(&'static str, Vec<u8>)> {
-    let line = key_file.lines().find(|line| !line.starts_with('#')).unwrap();
+    let line = key_file
+        .lines()
+        .find(|line| !line.starts_with('#'))
+        .unwrap();
     let digits: String = line.chars().filter(char::is_ascii_hexdigit).collect();
     let raw = hex::decode(&digits).unwrap();
     // The last four bytes are parity; the key is the 28 before.
@@ -36,10 +46,22 @@ fn forms(key_file: &str) -> Vec<(&'static str, Vec<u8>)> {
     ];
     forms.push(("base64 no pad", base64(&STANDARD_NO_PAD)[..36].to_vec()));
     forms.push(("base64 url no pad", base64(&URL_SAFE_NO_PAD)[..36].to_vec()));
-    let groups: Vec<u8> = digits.as_bytes().chunks(4).rev().flatten().copied().collect();
+    let groups: Vec<u8> = digits
+        .as_bytes()
+        .chunks(4)
+        .rev()
+        .flatten()
+        .copied()
+        .collect();
     forms.push(("groups backwards", groups[..28].to_vec()));
     // As 16-bit numbers of this machine.
-    forms.push(("groups as numbers", secret[..14].chunks(2).flat_map(|two| [two[1], two[0]]).collect()));
+    forms.push((
+        "groups as numbers",
+        secret[..14]
+            .chunks(2)
+            .flat_map(|two| [two[1], two[0]])
+            .collect(),
+    ));
     forms
 }
 
@@ -49,7 +71,13 @@ fn long_chat(session: &Session) -> String {
     let mut text = String::new();
     for at in 0..400_000_u32 {
         let (day, hour, minute) = (at / 1440 % 28 + 1, at / 60 % 24, at % 60);
-        writeln!(text, "{day:02}/{:02}/20{:02}, {hour:02}:{minute:02} - Ana: line number {at}", at / 40_320 % 12 + 1, at / 483_840 + 19).unwrap();
+        writeln!(
+            text,
+            "{day:02}/{:02}/20{:02}, {hour:02}:{minute:02} - Ana: line number {at}",
+            at / 40_320 % 12 + 1,
+            at / 483_840 + 19
+        )
+        .unwrap();
     }
     let path = session.path("WhatsApp Chat with Ana.txt");
     fs::write(&path, text).unwrap();
@@ -58,7 +86,10 @@ fn long_chat(session: &Session) -> String {
 
 /// Stops a process in its tracks.
 fn signal(child: &Child, name: &str) {
-    let done = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    let done = Command::new("kill")
+        .args([name, &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(done.success(), "kill {name}");
 }
 
@@ -75,7 +106,10 @@ fn memory(child: &Child) -> Option<Vec<Vec<u8>>> {
             continue;
         }
         let (from, to) = range.split_once('-')?;
-        let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+        let (from, to) = (
+            u64::from_str_radix(from, 16).ok()?,
+            u64::from_str_radix(to, 16).ok()?,
+        );
         let mut part = vec![0; usize::try_from(to - from).ok()?];
         if mem.seek(SeekFrom::Start(from)).is_ok() && mem.read_exact(&mut part).is_ok() {
             parts.push(part);
@@ -87,17 +121,35 @@ fn memory(child: &Child) -> Option<Vec<Vec<u8>>> {
 fn holds(memory: &[Vec<u8>], needle: &[u8]) -> bool {
     let first = needle[0];
     memory.iter().any(|part| {
-        part.windows(needle.len()).any(|window| window[0] == first && window == needle)
+        part.windows(needle.len())
+            .any(|window| window[0] == first && window == needle)
     })
 }
 
 /// Runs until `ready`, stops the process there and hands out its memory, arguments and environment.
-fn at(session: &Session, args: &[&str], ready: impl Fn() -> bool) -> Option<(Vec<Vec<u8>>, Vec<u8>, String)> {
-    let mut child = session.command().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+fn at(
+    session: &Session,
+    args: &[&str],
+    ready: impl Fn() -> bool,
+) -> Option<(Vec<Vec<u8>>, Vec<u8>, String)> {
+    let mut child = session
+        .command()
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let begun = Instant::now();
     while !ready() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "the run did not get so far");
-        assert!(child.try_wait().unwrap().is_none(), "the run ended too early: {:?}", child.wait_with_output());
+        assert!(
+            begun.elapsed() < Duration::from_mins(2),
+            "the run did not get so far"
+        );
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the run ended too early: {:?}",
+            child.wait_with_output()
+        );
         std::thread::sleep(Duration::from_micros(200));
     }
     signal(&child, "-STOP");
@@ -107,8 +159,16 @@ fn at(session: &Session, args: &[&str], ready: impl Fn() -> bool) -> Option<(Vec
     let memory = memory(&child);
     signal(&child, "-CONT");
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     Some((memory?, around, said))
 }
 
@@ -118,11 +178,17 @@ fn assert_clean(session: &Session, found: Option<(Vec<Vec<u8>>, Vec<u8>, String)
         return;
     };
     // What has to be there shows that the search finds what is there.
-    assert!(holds(&memory, session.path("store").as_os_str().as_encoded_bytes()));
+    assert!(holds(
+        &memory,
+        session.path("store").as_os_str().as_encoded_bytes()
+    ));
     let key_file = fs::read_to_string(session.path("key.txt")).unwrap();
     for (name, form) in forms(&key_file) {
         assert!(!holds(&memory, &form), "the key lies in memory: {name}");
-        assert!(!holds(&[around.clone(), said.clone().into_bytes()], &form), "the key was shown: {name}");
+        assert!(
+            !holds(&[around.clone(), said.clone().into_bytes()], &form),
+            "the key was shown: {name}"
+        );
     }
 }
 
@@ -134,7 +200,17 @@ fn has_packs(session: &Session) -> bool {
 fn the_new_key_is_gone_from_memory_when_the_first_pack_is_written() {
     let session = Session::new();
     let source = long_chat(&session);
-    let args = ["backup", &source, "--to", "store", "--date-order", "dmy", "--new-recovery-key-file", "key.txt", "-vv"];
+    let args = [
+        "backup",
+        &source,
+        "--to",
+        "store",
+        "--date-order",
+        "dmy",
+        "--new-recovery-key-file",
+        "key.txt",
+        "-vv",
+    ];
     let found = at(&session, &args, || has_packs(&session));
     assert_clean(&session, found);
 }
@@ -143,10 +219,26 @@ fn the_new_key_is_gone_from_memory_when_the_first_pack_is_written() {
 fn the_key_that_unlocked_is_gone_from_memory_when_messages_are_restored() {
     let session = Session::new();
     let source = long_chat(&session);
-    let first =
-        session.run(&["backup", &source, "--to", "store", "--date-order", "dmy", "--new-recovery-key-file", "key.txt"]);
+    let first = session.run(&[
+        "backup",
+        &source,
+        "--to",
+        "store",
+        "--date-order",
+        "dmy",
+        "--new-recovery-key-file",
+        "key.txt",
+    ]);
     assert_eq!(first.code, 0, "{first:?}");
-    let args = ["restore", "store", "--to", "out", "--recovery-key-file", "key.txt", "-vv"];
+    let args = [
+        "restore",
+        "store",
+        "--to",
+        "out",
+        "--recovery-key-file",
+        "key.txt",
+        "-vv",
+    ];
     let found = at(&session, &args, || session.path("out").exists());
     assert_clean(&session, found);
 }
@@ -167,7 +259,11 @@ fn the_state_of_this_computer_holds_no_recovery_key() {
             files += 1;
             let bytes = [fs::read(entry.path()).unwrap()];
             for (name, form) in forms(&key_file) {
-                assert!(!holds(&bytes, &form), "{} holds the key: {name}", entry.path().display());
+                assert!(
+                    !holds(&bytes, &form),
+                    "{} holds the key: {name}",
+                    entry.path().display()
+                );
             }
         }
     }

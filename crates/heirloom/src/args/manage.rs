@@ -122,10 +122,14 @@ pub(crate) enum ProtectCommand {
     #[command(after_help = "Example:\n  heirloom protect log ./my-backup")]
     Log(Ways),
     /// Add a way in
-    #[command(after_help = "Example:\n  heirloom protect add recovery-key ./my-backup --new-key-file ./second-key.txt")]
+    #[command(
+        after_help = "Example:\n  heirloom protect add recovery-key ./my-backup --new-key-file ./second-key.txt"
+    )]
     Add(Add),
     /// Prove a way in by an unlock
-    #[command(after_help = "Example:\n  heirloom protect check ./my-backup --recovery-key-file ./second-key.txt")]
+    #[command(
+        after_help = "Example:\n  heirloom protect check ./my-backup --recovery-key-file ./second-key.txt"
+    )]
     Check(Ways),
     /// Remove a way in; the backup's root key is changed at once
     #[command(after_help = "Example:\n  heirloom protect remove ./my-backup 'Recovery key 2'")]
@@ -230,7 +234,9 @@ pub(crate) struct Doctor {
 
 /// Writes a completion script.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  heirloom completions bash > ~/.local/share/bash-completion/completions/heirloom")]
+#[command(
+    after_help = "Example:\n  heirloom completions bash > ~/.local/share/bash-completion/completions/heirloom"
+)]
 pub(crate) struct Completions {
     /// The shell
     #[arg(value_name = "SHELL")]

@@ -9,7 +9,12 @@ use jiff::civil::Date;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Unlock {
     /// The file that holds the recovery key; `-` is standard input. Without it the key is asked for
-    #[arg(long, value_name = "FILE", env = "HEIRLOOM_RECOVERY_KEY_FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEIRLOOM_RECOVERY_KEY_FILE",
+        hide_env_values = true
+    )]
     pub(crate) recovery_key_file: Option<PathBuf>,
 }
 
@@ -38,13 +43,19 @@ pub(crate) struct At {
 
 fn snapshot_prefix(text: &str) -> Result<String, String> {
     let fine = (4..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if fine { Ok(text.to_ascii_lowercase()) } else { Err("a snapshot's name is 4 to 64 hexadecimal digits".into()) }
+    if fine {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("a snapshot's name is 4 to 64 hexadecimal digits".into())
+    }
 }
 
 /// Milliseconds of a day's beginning or of an instant, in UTC.
 pub(crate) fn moment(text: &str) -> Result<i64, String> {
     if let Ok(day) = text.parse::<Date>() {
-        let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| "that day is out of range".to_owned())?;
+        let zoned = day
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .map_err(|_| "that day is out of range".to_owned())?;
         if !text.contains(':') {
             return Ok(zoned.timestamp().as_millisecond());
         }
@@ -63,7 +74,13 @@ mod tests {
         assert_eq!(moment("1970-01-02"), Ok(86_400_000));
         assert_eq!(moment("1970-01-02T00:00:01Z"), Ok(86_401_000));
         assert_eq!(moment("1970-01-02T01:00:01+01:00"), Ok(86_401_000));
-        for wrong in ["", "yesterday", "2024-13-01", "31.05.2024", "2024-05-31T18:00"] {
+        for wrong in [
+            "",
+            "yesterday",
+            "2024-13-01",
+            "31.05.2024",
+            "2024-05-31T18:00",
+        ] {
             assert!(moment(wrong).is_err(), "{wrong}");
         }
     }

@@ -22,10 +22,15 @@ pub(crate) struct Backup {
     #[command(flatten)]
     pub(crate) from: From,
     /// Where the backup lies: a folder or a URL
-    #[arg(long, value_name = "STORE", env = "HEIRLOOM_STORE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "STORE",
+        env = "HEIRLOOM_STORE",
+        hide_env_values = true
+    )]
     pub(crate) to: String,
     /// First backup: write the new recovery key into this new file and show it nowhere
-    #[arg(long, value_name = "FILE", conflicts_with = "recovery_key_file")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) new_recovery_key_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) unlock: Unlock,
@@ -46,7 +51,12 @@ pub(crate) struct From {
     #[arg(value_name = "SOURCE")]
     pub(crate) source: PathBuf,
     /// WhatsApp's key file, or a file with the 64-digit key of an encrypted database; `-` asks for it
-    #[arg(long, value_name = "FILE", env = "HEIRLOOM_WA_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEIRLOOM_WA_KEY",
+        hide_env_values = true
+    )]
     pub(crate) wa_key: Option<PathBuf>,
     /// The order of day and month, when the export does not show it
     #[arg(long, value_name = "ORDER")]
@@ -57,7 +67,12 @@ pub(crate) struct From {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct How {
     /// What this computer is called in the backup
-    #[arg(long, value_name = "NAME", env = "HEIRLOOM_DEVICE_NAME", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "HEIRLOOM_DEVICE_NAME",
+        hide_env_values = true
+    )]
     pub(crate) device_name: Option<String>,
     /// Read everything even if the source's files have not changed
     #[arg(long)]
@@ -89,7 +104,12 @@ pub(crate) struct StartOver {
     #[command(flatten)]
     pub(crate) from: From,
     /// Where the old backup lies: a folder or a URL
-    #[arg(long, value_name = "STORE", env = "HEIRLOOM_STORE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "STORE",
+        env = "HEIRLOOM_STORE",
+        hide_env_values = true
+    )]
     pub(crate) to: String,
     /// Confirms that the old backup stays where it is and that the new one has other keys
     #[arg(long)]

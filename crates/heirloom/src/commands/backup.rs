@@ -40,7 +40,9 @@ struct Ready {
 /// How a run came to its backup.
 enum Began {
     /// It made it. Where the key was written, when it was.
-    First { key_file: Option<std::path::PathBuf> },
+    First {
+        key_file: Option<std::path::PathBuf>,
+    },
     /// It joined it.
     Joined,
     /// It knew it.
@@ -60,11 +62,20 @@ pub(crate) fn run(args: &Backup, context: &Context) -> Result<Exit, Failure> {
     }
     let ready = match found {
         None => {
-            if let (None, Some(_)) = (&args.new_recovery_key_file, recovery::file(&args.unlock, context)) {
-                return Err(repository::no_backup(&args.to)
-                    .hint("a first backup makes a new key: add `--new-recovery-key-file FILE` instead"));
+            if let (None, Some(_)) = (
+                &args.new_recovery_key_file,
+                recovery::file(&args.unlock, context),
+            ) {
+                return Err(repository::no_backup(&args.to).hint(
+                    "a first backup makes a new key: add `--new-recovery-key-file FILE` instead",
+                ));
             }
-            first::begin(&args.to, args.new_recovery_key_file.as_deref(), &args.how, context)?
+            first::begin(
+                &args.to,
+                args.new_recovery_key_file.as_deref(),
+                &args.how,
+                context,
+            )?
         }
         Some(found) => join::known_or_join(found, args, context)?,
     };
@@ -87,11 +98,22 @@ pub(crate) fn start_over(args: &StartOver, context: &Context) -> Result<Exit, Fa
     let day = day.split(' ').next().unwrap_or("today");
     let beside = format!("{}/started-over-{day}", args.to.trim_end_matches('/'));
     if repository::look(&beside, context)?.is_some() {
-        return Err(Failure::usage(format!("{beside} holds a backup already"))
-            .hint(format!("go on with it: `heirloom backup SOURCE --to {beside}`")));
+        return Err(
+            Failure::usage(format!("{beside} holds a backup already")).hint(format!(
+                "go on with it: `heirloom backup SOURCE --to {beside}`"
+            )),
+        );
     }
-    let ready = first::begin(&beside, args.new_recovery_key_file.as_deref(), &args.how, context)?;
-    context.output.say(&format!("The old backup in {} was not touched; from now on use {beside}", args.to));
+    let ready = first::begin(
+        &beside,
+        args.new_recovery_key_file.as_deref(),
+        &args.how,
+        context,
+    )?;
+    context.output.say(&format!(
+        "The old backup in {} was not touched; from now on use {beside}",
+        args.to
+    ));
     go(ready, source.as_mut(), &args.from, &args.how, context)
 }
 
@@ -103,7 +125,14 @@ fn go(
     how: &How,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let Ready { store, place, device, reader, how: began, _lock } = ready;
+    let Ready {
+        store,
+        place,
+        device,
+        reader,
+        how: began,
+        _lock,
+    } = ready;
     let mut rng = keys::rng();
     let progress = Shown::new(&context.output, &context.interrupt);
     let ledger = SqliteLedger::open(&device.state.ledger())?;
@@ -112,13 +141,18 @@ fn go(
     let outcome = backup::run(BackupJob {
         store: store.clone(),
         keys: &run_keys,
-        reader: reader.clone().map(|reader| reader as Arc<dyn ReaderKeys>),
+        reader: reader
+            .clone()
+            .map(|reader| -> Arc<dyn ReaderKeys> { reader }),
         ledger: &ledger,
         source,
         rng: &mut rng,
         now_ms: now_ms(),
         device_name: &name,
-        options: BackupOptions { force: how.force, ..BackupOptions::default() },
+        options: BackupOptions {
+            force: how.force,
+            ..BackupOptions::default()
+        },
         progress: &progress,
     });
     let outcome = match outcome {
@@ -128,15 +162,33 @@ fn go(
             return Err(error.into());
         }
     };
-    let checked = check(&store, &device, reader.as_ref(), &outcome.snapshot, &progress)?;
+    let checked = check(
+        &store,
+        &device,
+        reader.as_ref(),
+        &outcome.snapshot,
+        &progress,
+    )?;
     progress.done();
     device.state.note(|notes| {
         notes.stores.retain(|known| *known != place);
         notes.stores.push(place.clone());
         notes.backed_up_ms = Some(now_ms());
     })?;
-    report::tell(&outcome, &began, checked, &source.info(), &from.source, &place, context);
-    Ok(if outcome.report.left_out_something_readable() { Exit::SomeSkipped } else { Exit::Done })
+    report::tell(
+        &outcome,
+        &began,
+        checked,
+        &source.info(),
+        &from.source,
+        &place,
+        context,
+    );
+    Ok(if outcome.report.left_out_something_readable() {
+        Exit::SomeSkipped
+    } else {
+        Exit::Done
+    })
 }
 
 /// Opens what was just stored, where this run can read at all. Returns whether it could.
@@ -149,14 +201,26 @@ fn check(
 ) -> Result<bool, Failure> {
     use heirloom_archive::History;
     use heirloom_engine::repository::{Repository, Selection};
-    let Some(reader) = reader else { return Ok(false) };
+    let Some(reader) = reader else {
+        return Ok(false);
+    };
     progress.meter().phase("Checking", None, None);
     let keys: Arc<dyn ReaderKeys> = reader.clone();
     let opened = Arc::new(Repository::open(store.clone(), keys, None)?);
-    let mut view = opened.clone().view(&Selection::Snapshot(snapshot.to_owned()))?;
+    let mut view = opened
+        .clone()
+        .view(&Selection::Snapshot(snapshot.to_owned()))?;
     let conversations = view.conversations()?;
-    progress.meter().advance("Checking", u64::try_from(conversations.len()).unwrap_or(u64::MAX), 0);
-    repository::remember(&device.state, reader.keyring(), Some(repository::heads(&opened)))?;
+    progress.meter().advance(
+        "Checking",
+        u64::try_from(conversations.len()).unwrap_or(u64::MAX),
+        0,
+    );
+    repository::remember(
+        &device.state,
+        reader.keyring(),
+        Some(repository::heads(&opened)),
+    )?;
     Ok(true)
 }
 

@@ -47,12 +47,18 @@ fn list(history: &mut dyn History, context: &Context) -> Result<Summary, Failure
     let chats = history.conversations()?;
     let output = &context.output;
     for chat in &chats {
-        let (first, last) = chat.span.map_or((None, None), |(first, last)| (Some(first), Some(last)));
+        let (first, last) = chat
+            .span
+            .map_or((None, None), |(first, last)| (Some(first), Some(last)));
         let years = match (first, last) {
             (Some(first), Some(last)) => format!("{} to {}", day(first), day(last)),
             _ => String::new(),
         };
-        output.line(&format!("{:>10}  {years:<24}  {}", words::number(chat.messages), title(chat)));
+        output.line(&format!(
+            "{:>10}  {years:<24}  {}",
+            words::number(chat.messages),
+            title(chat)
+        ));
         output.event(&Event::new(
             "conversation",
             Chat {
@@ -69,17 +75,34 @@ fn list(history: &mut dyn History, context: &Context) -> Result<Summary, Failure
         }
     }
     output.hint("to read one: `heirloom browse STORE CHAT`");
-    Ok(Summary { chats: Some(chats.len()), messages: None, seconds: context.seconds() })
+    Ok(Summary {
+        chats: Some(chats.len()),
+        messages: None,
+        seconds: context.seconds(),
+    })
 }
 
-fn show(history: &mut dyn History, wish: &str, args: &Browse, context: &Context) -> Result<Summary, Failure> {
+fn show(
+    history: &mut dyn History,
+    wish: &str,
+    args: &Browse,
+    context: &Context,
+) -> Result<Summary, Failure> {
     let chats = history.conversations()?;
     let chat = find_chat(&chats, wish)?;
     let names = names(history)?;
     let output = &context.output;
-    output.title(&format!("{}  {}", title(chat), words::count(chat.messages, "message", "messages")));
+    output.title(&format!(
+        "{}  {}",
+        title(chat),
+        words::count(chat.messages, "message", "messages")
+    ));
     let last = args.from.is_none().then_some(args.last);
-    let query = MessageQuery { from: args.from, until: args.until, last };
+    let query = MessageQuery {
+        from: args.from,
+        until: args.until,
+        last,
+    };
     let mut shown = 0;
     let mut today = String::new();
     history.messages(&chat.conversation.id, query, &mut |message| {
@@ -89,12 +112,23 @@ fn show(history: &mut dyn History, wish: &str, args: &Browse, context: &Context)
             today = day;
         }
         output.line(&line(&message, &names));
-        output.event(&Event::new("message", Item::new(&message, &chat.conversation.id, &names)));
+        output.event(&Event::new(
+            "message",
+            Item::new(&message, &chat.conversation.id, &names),
+        ));
         shown += 1;
         let stop = output.closed() || context.interrupt.is_set();
-        Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        Ok(if stop {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
     })?;
-    Ok(Summary { chats: None, messages: Some(shown), seconds: context.seconds() })
+    Ok(Summary {
+        chats: None,
+        messages: Some(shown),
+        seconds: context.seconds(),
+    })
 }
 
 /// Names by participant id.
@@ -104,29 +138,52 @@ pub(crate) type Names = HashMap<String, String>;
 pub(crate) fn names(history: &mut dyn History) -> Result<Names, Failure> {
     let mut names = HashMap::new();
     for participant in history.participants()? {
-        let name = [&participant.name, &participant.phone].into_iter().find(|name| !name.is_empty());
-        names.insert(participant.id.clone(), words::tame(name.unwrap_or(&participant.id)));
+        let name = [&participant.name, &participant.phone]
+            .into_iter()
+            .find(|name| !name.is_empty());
+        names.insert(
+            participant.id.clone(),
+            words::tame(name.unwrap_or(&participant.id)),
+        );
     }
     Ok(names)
 }
 
 fn day(ms: i64) -> String {
-    words::moment(ms).split(' ').next().unwrap_or_default().to_owned()
+    words::moment(ms)
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn clock(message: &Message) -> String {
     let moment = words::moment(message.sent_at);
     let clock = moment.split(' ').nth(1).unwrap_or_default().to_owned();
-    if message.zone() == Zone::Unknown { clock } else { format!("{clock}Z") }
+    if message.zone() == Zone::Unknown {
+        clock
+    } else {
+        format!("{clock}Z")
+    }
 }
 
 /// A message on a line of a terminal.
 pub(crate) fn line(message: &Message, names: &Names) -> String {
-    let who = names.get(&message.author).map_or_else(|| words::tame(&message.author), Clone::clone);
+    let who = names
+        .get(&message.author)
+        .map_or_else(|| words::tame(&message.author), Clone::clone);
     let mut what = Vec::new();
     for attachment in &message.attachments {
-        let absent = if attachment.presence() == Presence::Present { "" } else { ", not there" };
-        let name = if attachment.name.is_empty() { "file" } else { &attachment.name };
+        let absent = if attachment.presence() == Presence::Present {
+            ""
+        } else {
+            ", not there"
+        };
+        let name = if attachment.name.is_empty() {
+            "file"
+        } else {
+            &attachment.name
+        };
         what.push(format!("[{}{absent}]", words::tame(name)));
     }
     if what.is_empty() && message.text.is_empty() {
@@ -143,11 +200,19 @@ pub(crate) fn line(message: &Message, names: &Names) -> String {
     if message.edited || !message.edits.is_empty() {
         what.push("(edited)".into());
     }
-    let reactions: Vec<_> = message.reactions.iter().map(|reaction| words::tame(&reaction.emoji)).collect();
+    let reactions: Vec<_> = message
+        .reactions
+        .iter()
+        .map(|reaction| words::tame(&reaction.emoji))
+        .collect();
     if !reactions.is_empty() {
         what.push(format!("{{{}}}", reactions.join("")));
     }
-    let who = if who.is_empty() { String::new() } else { format!("{who}: ") };
+    let who = if who.is_empty() {
+        String::new()
+    } else {
+        format!("{who}: ")
+    };
     format!("{}  {who}{}", clock(message), what.join(" "))
 }
 
@@ -175,11 +240,23 @@ impl<'a> Item<'a> {
             author: &message.author,
             author_name: names.get(&message.author).map(String::as_str),
             sent_at: words::rfc3339(message.sent_at),
-            zone: if message.zone() == Zone::Unknown { "unknown" } else { "utc" },
+            zone: if message.zone() == Zone::Unknown {
+                "unknown"
+            } else {
+                "utc"
+            },
             kind: kind(message.kind()),
             text: &message.text,
-            attachments: message.attachments.iter().map(|attachment| attachment.name.as_str()).collect(),
-            reactions: message.reactions.iter().map(|reaction| reaction.emoji.as_str()).collect(),
+            attachments: message
+                .attachments
+                .iter()
+                .map(|attachment| attachment.name.as_str())
+                .collect(),
+            reactions: message
+                .reactions
+                .iter()
+                .map(|reaction| reaction.emoji.as_str())
+                .collect(),
             edited: message.edited || !message.edits.is_empty(),
         }
     }
@@ -220,17 +297,29 @@ mod tests {
             text: "hi\n\u{1b}[2Jthere".into(),
             edited: true,
             zone: Zone::Unknown.into(),
-            attachments: vec![Attachment { name: "cat.jpg".into(), ..Attachment::default() }],
-            reactions: vec![Reaction { emoji: "👍".into(), ..Reaction::default() }],
+            attachments: vec![Attachment {
+                name: "cat.jpg".into(),
+                ..Attachment::default()
+            }],
+            reactions: vec![Reaction {
+                emoji: "👍".into(),
+                ..Reaction::default()
+            }],
             ..Message::default()
         };
         let names = Names::from([("a".into(), "Ana".into())]);
-        assert_eq!(line(&message, &names), "00:00  Ana: [cat.jpg] hi \u{fffd}[2Jthere (edited) {👍}");
+        assert_eq!(
+            line(&message, &names),
+            "00:00  Ana: [cat.jpg] hi \u{fffd}[2Jthere (edited) {👍}"
+        );
     }
 
     #[test]
     fn a_message_without_text_is_named_by_its_kind() {
-        let message = Message { kind: MessageKind::Deleted.into(), ..Message::default() };
+        let message = Message {
+            kind: MessageKind::Deleted.into(),
+            ..Message::default()
+        };
         assert_eq!(line(&message, &Names::new()), "00:00Z  [deleted]");
     }
 }

@@ -40,7 +40,13 @@ pub(crate) fn run(args: &Check, context: &Context) -> Result<Exit, Failure> {
     let opened = repository::open(&args.store, &args.unlock, context)?;
     let repository = opened.repository()?;
     let progress = Shown::new(&context.output, &context.interrupt);
-    let outcome = check::run(&repository, &CheckOptions { read_data: args.read_data }, &progress);
+    let outcome = check::run(
+        &repository,
+        &CheckOptions {
+            read_data: args.read_data,
+        },
+        &progress,
+    );
     progress.done();
     let mut outcome = outcome?;
     keyrings_in_line(&opened, &mut outcome.problems)?;
@@ -58,7 +64,11 @@ pub(crate) fn run(args: &Check, context: &Context) -> Result<Exit, Failure> {
         Some(100) => "structure and all contents checked".to_owned(),
         Some(share) => format!("structure and {share} % of the contents checked"),
     };
-    let amount = format!("{}, {}", words::count(outcome.objects, "object", "objects"), words::bytes(outcome.bytes));
+    let amount = format!(
+        "{}, {}",
+        words::count(outcome.objects, "object", "objects"),
+        words::bytes(outcome.bytes)
+    );
     if outcome.problems.is_empty() {
         output.line(&format!("No damage: {what} ({amount})"));
         if args.read_data.is_none() {
@@ -67,7 +77,11 @@ pub(crate) fn run(args: &Check, context: &Context) -> Result<Exit, Failure> {
     } else {
         output.line(&format!(
             "{} ({amount})",
-            words::count(u64::try_from(outcome.problems.len()).unwrap_or(u64::MAX), "problem", "problems")
+            words::count(
+                u64::try_from(outcome.problems.len()).unwrap_or(u64::MAX),
+                "problem",
+                "problems"
+            )
         ));
         output.hint("bring the objects named above back from a copy of the store; a new backup of the same source stores them again");
     }
@@ -83,7 +97,11 @@ pub(crate) fn run(args: &Check, context: &Context) -> Result<Exit, Failure> {
             seconds: context.seconds(),
         },
     ));
-    Ok(if outcome.problems.is_empty() { Exit::Done } else { Exit::Damage })
+    Ok(if outcome.problems.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Damage
+    })
 }
 
 /// Every keyring back to the first has to be there and to be the one that the next names: the engine does not know
@@ -95,10 +113,16 @@ fn keyrings_in_line(opened: &Opened, problems: &mut Vec<Problem>) -> Result<(), 
     for name in keyrings::list(store)? {
         let read = keyrings::load(store, &name.name).map_err(Failure::from);
         match read.and_then(|bytes| Ok(LockedKeyring::parse(&bytes)?)) {
-            Ok(keyring) if keyring.number() == name.number && keyring.repository() == opened.found.newest.repository() => {
+            Ok(keyring)
+                if keyring.number() == name.number
+                    && keyring.repository() == opened.found.newest.repository() =>
+            {
                 known.insert(keyring.hash(), (name, keyring));
             }
-            Ok(_) => problems.push(problem(&name.name, "it belongs to another place or another backup")),
+            Ok(_) => problems.push(problem(
+                &name.name,
+                "it belongs to another place or another backup",
+            )),
             Err(failure) => problems.push(problem(&name.name, &failure.message)),
         }
     }
@@ -108,7 +132,8 @@ fn keyrings_in_line(opened: &Opened, problems: &mut Vec<Problem>) -> Result<(), 
             match known.remove(hash) {
                 Some((_, before)) => wanted.push(before),
                 None if keyring.number() > 1 => {
-                    let name = format!("keyring/{:08}-{}", keyring.number() - 1, hex::encode(hash.as_bytes()));
+                    // Its whole name is not known: objects are named by another hash than keyrings name each other.
+                    let name = format!("keyring/{:08}", keyring.number() - 1);
                     if problems.iter().all(|known| known.object != name) {
                         problems.push(problem(&name, "it is missing"));
                     }
@@ -125,13 +150,36 @@ fn keyrings_in_line(opened: &Opened, problems: &mut Vec<Problem>) -> Result<(), 
 
 fn problem(object: &str, what: &str) -> Problem {
     let affects = "no message: only the record of how the ways in changed";
-    Problem { object: object.to_owned(), what: what.to_owned(), affects: affects.to_owned() }
+    Problem {
+        object: object.to_owned(),
+        what: what.to_owned(),
+        affects: affects.to_owned(),
+    }
 }
 
 /// One problem: which object, what is wrong with it, what that costs.
 pub(crate) fn say(problem: &Problem, context: &Context) {
-    let Problem { object, what, affects } = problem;
-    let costs = if affects.is_empty() { String::new() } else { format!("; affects {}", words::tame(affects)) };
-    context.output.line(&format!("damaged: {}: {}{costs}", words::tame(object), words::tame(what)));
-    context.output.event(&Event::new("problem", Line { object, what, affects }));
+    let Problem {
+        object,
+        what,
+        affects,
+    } = problem;
+    let costs = if affects.is_empty() {
+        String::new()
+    } else {
+        format!("; affects {}", words::tame(affects))
+    };
+    context.output.line(&format!(
+        "damaged: {}: {}{costs}",
+        words::tame(object),
+        words::tame(what)
+    ));
+    context.output.event(&Event::new(
+        "problem",
+        Line {
+            object,
+            what,
+            affects,
+        },
+    ));
 }

@@ -56,8 +56,9 @@ impl Findings<'_> {
 
     fn failure(&mut self, failure: &Failure) {
         self.problems += 1;
-        let because = failure.causes.iter().map(|cause| format!(": {cause}")).collect::<String>();
-        self.add("problem", format!("{}{because}", failure.message), None);
+        let mut words = vec![failure.message.clone()];
+        words.extend(failure.causes.iter().cloned());
+        self.add("problem", words.join(": "), None);
         if let Some(hint) = &failure.hint {
             self.context.output.line(&format!("      {hint}"));
         }
@@ -74,17 +75,29 @@ impl Findings<'_> {
         if let Some(hint) = hint {
             output.line(&format!("      {hint}"));
         }
-        output.event(&Event::new("finding", Finding { verdict, what, hint }));
+        output.event(&Event::new(
+            "finding",
+            Finding {
+                verdict,
+                what,
+                hint,
+            },
+        ));
     }
 }
 
 /// Examines this computer, and a store when one is named.
-pub(crate) fn run(args: &Doctor, context: &Context) -> Result<Exit, Failure> {
-    let mut findings = Findings { context, problems: 0 };
+pub(crate) fn run(args: &Doctor, context: &Context) -> Exit {
+    let mut findings = Findings {
+        context,
+        problems: 0,
+    };
     context.output.title("This computer");
     computer(&mut findings, context);
     for state in context.home.all() {
-        context.output.title(&format!("Backup {}", hex::encode(&state.id()[..4])));
+        context
+            .output
+            .title(&format!("Backup {}", hex::encode(&state.id()[..4])));
         known(&mut findings, &state);
     }
     if let Some(address) = &args.store {
@@ -95,40 +108,67 @@ pub(crate) fn run(args: &Doctor, context: &Context) -> Result<Exit, Failure> {
     }
     let problems = findings.problems;
     let ok = problems == 0;
-    let sentence = if ok { "Nothing is wrong".to_owned() } else { words::count(u64::try_from(problems).unwrap_or(u64::MAX), "problem", "problems") };
+    let sentence = if ok {
+        "Nothing is wrong".to_owned()
+    } else {
+        words::count(
+            u64::try_from(problems).unwrap_or(u64::MAX),
+            "problem",
+            "problems",
+        )
+    };
     context.output.line(&sentence);
-    context.output.event(&events::summary("doctor", Summary { ok, problems, seconds: context.seconds() }));
-    Ok(if ok { Exit::Done } else { Exit::Failed })
+    context.output.event(&events::summary(
+        "doctor",
+        Summary {
+            ok,
+            problems,
+            seconds: context.seconds(),
+        },
+    ));
+    if ok { Exit::Done } else { Exit::Failed }
 }
 
 fn computer(findings: &mut Findings<'_>, context: &Context) {
     if process::core_dumps_are_off() {
         findings.ok("core dumps are off for this program");
     } else {
-        findings.problem("core dumps could not be turned off", "a crash could leave keys on the disk: set `ulimit -c 0`");
+        findings.problem(
+            "core dumps could not be turned off",
+            "a crash could leave keys on the disk: set `ulimit -c 0`",
+        );
     }
     let now = now_ms();
     // Heirloom did not exist before 2026: an earlier clock is wrong whatever else is true.
     if now < 1_767_225_600_000 {
-        findings.problem(format!("the clock says {}", words::moment(now)), "set the clock right");
+        findings.problem(
+            format!("the clock says {}", words::moment(now)),
+            "set the clock right",
+        );
     } else {
         findings.ok(format!("the clock says {}", words::moment(now)));
     }
     let state = context.home.state();
     if state.is_dir() {
-        permissions(findings, state, 0o077, "the state folder");
+        permissions(findings, state, "the state folder");
     } else {
-        findings.ok(format!("no backup is known here yet ({} is not there)", state.display()));
+        findings.ok(format!(
+            "no backup is known here yet ({} is not there)",
+            state.display()
+        ));
     }
 }
 
 #[cfg(unix)]
-fn permissions(findings: &mut Findings<'_>, path: &std::path::Path, forbidden: u32, what: &str) {
+fn permissions(findings: &mut Findings<'_>, path: &std::path::Path, what: &str) {
     use std::os::unix::fs::MetadataExt;
     match std::fs::metadata(path) {
         // The folder that a person named as home is theirs; only what lies below it is ours.
-        Ok(metadata) if metadata.mode() & forbidden & 0o022 != 0 => {
-            findings.problem(format!("{what} {} can be changed by others", path.display()), "run `chmod go-w` on it");
+        Ok(metadata) if metadata.mode() & 0o022 != 0 => {
+            findings.problem(
+                format!("{what} {} can be changed by others", path.display()),
+                "run `chmod go-w` on it",
+            );
         }
         Ok(_) => findings.ok(format!("{what} is {}", path.display())),
         Err(error) => findings.failure(&Failure::file("read", path, &error)),
@@ -136,14 +176,14 @@ fn permissions(findings: &mut Findings<'_>, path: &std::path::Path, forbidden: u
 }
 
 #[cfg(not(unix))]
-fn permissions(findings: &mut Findings<'_>, path: &std::path::Path, _forbidden: u32, what: &str) {
+fn permissions(findings: &mut Findings<'_>, path: &std::path::Path, what: &str) {
     findings.ok(format!("{what} is {}", path.display()));
 }
 
 #[cfg(unix)]
 fn is_private(path: &std::path::Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 == 0)
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode().trailing_zeros() >= 6)
 }
 
 #[cfg(not(unix))]
@@ -155,16 +195,28 @@ fn known(findings: &mut Findings<'_>, state: &RepositoryState) {
     for name in [device::CREDENTIAL, device::WRITER] {
         let path = state.folder().join(name);
         if path.exists() && !is_private(&path) {
-            findings.problem(format!("{} can be read by others", path.display()), "run `chmod 600` on it");
+            findings.problem(
+                format!("{} can be read by others", path.display()),
+                "run `chmod 600` on it",
+            );
         }
     }
     match Device::load(state) {
-        Ok(Some(device)) => findings.ok(format!("this computer may add to it (keyring {})", device.writer.keyring_number)),
-        Ok(None) => findings.note("this computer is no device of it", "a run that was cut off may have left this; it does no harm"),
+        Ok(Some(device)) => findings.ok(format!(
+            "this computer may add to it (keyring {})",
+            device.writer.keyring_number
+        )),
+        Ok(None) => findings.note(
+            "this computer is no device of it",
+            "a run that was cut off may have left this; it does no harm",
+        ),
         Err(failure) => findings.failure(&failure),
     }
     if state.is_locked() {
-        findings.note("a run is at work on it right now", "wait until it has ended");
+        findings.note(
+            "a run is at work on it right now",
+            "wait until it has ended",
+        );
     }
     let notes = match state.notes() {
         Ok(notes) => notes,
@@ -176,42 +228,75 @@ fn known(findings: &mut Findings<'_>, state: &RepositoryState) {
     }
     let due = |at: Option<i64>, after: i64| at.is_none_or(|at| now.saturating_sub(at) > after);
     if due(notes.backed_up_ms, BACKUP_DUE_MS) {
-        findings.note(format!("last backup from here: {}", words::ago(notes.backed_up_ms, now)), "run `heirloom backup` again");
+        findings.note(
+            format!(
+                "last backup from here: {}",
+                words::ago(notes.backed_up_ms, now)
+            ),
+            "run `heirloom backup` again",
+        );
     } else {
-        findings.ok(format!("last backup from here: {}", words::ago(notes.backed_up_ms, now)));
+        findings.ok(format!(
+            "last backup from here: {}",
+            words::ago(notes.backed_up_ms, now)
+        ));
     }
     if due(notes.verified_ms, VERIFY_DUE_MS) {
-        findings.note(format!("last drill from here: {}", words::ago(notes.verified_ms, now)), "run `heirloom drill STORE`");
+        findings.note(
+            format!(
+                "last drill from here: {}",
+                words::ago(notes.verified_ms, now)
+            ),
+            "run `heirloom drill STORE`",
+        );
     } else {
-        findings.ok(format!("last drill from here: {}", words::ago(notes.verified_ms, now)));
+        findings.ok(format!(
+            "last drill from here: {}",
+            words::ago(notes.verified_ms, now)
+        ));
     }
 }
 
-fn examine_store(findings: &mut Findings<'_>, address: &str, args: &Doctor, context: &Context) -> Result<(), Failure> {
+fn examine_store(
+    findings: &mut Findings<'_>,
+    address: &str,
+    args: &Doctor,
+    context: &Context,
+) -> Result<(), Failure> {
     let Some(store) = repository::open_store(address, false)? else {
         findings.problem("it is not there", "check the folder or URL");
         return Ok(());
     };
     probe(findings, &*store);
-    let found = match repository::look(address, context)? {
-        Some(found) => found,
-        None => {
-            findings.note("it holds no backup", "`heirloom backup SOURCE --to STORE` makes a first one");
-            return Ok(());
-        }
+    let Some(found) = repository::look(address, context)? else {
+        findings.note(
+            "it holds no backup",
+            "`heirloom backup SOURCE --to STORE` makes a first one",
+        );
+        return Ok(());
     };
     findings.ok(format!(
         "it holds a backup: keyring {} of {}, with {}",
         found.newest.number(),
         keyrings::list(&*store)?.len(),
-        words::count(u64::try_from(found.newest.slots().len()).unwrap_or(u64::MAX), "way in", "ways in")
+        words::count(
+            u64::try_from(found.newest.slots().len()).unwrap_or(u64::MAX),
+            "way in",
+            "ways in"
+        )
     ));
     if found.twin.is_some() {
-        findings.problem("two computers changed the ways in at once", "`heirloom protect rotate STORE` joins the two");
+        findings.problem(
+            "two computers changed the ways in at once",
+            "`heirloom protect rotate STORE` joins the two",
+        );
         return Ok(());
     }
     if recovery::file(&args.unlock, context).is_none() {
-        findings.note("it was not unlocked", "with `--recovery-key-file FILE` the ways in and the newest snapshot are examined too");
+        findings.note(
+            "it was not unlocked",
+            "with `--recovery-key-file FILE` the ways in and the newest snapshot are examined too",
+        );
         return Ok(());
     }
     let opened = found.open(&recovery::enter(&args.unlock, context)?, context)?;
@@ -219,19 +304,34 @@ fn examine_store(findings: &mut Findings<'_>, address: &str, args: &Doctor, cont
     for slot in opened.reader.keyring().slots() {
         let name = words::tame(&slot.name);
         match slot.last_proven_ms {
-            None => findings.problem(format!("\"{name}\" was never proven"), "run `heirloom drill STORE` with it"),
+            None => findings.problem(
+                format!("\"{name}\" was never proven"),
+                "run `heirloom drill STORE` with it",
+            ),
             Some(at) if now - at > heirloom_keys::CHECK_DUE_MS => {
-                findings.note(format!("\"{name}\" was proven {}", words::ago(Some(at), now)), "run `heirloom drill STORE` with it");
+                findings.note(
+                    format!("\"{name}\" was proven {}", words::ago(Some(at), now)),
+                    "run `heirloom drill STORE` with it",
+                );
             }
             at => findings.ok(format!("\"{name}\" was proven {}", words::ago(at, now))),
         }
     }
     let repository = opened.repository_if_any()?;
-    let snapshots = repository.map(|repository| repository.snapshots()).transpose()?.unwrap_or_default();
-    let newest = snapshots.into_iter().map(|snapshot| snapshot.created_at).max();
+    let snapshots = repository
+        .map(|repository| repository.snapshots())
+        .transpose()?
+        .unwrap_or_default();
+    let newest = snapshots
+        .into_iter()
+        .map(|snapshot| snapshot.created_at)
+        .max();
     match newest {
         Some(at) if at > now => findings.problem(
-            format!("the newest snapshot is from {}, after this computer's time", words::moment(at)),
+            format!(
+                "the newest snapshot is from {}, after this computer's time",
+                words::moment(at)
+            ),
             "set the clock right",
         ),
         Some(at) => findings.ok(format!("the newest snapshot is from {}", words::moment(at))),
@@ -246,12 +346,17 @@ fn probe(findings: &mut Findings<'_>, store: &dyn Store) {
     keys::rng().fill_bytes(&mut bytes);
     let name = format!("tmp/probe-{}", hex::encode(bytes));
     let result = store
-        .put_new(&name, bytes.to_vec())
+        .put_new(&name, bytes)
         .and_then(|put| Ok((put, store.get(&name, 64)?)))
         .and_then(|read| store.delete(&name).map(|()| read));
     match result {
-        Ok((Put::Created, read)) if read == bytes => findings.ok("it can be written, read and deleted from"),
-        Ok(_) => findings.problem("it gives back something else than was written", "do not use this store"),
+        Ok((Put::Created, read)) if read == bytes => {
+            findings.ok("it can be written, read and deleted from");
+        }
+        Ok(_) => findings.problem(
+            "it gives back something else than was written",
+            "do not use this store",
+        ),
         Err(error) => findings.failure(&error.into()),
     }
 }

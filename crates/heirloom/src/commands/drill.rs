@@ -32,14 +32,28 @@ pub(crate) fn run(args: &Drill, context: &Context) -> Result<Exit, Failure> {
     let opened = found.open(&entered, context)?;
     let keyring = opened.reader.keyring();
     let slot = keyring.opened_with();
-    let way = keyring.slots().into_iter().find(|known| Some(known.id) == slot).map(|known| known.name).unwrap_or_default();
+    let way = keyring
+        .slots()
+        .into_iter()
+        .find(|known| Some(known.id) == slot)
+        .map(|known| known.name)
+        .unwrap_or_default();
     let repository = opened.repository()?;
     let mut view = history::view(&repository, &args.at, context)?;
-    let folder = tempfile::tempdir()
-        .map_err(|error| Failure::new(Exit::Failed, "no temporary folder could be made").because(&error))?;
+    let folder = tempfile::tempdir().map_err(|error| {
+        Failure::new(Exit::Failed, "no temporary folder could be made").because(&error)
+    })?;
     let progress = Shown::new(&context.output, &context.interrupt);
-    let options = DrillOptions { attachments: args.sample };
-    let outcome = drill::run(&mut view, folder.path(), &options, &mut keys::rng(), &progress);
+    let options = DrillOptions {
+        attachments: args.sample,
+    };
+    let outcome = drill::run(
+        &mut view,
+        folder.path(),
+        &options,
+        &mut keys::rng(),
+        &progress,
+    );
     progress.done();
     let outcome = outcome?;
     let ok = outcome.problems.is_empty();
@@ -55,7 +69,9 @@ pub(crate) fn run(args: &Drill, context: &Context) -> Result<Exit, Failure> {
             words::duration(context.started.elapsed().as_secs()),
         ));
         if !recorded {
-            output.hint("this computer is no device of the backup, so the proof is not recorded in it");
+            output.hint(
+                "this computer is no device of the backup, so the proof is not recorded in it",
+            );
         }
     } else {
         for problem in &outcome.problems {
@@ -81,11 +97,18 @@ pub(crate) fn run(args: &Drill, context: &Context) -> Result<Exit, Failure> {
 
 /// Writes the proof into the keyring and notes when it was.
 fn record(opened: &repository::Opened) -> Result<bool, Failure> {
-    let Some(state) = &opened.found.state else { return Ok(false) };
+    let Some(state) = &opened.found.state else {
+        return Ok(false);
+    };
     state.note(|notes| notes.verified_ms = Some(now_ms()))?;
-    let Some(mut device) = Device::load(state)? else { return Ok(false) };
+    let Some(mut device) = Device::load(state)? else {
+        return Ok(false);
+    };
     let _lock = state.lock()?;
-    let proven = opened.reader.keyring().record_proof(&mut keys::rng(), device.act());
+    let proven = opened
+        .reader
+        .keyring()
+        .record_proof(&mut keys::rng(), device.act());
     match proven {
         Ok(proven) => device.publish(&*opened.found.store, proven).map(|_| true),
         Err(heirloom_keys::ChangeError::UnknownDevice) => Ok(false),

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use heirloom_archive::MessageKind;
-use heirloom_exports::{Filter, Progress, html, jsonl, whatsapp};
+use heirloom_exports::{Filter, Outcome, Progress, html, jsonl, whatsapp};
 use serde::Serialize;
 
 use crate::args::read::{Export, Format};
@@ -45,44 +45,42 @@ pub(crate) fn run(args: &Export, context: &Context) -> Result<Exit, Failure> {
     let mut before = Progress::default();
     let mut progress = |now: Progress| {
         if before.messages_total != now.messages_total || before == Progress::default() {
-            meter.phase(WRITING, (now.messages_total > 0).then_some(now.messages_total), None);
+            meter.phase(
+                WRITING,
+                (now.messages_total > 0).then_some(now.messages_total),
+                None,
+            );
         }
-        meter.advance(WRITING, now.messages.saturating_sub(before.messages), now.bytes.saturating_sub(before.bytes));
+        meter.advance(
+            WRITING,
+            now.messages.saturating_sub(before.messages),
+            now.bytes.saturating_sub(before.bytes),
+        );
         before = now;
-        if context.interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if context.interrupt.is_set() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
     let (name, outcome) = match args.format {
-        Format::Jsonl => ("jsonl", jsonl::export(history, &filter, &args.to, &mut progress)),
-        Format::Html => ("html", html::export(history, &filter, &args.to, &mut progress)),
-        Format::Whatsapp => ("whatsapp", whatsapp::export(history, &filter, &args.to, &mut progress)),
+        Format::Jsonl => (
+            "jsonl",
+            jsonl::export(history, &filter, &args.to, &mut progress),
+        ),
+        Format::Html => (
+            "html",
+            html::export(history, &filter, &args.to, &mut progress),
+        ),
+        Format::Whatsapp => (
+            "whatsapp",
+            whatsapp::export(history, &filter, &args.to, &mut progress),
+        ),
     };
     meter.done();
     let outcome = outcome?;
-    let output = &context.output;
-    output.title(&format!("Exported to {}", args.to.display()));
-    output.line(&format!(
-        "{}, {}, {} ({}) in {}",
-        words::count(outcome.conversations, "chat", "chats"),
-        words::count(outcome.messages, "message", "messages"),
-        words::count(outcome.attachments, "media file", "media files"),
-        words::bytes(outcome.bytes),
-        words::duration(context.started.elapsed().as_secs()),
-    ));
-    if outcome.absent > 0 {
-        output.line(&format!("{} never part of the source", words::count(outcome.absent, "media file was", "media files were")));
-    }
-    if outcome.unreadable > 0 {
-        let examples: Vec<_> = outcome.unreadable_examples.iter().map(|example| words::tame(example)).collect();
-        output.warn(&format!(
-            "{} could not be read: {}",
-            words::count(outcome.unreadable, "media file", "media files"),
-            examples.join(", ")
-        ));
-    }
-    if args.format == Format::Html {
-        output.hint(&format!("open {} in a browser", args.to.join("index.html").display()));
-    }
-    output.event(&events::summary(
+    tell(&outcome, args, context);
+    context.output.event(&events::summary(
         "export",
         Summary {
             to: args.to.display().to_string(),
@@ -97,5 +95,47 @@ pub(crate) fn run(args: &Export, context: &Context) -> Result<Exit, Failure> {
             seconds: context.seconds(),
         },
     ));
-    Ok(if outcome.unreadable > 0 { Exit::SomeSkipped } else { Exit::Done })
+    Ok(if outcome.unreadable > 0 {
+        Exit::SomeSkipped
+    } else {
+        Exit::Done
+    })
+}
+
+/// Says in words what was written.
+fn tell(outcome: &Outcome, args: &Export, context: &Context) {
+    let output = &context.output;
+    output.title(&format!("Exported to {}", args.to.display()));
+    output.line(&format!(
+        "{}, {}, {} ({}) in {}",
+        words::count(outcome.conversations, "chat", "chats"),
+        words::count(outcome.messages, "message", "messages"),
+        words::count(outcome.attachments, "media file", "media files"),
+        words::bytes(outcome.bytes),
+        words::duration(context.started.elapsed().as_secs()),
+    ));
+    if outcome.absent > 0 {
+        output.line(&format!(
+            "{} never part of the source",
+            words::count(outcome.absent, "media file was", "media files were")
+        ));
+    }
+    if outcome.unreadable > 0 {
+        let examples: Vec<_> = outcome
+            .unreadable_examples
+            .iter()
+            .map(|example| words::tame(example))
+            .collect();
+        output.warn(&format!(
+            "{} could not be read: {}",
+            words::count(outcome.unreadable, "media file", "media files"),
+            examples.join(", ")
+        ));
+    }
+    if args.format == Format::Html {
+        output.hint(&format!(
+            "open {} in a browser",
+            args.to.join("index.html").display()
+        ));
+    }
 }

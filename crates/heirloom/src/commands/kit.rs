@@ -22,13 +22,19 @@ struct Summary {
 /// Makes a kit. The key is stored nowhere, so it has to be entered; it is proven by opening the backup first.
 pub(crate) fn run(args: &manage::Kit, context: &Context) -> Result<Exit, Failure> {
     if args.to.is_none() && context.output.json() {
-        return Err(Failure::usage("a kit holds the key, and JSON is no place for it").hint("add `--to FILE.pdf`"));
+        return Err(
+            Failure::usage("a kit holds the key, and JSON is no place for it")
+                .hint("add `--to FILE.pdf`"),
+        );
     }
     let found = repository::find(&args.store, context)?;
     let entered = recovery::enter(&args.unlock, context)?;
     let unlocked = found.unlock(&entered, context)?;
     let seen = unlocked.seen();
-    let way = unlocked.slots().into_iter().find(|slot| Some(slot.id) == unlocked.opened_with());
+    let way = unlocked
+        .slots()
+        .into_iter()
+        .find(|slot| Some(slot.id) == unlocked.opened_with());
     let check_code = kit::check_code(seen.hash.as_bytes());
     let kit = Kit {
         groups: entered.groups(),
@@ -37,7 +43,11 @@ pub(crate) fn run(args: &manage::Kit, context: &Context) -> Result<Exit, Failure
         repository: hex::encode(unlocked.repository().as_bytes()),
         keyring_number: seen.number,
         check_code: check_code.clone(),
-        made_on: words::moment(now_ms()).split(' ').next().unwrap_or_default().to_owned(),
+        made_on: words::moment(now_ms())
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
     };
     let output = &context.output;
     match &args.to {
@@ -56,7 +66,12 @@ pub(crate) fn run(args: &manage::Kit, context: &Context) -> Result<Exit, Failure
         }
     }
     let to = args.to.as_ref().map(|path| path.display().to_string());
-    let summary = Summary { to, keyring: seen.number, check_code, seconds: context.seconds() };
+    let summary = Summary {
+        to,
+        keyring: seen.number,
+        check_code,
+        seconds: context.seconds(),
+    };
     output.event(&events::summary("kit", summary));
     Ok(Exit::Done)
 }

@@ -43,18 +43,29 @@ pub(crate) fn man(args: &Man, context: &Context) -> Result<Exit, Failure> {
         Ok(())
     };
     write(&command, "heirloom")?;
-    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+    for inner in command
+        .get_subcommands()
+        .filter(|inner| inner.get_name() != "help")
+    {
         let name = format!("heirloom-{}", inner.get_name());
         // The build above gave it its full name for display.
         write(inner, &name)?;
     }
-    context.output.line(&format!("Wrote {} pages to {}", files.len(), folder.display()));
-    context.output.event(&events::summary("man", Summary { files }));
+    context.output.line(&format!(
+        "Wrote {} pages to {}",
+        files.len(),
+        folder.display()
+    ));
+    context
+        .output
+        .event(&events::summary("man", Summary { files }));
     Ok(Exit::Done)
 }
 
 fn render(command: &clap::Command, page: &mut Vec<u8>) -> Result<(), Failure> {
     clap_mangen::Man::new(command.clone())
         .render(page)
-        .map_err(|error| Failure::new(Exit::Failed, "the manual page could not be made").because(&error))
+        .map_err(|error| {
+            Failure::new(Exit::Failed, "the manual page could not be made").because(&error)
+        })
 }

@@ -25,10 +25,19 @@ pub(crate) fn run(args: &Protect, context: &Context) -> Result<Exit, Failure> {
 
 /// This computer as a device that may change the keyring.
 fn device(opened: &Opened) -> Result<(Device, Lock), Failure> {
-    let device = opened.found.state.as_ref().map(Device::load).transpose()?.flatten();
+    let device = opened
+        .found
+        .state
+        .as_ref()
+        .map(Device::load)
+        .transpose()?
+        .flatten();
     let device = device.ok_or_else(|| {
-        Failure::new(Exit::NeedsUnlock, "this computer is no device of the backup, and only a device may change it")
-            .hint("join it first: `heirloom backup SOURCE --to STORE --recovery-key-file FILE --join`")
+        Failure::new(
+            Exit::NeedsUnlock,
+            "this computer is no device of the backup, and only a device may change it",
+        )
+        .hint("join it first: `heirloom backup SOURCE --to STORE --recovery-key-file FILE --join`")
     })?;
     let lock = device.state.lock()?;
     Ok((device, lock))

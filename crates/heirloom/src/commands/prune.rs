@@ -47,7 +47,11 @@ pub(crate) fn run(args: &Prune, context: &Context) -> Result<Exit, Failure> {
     for choice in &plan.snapshots {
         let verb = if choice.keep { "keep" } else { "let go" };
         let short = choice.snapshot.get(..8).unwrap_or(&choice.snapshot);
-        output.line(&format!("{verb:<7} {short}  {}  {}", words::moment(choice.created_at), choice.why));
+        output.line(&format!(
+            "{verb:<7} {short}  {}  {}",
+            words::moment(choice.created_at),
+            choice.why
+        ));
         output.event(&Event::new(
             "choice",
             Line {
@@ -80,14 +84,28 @@ pub(crate) fn run(args: &Prune, context: &Context) -> Result<Exit, Failure> {
         output.event(&events::summary("prune", summary));
         return Ok(Exit::Done);
     }
-    let device = opened.found.state.as_ref().map(Device::load).transpose()?.flatten();
+    let device = opened
+        .found
+        .state
+        .as_ref()
+        .map(Device::load)
+        .transpose()?
+        .flatten();
     let Some(mut device) = device else {
-        return Err(Failure::new(Exit::NeedsUnlock, "this computer is no device of the backup, and only a device may change it")
-            .hint("join it first: `heirloom backup SOURCE --to STORE --recovery-key-file FILE --join`"));
+        return Err(Failure::new(
+            Exit::NeedsUnlock,
+            "this computer is no device of the backup, and only a device may change it",
+        )
+        .hint(
+            "join it first: `heirloom backup SOURCE --to STORE --recovery-key-file FILE --join`",
+        ));
     };
     if !args.yes {
         if !output.can_ask() {
-            return Err(Failure::usage("prune asks before it lets go of anything, and nobody is here to ask").hint("add `--yes`"));
+            return Err(Failure::usage(
+                "prune asks before it lets go of anything, and nobody is here to ask",
+            )
+            .hint("add `--yes`"));
         }
         if !secrets::ask_yes("Do this")? {
             return Err(Failure::new(Exit::Failed, "nothing was changed"));
@@ -102,6 +120,13 @@ pub(crate) fn run(args: &Prune, context: &Context) -> Result<Exit, Failure> {
     progress.done();
     let done = done?;
     output.line(&format!("Freed {}", words::bytes(done.freed_bytes)));
-    output.event(&events::summary("prune", Summary { seconds: context.seconds(), freed_bytes: done.freed_bytes, ..summary }));
+    output.event(&events::summary(
+        "prune",
+        Summary {
+            seconds: context.seconds(),
+            freed_bytes: done.freed_bytes,
+            ..summary
+        },
+    ));
     Ok(Exit::Done)
 }

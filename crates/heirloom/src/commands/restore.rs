@@ -19,14 +19,14 @@ struct Summary<'a> {
     snapshot: &'a str,
     conversations: u64,
     messages: u64,
-    attachments: Restored,
+    attachments: Media,
     bytes: u64,
     problems: &'a [String],
     seconds: f64,
 }
 
 #[derive(Serialize)]
-struct Restored {
+struct Media {
     restored: u64,
     absent: u64,
     missing: u64,
@@ -65,7 +65,10 @@ pub(crate) fn run(args: &Restore, context: &Context) -> Result<Exit, Failure> {
         words::duration(context.started.elapsed().as_secs()),
     ));
     if outcome.absent > 0 {
-        output.line(&format!("{} never part of the source", words::count(outcome.absent, "media file was", "media files were")));
+        output.line(&format!(
+            "{} never part of the source",
+            words::count(outcome.absent, "media file was", "media files were")
+        ));
     }
     for problem in outcome.problems.iter().take(20) {
         output.warn(&words::tame(problem));
@@ -79,13 +82,21 @@ pub(crate) fn run(args: &Restore, context: &Context) -> Result<Exit, Failure> {
             snapshot: &outcome.snapshot,
             conversations: outcome.conversations,
             messages: outcome.messages,
-            attachments: Restored { restored: outcome.attachments, absent: outcome.absent, missing: outcome.missing },
+            attachments: Media {
+                restored: outcome.attachments,
+                absent: outcome.absent,
+                missing: outcome.missing,
+            },
             bytes: outcome.bytes,
             problems: &outcome.problems,
             seconds: context.seconds(),
         },
     ));
-    Ok(if outcome.problems.is_empty() { Exit::Done } else { Exit::Damage })
+    Ok(if outcome.problems.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Damage
+    })
 }
 
 fn message_kind(kind: MediaKind) -> MessageKind {

@@ -42,7 +42,13 @@ pub(crate) fn run(args: &Search, context: &Context) -> Result<Exit, Failure> {
     let chosen = history::chosen(opened.history(), &args.pick)?;
     let chats = opened.history().conversations()?;
     let names = names(opened.history())?;
-    let mut hits = Hits { chats, names, context, last: String::new(), shown: 0 };
+    let mut hits = Hits {
+        chats,
+        names,
+        context,
+        last: String::new(),
+        shown: 0,
+    };
     let summary = match &mut opened {
         Opened::Backup(view) => {
             let progress = Shown::new(&context.output, &context.interrupt);
@@ -52,9 +58,13 @@ pub(crate) fn run(args: &Search, context: &Context) -> Result<Exit, Failure> {
                 from: args.pick.from,
                 until: args.pick.until,
             };
-            let found = search::run(&*view, &args.words.join(" "), &options, &progress, &mut |conversation, message| {
-                Ok(hits.show(conversation, &message))
-            });
+            let found = search::run(
+                &*view,
+                &args.words.join(" "),
+                &options,
+                &progress,
+                &mut |conversation, message| Ok(hits.show(conversation, &message)),
+            );
             progress.done();
             let found = found?;
             Summary {
@@ -76,8 +86,14 @@ pub(crate) fn run(args: &Search, context: &Context) -> Result<Exit, Failure> {
             }
         }
     };
-    let reads = summary.store_reads.map(|reads| format!(", {}", words::count(reads, "read", "reads"))).unwrap_or_default();
-    context.output.say(&format!("{}{reads}", words::count(summary.hits, "message", "messages")));
+    let reads = summary
+        .store_reads
+        .map(|reads| format!(", {}", words::count(reads, "read", "reads")))
+        .unwrap_or_default();
+    context.output.say(&format!(
+        "{}{reads}",
+        words::count(summary.hits, "message", "messages")
+    ));
     context.output.event(&events::summary("search", summary));
     Ok(Exit::Done)
 }
@@ -86,21 +102,45 @@ impl Hits<'_> {
     fn show(&mut self, conversation: &str, message: &Message) -> ControlFlow<()> {
         let output = &self.context.output;
         if conversation != self.last {
-            let chat = self.chats.iter().find(|chat| chat.conversation.id == conversation);
+            let chat = self
+                .chats
+                .iter()
+                .find(|chat| chat.conversation.id == conversation);
             output.title(&chat.map_or_else(|| words::tame(conversation), title));
             conversation.clone_into(&mut self.last);
         }
         let day = words::moment(message.sent_at);
-        output.line(&format!("{} {}", day.split(' ').next().unwrap_or_default(), line(message, &self.names)));
-        output.event(&Event::new("hit", Item::new(message, conversation, &self.names)));
+        output.line(&format!(
+            "{} {}",
+            day.split(' ').next().unwrap_or_default(),
+            line(message, &self.names)
+        ));
+        output.event(&Event::new(
+            "hit",
+            Item::new(message, conversation, &self.names),
+        ));
         self.shown += 1;
-        if output.closed() || self.context.interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if output.closed() || self.context.interrupt.is_set() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
 /// A restored folder has no term filters: all of it is read.
-fn scan(folder: &mut dyn History, chosen: &[String], args: &Search, hits: &mut Hits<'_>) -> Result<(), Failure> {
-    let wanted: Vec<String> = args.words.iter().flat_map(|word| word.split_whitespace()).map(str::to_lowercase).collect();
+fn scan(
+    folder: &mut dyn History,
+    chosen: &[String],
+    args: &Search,
+    hits: &mut Hits<'_>,
+) -> Result<(), Failure> {
+    let wanted: Vec<String> = args
+        .words
+        .iter()
+        .flat_map(|word| word.split_whitespace())
+        .map(str::to_lowercase)
+        .collect();
     let ids: Vec<String> = hits
         .chats
         .iter()
@@ -108,15 +148,24 @@ fn scan(folder: &mut dyn History, chosen: &[String], args: &Search, hits: &mut H
         .filter(|id| chosen.is_empty() || chosen.contains(id))
         .collect();
     for id in ids {
-        let query = MessageQuery { from: args.pick.from, until: args.pick.until, last: None };
+        let query = MessageQuery {
+            from: args.pick.from,
+            until: args.pick.until,
+            last: None,
+        };
         let mut full = false;
         folder.messages(&id, query, &mut |message| {
             let text = message.text.to_lowercase();
             if wanted.iter().all(|word| text.contains(word)) {
                 let flow = hits.show(&id, &message);
-                full = flow.is_break() || hits.shown >= u64::try_from(args.limit).unwrap_or(u64::MAX);
+                full =
+                    flow.is_break() || hits.shown >= u64::try_from(args.limit).unwrap_or(u64::MAX);
             }
-            Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            Ok(if full {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
         })?;
         if full {
             break;

@@ -59,7 +59,10 @@ pub(crate) fn run(args: &Snapshots, context: &Context) -> Result<Exit, Failure> 
     snapshots.sort_by_key(|snapshot| snapshot.created_at);
     let output = &context.output;
     if !snapshots.is_empty() {
-        output.title(&format!("{:<10}{:<24}{:<20}{:>8}{:>12}{:>10}", "snapshot", "made", "by", "chats", "messages", "media"));
+        output.title(&format!(
+            "{:<10}{:<24}{:<20}{:>8}{:>12}{:>10}",
+            "snapshot", "made", "by", "chats", "messages", "media"
+        ));
     }
     let mut lineages: Vec<&str> = Vec::new();
     for snapshot in &snapshots {
@@ -72,10 +75,23 @@ pub(crate) fn run(args: &Snapshots, context: &Context) -> Result<Exit, Failure> 
     let keyring = opened.reader.keyring().seen().number;
     output.line(&format!(
         "{} of {}; keyring {keyring}",
-        words::count(u64::try_from(snapshots.len()).unwrap_or(u64::MAX), "snapshot", "snapshots"),
-        words::count(u64::try_from(lineages.len()).unwrap_or(u64::MAX), "device", "devices"),
+        words::count(
+            u64::try_from(snapshots.len()).unwrap_or(u64::MAX),
+            "snapshot",
+            "snapshots"
+        ),
+        words::count(
+            u64::try_from(lineages.len()).unwrap_or(u64::MAX),
+            "device",
+            "devices"
+        ),
     ));
-    let summary = Summary { snapshots: snapshots.len(), lineages: lineages.len(), keyring, seconds: context.seconds() };
+    let summary = Summary {
+        snapshots: snapshots.len(),
+        lineages: lineages.len(),
+        keyring,
+        seconds: context.seconds(),
+    };
     output.event(&events::summary("snapshots", summary));
     Ok(Exit::Done)
 }
@@ -85,7 +101,10 @@ fn row(snapshot: &SnapshotInfo) -> String {
         "{:<10}{:<24}{:<20}{:>8}{:>12}{:>10}",
         snapshot.hash.get(..8).unwrap_or(&snapshot.hash),
         words::moment(snapshot.created_at),
-        words::tame(&snapshot.device_name).chars().take(18).collect::<String>(),
+        words::tame(&snapshot.device_name)
+            .chars()
+            .take(18)
+            .collect::<String>(),
         words::number(snapshot.totals.0),
         words::number(snapshot.totals.1),
         words::number(snapshot.totals.2),
@@ -100,11 +119,19 @@ fn line(snapshot: &SnapshotInfo) -> Line<'_> {
         created_at: words::rfc3339(snapshot.created_at),
         confirmed_at: words::rfc3339(snapshot.confirmed_at),
         device: &snapshot.device_name,
-        source: Origin { app: &snapshot.source.0, form: &snapshot.source.1, label: &snapshot.source.2 },
+        source: Origin {
+            app: &snapshot.source.0,
+            form: &snapshot.source.1,
+            label: &snapshot.source.2,
+        },
         conversations: snapshot.totals.0,
         messages: snapshot.totals.1,
         attachments: snapshot.totals.2,
-        added: Added { conversations: snapshot.added.0, messages: snapshot.added.1, attachments: snapshot.added.2 },
+        added: Added {
+            conversations: snapshot.added.0,
+            messages: snapshot.added.1,
+            attachments: snapshot.added.2,
+        },
         stored_bytes: snapshot.stored_bytes,
         newest: snapshot.newest,
     }

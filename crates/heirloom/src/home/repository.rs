@@ -3,8 +3,8 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::atomic;
@@ -90,23 +90,31 @@ impl RepositoryState {
             .map_err(|error| Failure::file("write", &path, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock(file)),
-            Err(TryLockError::WouldBlock) => {
-                Err(Failure::new(Exit::Busy, "another run on this computer is at work on this backup")
-                    .hint("wait until it has ended and run this again"))
-            }
+            Err(TryLockError::WouldBlock) => Err(Failure::new(
+                Exit::Busy,
+                "another run on this computer is at work on this backup",
+            )
+            .hint("wait until it has ended and run this again")),
             Err(TryLockError::Error(error)) => Err(Failure::file("lock", &path, &error)),
         }
     }
 
     /// Whether the lock is free, for `doctor`.
     pub(crate) fn is_locked(&self) -> bool {
-        matches!(File::open(self.folder.join("lock")).map(|file| file.try_lock()), Ok(Err(TryLockError::WouldBlock)))
+        matches!(
+            File::open(self.folder.join("lock")).map(|file| file.try_lock()),
+            Ok(Err(TryLockError::WouldBlock))
+        )
     }
 
     /// Reads a credential; `None` when this computer has none.
     pub(crate) fn credential(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
         let path = self.folder.join(name);
-        if path.exists() { crate::secrets::read(&path).map(Some) } else { Ok(None) }
+        if path.exists() {
+            crate::secrets::read(&path).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Writes a credential, for this user alone.
@@ -154,7 +162,8 @@ impl RepositoryState {
     fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Failure> {
         let path = self.folder.join(name);
         let bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
-        atomic::replace_private(&path, &bytes).map_err(|error| Failure::file("write", &path, &error))
+        atomic::replace_private(&path, &bytes)
+            .map_err(|error| Failure::file("write", &path, &error))
     }
 }
 
@@ -185,7 +194,16 @@ mod tests {
     fn what_was_seen_is_read_again() {
         let (_folder, state) = state();
         assert_eq!(state.seen().unwrap(), None);
-        let seen = Seen { keyring_number: 3, keyring_hash: "ab".into(), events: 5, heads: vec![SeenHead { lineage: "aa".into(), sequence: 2, hash: "bb".into() }] };
+        let seen = Seen {
+            keyring_number: 3,
+            keyring_hash: "ab".into(),
+            events: 5,
+            heads: vec![SeenHead {
+                lineage: "aa".into(),
+                sequence: 2,
+                hash: "bb".into(),
+            }],
+        };
         state.set_seen(&seen).unwrap();
         assert_eq!(state.seen().unwrap(), Some(seen));
     }
@@ -194,7 +212,13 @@ mod tests {
     fn a_damaged_record_of_what_was_seen_is_not_forgotten_in_silence() {
         let (_folder, state) = state();
         std::fs::write(state.folder().join("seen.json"), b"{").unwrap();
-        assert!(state.seen().unwrap_err().message.ends_with("seen.json is damaged"));
+        assert!(
+            state
+                .seen()
+                .unwrap_err()
+                .message
+                .ends_with("seen.json is damaged")
+        );
     }
 
     #[test]
@@ -202,7 +226,13 @@ mod tests {
         let (folder, state) = state();
         std::fs::create_dir(folder.path().join("repositories/other")).unwrap();
         let home = Home::find(Some(folder.path())).unwrap();
-        assert_eq!(home.all().iter().map(RepositoryState::id).collect::<Vec<_>>(), [state.id()]);
+        assert_eq!(
+            home.all()
+                .iter()
+                .map(RepositoryState::id)
+                .collect::<Vec<_>>(),
+            [state.id()]
+        );
         assert!(home.repository([8; 16], false).unwrap().is_none());
     }
 }

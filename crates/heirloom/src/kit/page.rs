@@ -3,13 +3,13 @@
 use std::num::NonZeroU16;
 
 use krilla::configure::{Accessibility, ConfigurationBuilder};
+use krilla::destination::XyzDestination;
 use krilla::geom::{PathBuilder, Point, Rect};
 use krilla::metadata::Metadata;
 use krilla::outline::{Outline, OutlineNode};
-use krilla::destination::XyzDestination;
 use krilla::page::PageSettings;
 use krilla::surface::Surface;
-use krilla::tagging::{ArtifactType, Artifact, ContentTag, SpanTag, Tag, TagGroup, TagTree};
+use krilla::tagging::{Artifact, ArtifactType, ContentTag, SpanTag, Tag, TagGroup, TagTree};
 use krilla::text::{Font, TextDirection};
 use krilla::{Document, SerializeSettings};
 use qrcode::Color;
@@ -48,9 +48,15 @@ fn draw(kit: &Kit, paper: Paper, accessible: bool) -> Result<Vec<u8>, Failure> {
         builder = builder.with_accessibility_validator(Accessibility::UA1);
     }
     let configuration = builder.finish().map_err(|_| failed())?;
-    let mut document = Document::new_with(SerializeSettings { configuration, ..SerializeSettings::default() });
+    let mut document = Document::new_with(SerializeSettings {
+        configuration,
+        ..SerializeSettings::default()
+    });
     document.set_metadata(
-        Metadata::new().title("Heirloom recovery kit".into()).language("en".into()).creator("Heirloom".into()),
+        Metadata::new()
+            .title("Heirloom recovery kit".into())
+            .language("en".into())
+            .creator("Heirloom".into()),
     );
     let mut outline = Outline::new();
     let top = XyzDestination::new(0, Point::from_xy(MARGIN, MARGIN));
@@ -63,9 +69,16 @@ fn draw(kit: &Kit, paper: Paper, accessible: bool) -> Result<Vec<u8>, Failure> {
         bold: font(dejavu::sans::bold())?,
         mono: font(dejavu::sans_mono::regular())?,
     };
-    let mut page = document.start_page_with(PageSettings::from_wh(width, height).ok_or_else(failed)?);
+    let mut page =
+        document.start_page_with(PageSettings::from_wh(width, height).ok_or_else(failed)?);
     let surface = page.surface();
-    let mut sheet = Sheet { surface, fonts, tree: TagTree::new(), y: MARGIN + 12.0, width: width - 2.0 * MARGIN };
+    let mut sheet = Sheet {
+        surface,
+        fonts,
+        tree: TagTree::new(),
+        y: MARGIN + 12.0,
+        width: width - 2.0 * MARGIN,
+    };
     sheet.fill(kit)?;
     let tree = sheet.finish();
     page.finish();
@@ -149,8 +162,17 @@ impl Sheet<'_> {
     }
 
     fn line(&mut self, group: &mut TagGroup, x: f32, font: &Font, size: f32, text: &str) {
-        let id = self.surface.start_tagged(ContentTag::Span(SpanTag::empty()));
-        self.surface.draw_text(Point::from_xy(x, self.y), font.clone(), size, text, false, TextDirection::Auto);
+        let id = self
+            .surface
+            .start_tagged(ContentTag::Span(SpanTag::empty()));
+        self.surface.draw_text(
+            Point::from_xy(x, self.y),
+            font.clone(),
+            size,
+            text,
+            false,
+            TextDirection::Auto,
+        );
         self.surface.end_tagged();
         group.push(id);
     }
@@ -160,7 +182,7 @@ impl Sheet<'_> {
         let code = kit.qr()?;
         let modules = u16::try_from(code.width()).unwrap_or(u16::MAX);
         let side = 104.0;
-        let size = side / f32::from(modules);
+        let cell = side / f32::from(modules);
         let (left, top) = (MARGIN + self.width - side, self.y - side - 8.0);
         let mut path = PathBuilder::new();
         let colors = code.to_colors();
@@ -168,16 +190,21 @@ impl Sheet<'_> {
             for column in 0..modules {
                 let at = usize::from(row) * usize::from(modules) + usize::from(column);
                 if colors.get(at) == Some(&Color::Dark) {
-                    let (x, y) = (left + f32::from(column) * size, top + f32::from(row) * size);
-                    if let Some(rect) = Rect::from_xywh(x, y, size, size) {
+                    let (x, y) = (left + f32::from(column) * cell, top + f32::from(row) * cell);
+                    if let Some(rect) = Rect::from_xywh(x, y, cell, cell) {
                         path.push_rect(rect);
                     }
                 }
             }
         }
-        let Some(path) = path.finish() else { return Ok(()) };
+        let Some(path) = path.finish() else {
+            return Ok(());
+        };
         // The same digits stand beside it as text, so for a reader's voice it is decoration.
-        self.surface.start_tagged(ContentTag::Artifact(Artifact::with_kind(ArtifactType::Layout)));
+        self.surface
+            .start_tagged(ContentTag::Artifact(Artifact::with_kind(
+                ArtifactType::Layout,
+            )));
         self.surface.draw_path(&path);
         self.surface.end_tagged();
         Ok(())

@@ -16,7 +16,11 @@ pub(crate) struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     pub(crate) fn new(output: &'a Output, interrupt: &Interrupt) -> Self {
-        Self { meter: Meter::new(output), output, interrupt: interrupt.clone() }
+        Self {
+            meter: Meter::new(output),
+            output,
+            interrupt: interrupt.clone(),
+        }
     }
 
     /// Takes the bar away.

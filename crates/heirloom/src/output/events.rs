@@ -20,7 +20,11 @@ pub(crate) struct Event<'a, T> {
 impl<'a, T: Serialize> Event<'a, T> {
     /// Wraps a body.
     pub(crate) fn new(kind: &'a str, body: T) -> Self {
-        Self { v: VERSION, kind, body }
+        Self {
+            v: VERSION,
+            kind,
+            body,
+        }
     }
 }
 
@@ -48,7 +52,11 @@ pub(crate) struct Warning<'a> {
 
 impl<'a> Warning<'a> {
     pub(crate) fn new(message: &'a str) -> Self {
-        Self { v: VERSION, kind: "warning", message }
+        Self {
+            v: VERSION,
+            kind: "warning",
+            message,
+        }
     }
 }
 

@@ -48,16 +48,30 @@ impl<'a> Meter<'a> {
     pub(crate) fn new(output: &'a Output) -> Self {
         let shown = output.shows_progress() && !output.json() && stderr().is_terminal();
         let bar = shown.then(|| {
-            let bar = output.bars().add(ProgressBar::new(0));
+            let bar = ProgressBar::new(0).with_style(style("", false));
+            let bar = output.bars().add(bar);
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
         let now = Instant::now();
-        Self { output, started: now, bar, state: Mutex::new(State { phases: Vec::new(), spoke: now }) }
+        Self {
+            output,
+            started: now,
+            bar,
+            state: Mutex::new(State {
+                phases: Vec::new(),
+                spoke: now,
+            }),
+        }
     }
 
     /// Begins a phase, or sets the totals of the one that runs. An unknown total shows a count instead of a bar.
-    pub(crate) fn phase(&self, name: &'static str, total_items: Option<u64>, total_bytes: Option<u64>) {
+    pub(crate) fn phase(
+        &self,
+        name: &'static str,
+        total_items: Option<u64>,
+        total_bytes: Option<u64>,
+    ) {
         let now = Instant::now();
         let mut state = self.lock();
         let is_new = state.phases.last().is_none_or(|part| part.name != name);
@@ -66,17 +80,25 @@ impl<'a> Meter<'a> {
                 self.finish(before, now);
             }
             state.phases.retain(|part| part.name != name);
-            state.phases.push(Part { name, began: now, items: 0, bytes: 0, total_items: None, total_bytes: None });
+            state.phases.push(Part {
+                name,
+                began: now,
+                items: 0,
+                bytes: 0,
+                total_items: None,
+                total_bytes: None,
+            });
             state.spoke = now;
         }
-        let Some(part) = state.phases.last_mut() else { return };
+        let Some(part) = state.phases.last_mut() else {
+            return;
+        };
         part.total_items = total_items;
         part.total_bytes = total_bytes;
         if let Some(bar) = &self.bar {
-            bar.set_style(style(part));
+            bar.set_style(style(name, total_items.or(total_bytes).is_some()));
             bar.set_length(total_bytes.or(total_items).unwrap_or(0));
             bar.set_position(0);
-            bar.reset_eta();
             bar.set_message("");
         }
         if is_new {
@@ -88,19 +110,29 @@ impl<'a> Meter<'a> {
     pub(crate) fn advance(&self, name: &'static str, items: u64, bytes: u64) {
         let mut state = self.lock();
         let last = state.phases.len().saturating_sub(1);
-        let Some(at) = state.phases.iter().position(|part| part.name == name) else { return };
+        let Some(at) = state.phases.iter().position(|part| part.name == name) else {
+            return;
+        };
         let part = &mut state.phases[at];
         part.items = part.items.saturating_add(items);
         part.bytes = part.bytes.saturating_add(bytes);
         if at != last {
             return;
         }
-        if let Some(bar) = &self.bar {
-            bar.set_position(if part.total_bytes.is_some() { part.bytes } else { part.items });
-            bar.set_message(amounts(part));
-        }
         let now = Instant::now();
-        let every = if self.output.json() { EVERY_EVENT } else { EVERY_LINE };
+        if let Some(bar) = &self.bar {
+            bar.set_position(if part.total_bytes.is_some() {
+                part.bytes
+            } else {
+                part.items
+            });
+            bar.set_message(self.words(part, now));
+        }
+        let every = if self.output.json() {
+            EVERY_EVENT
+        } else {
+            EVERY_LINE
+        };
         if now.duration_since(state.spoke) >= every {
             state.spoke = now;
             self.speak(&state.phases[at], now);
@@ -125,35 +157,60 @@ impl<'a> Meter<'a> {
         }
         let took = now.duration_since(part.began).as_secs();
         let amounts = amounts(part);
-        let what = if amounts.is_empty() { String::new() } else { format!("  {amounts}") };
+        let what = if amounts.is_empty() {
+            String::new()
+        } else {
+            format!("  {amounts}")
+        };
         if self.bar.is_some() {
-            self.output.say(&format!("✓ {}{what}  {}", part.name, words::duration(took)));
+            self.output
+                .say(&format!("✓ {}{what}  {}", part.name, words::duration(took)));
         } else if took >= EVERY_LINE.as_secs() {
-            self.output.say(&format!("{}{what}: done in {}", part.name, words::duration(took)));
+            self.output.say(&format!(
+                "{}{what}: done in {}",
+                part.name,
+                words::duration(took)
+            ));
         }
     }
 
     fn speak(&self, part: &Part, now: Instant) {
         if self.output.json() {
-            self.output.event(&Event::new("status", self.status(part, now)));
+            self.output
+                .event(&Event::new("status", self.status(part, now)));
         } else if self.bar.is_none() && (part.items > 0 || part.bytes > 0) {
-            let status = self.status(part, now);
-            let percent = status.percent.map(|p| format!(", {p} %")).unwrap_or_default();
-            let left = status.seconds_remaining.map(|s| format!(", about {} left", words::duration(s)));
-            self.output.say(&format!("{}: {}{percent}{}", part.name, amounts(part), left.unwrap_or_default()));
+            self.output
+                .say(&format!("{}: {}", part.name, self.words(part, now)));
         }
+    }
+
+    /// `318 of 497, 1.1 GB of 1.7 GB, 64 %, about 6 min left`. Never 100 %: that is for the end.
+    fn words(&self, part: &Part, now: Instant) -> String {
+        let status = self.status(part, now);
+        let percent = status
+            .percent
+            .map(|p| format!(", {p} %"))
+            .unwrap_or_default();
+        let left = status
+            .seconds_remaining
+            .map(|s| format!(", about {} left", words::duration(s)));
+        format!("{}{percent}{}", amounts(part), left.unwrap_or_default())
     }
 
     fn status(&self, part: &Part, now: Instant) -> Status {
         let share = share(part);
         let in_phase = now.duration_since(part.began);
-        let seconds_remaining = share.filter(|(done, _)| *done > 0 && in_phase >= ESTIMATE_AFTER).map(|(done, total)| {
-            let left = u128::from(total - done) * in_phase.as_millis() / u128::from(done);
-            u64::try_from(left / 1000).unwrap_or(u64::MAX)
-        });
+        let seconds_remaining = share
+            .filter(|(done, _)| *done > 0 && in_phase >= ESTIMATE_AFTER)
+            .map(|(done, total)| {
+                let left = u128::from(total - done) * in_phase.as_millis() / u128::from(done);
+                u64::try_from(left / 1000).unwrap_or(u64::MAX)
+            });
         // 100 belongs to the end of the run, and its last phase is the check.
         let percent = share.map(|(done, total)| {
-            u8::try_from(u128::from(done) * 100 / u128::from(total.max(1))).unwrap_or(100).min(99)
+            u8::try_from(u128::from(done) * 100 / u128::from(total.max(1)))
+                .unwrap_or(100)
+                .min(99)
         });
         Status {
             phase: part.name,
@@ -185,22 +242,27 @@ fn share(part: &Part) -> Option<(u64, u64)> {
 fn amounts(part: &Part) -> String {
     let mut parts = Vec::new();
     if part.items > 0 {
-        let of = part.total_items.map(|total| format!(" of {}", words::number(total))).unwrap_or_default();
+        let of = part
+            .total_items
+            .map(|total| format!(" of {}", words::number(total)))
+            .unwrap_or_default();
         parts.push(format!("{}{of}", words::number(part.items)));
     }
     if part.bytes > 0 {
-        let of = part.total_bytes.map(|total| format!(" of {}", words::bytes(total))).unwrap_or_default();
+        let of = part
+            .total_bytes
+            .map(|total| format!(" of {}", words::bytes(total)))
+            .unwrap_or_default();
         parts.push(format!("{}{of}", words::bytes(part.bytes)));
     }
     parts.join(", ")
 }
 
-fn style(part: &Part) -> ProgressStyle {
-    let name = part.name;
-    let template = match (part.total_bytes, part.total_items) {
-        (None, None) => format!("▸ {name} {{spinner}} {{msg}}"),
-        (Some(_), _) => format!("▸ {name} [{{bar:24}}] {{percent:>3}} %  {{msg}}  {{bytes_per_sec}}  about {{eta}} left"),
-        (None, Some(_)) => format!("▸ {name} [{{bar:24}}] {{percent:>3}} %  {{msg}}  about {{eta}} left"),
+fn style(name: &str, has_total: bool) -> ProgressStyle {
+    let template = match (name, has_total) {
+        ("", _) => "{spinner}".to_owned(),
+        (name, true) => format!("▸ {name} [{{bar:24}}] {{msg}}"),
+        (name, false) => format!("▸ {name} {{spinner}} {{msg}}"),
     };
     ProgressStyle::with_template(&template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -233,7 +295,13 @@ mod tests {
         let meter = Meter::new(&output);
         meter.phase("Storing", None, Some(1_000));
         meter.advance("Storing", 1, 250);
-        assert_eq!((status(&meter, 10).percent, status(&meter, 10).seconds_remaining), (Some(25), Some(30)));
+        assert_eq!(
+            (
+                status(&meter, 10).percent,
+                status(&meter, 10).seconds_remaining
+            ),
+            (Some(25), Some(30))
+        );
         assert_eq!(status(&meter, 1).seconds_remaining, None);
     }
 

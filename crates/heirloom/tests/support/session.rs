@@ -20,7 +20,10 @@ pub struct Ended {
 
 impl Session {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), home: "home".into() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            home: "home".into(),
+        }
     }
 
     /// The same folder seen from another computer.
@@ -41,7 +44,10 @@ impl Session {
                 command.env_remove(name);
             }
         }
-        command.env("HEIRLOOM_HOME", self.path(&self.home)).env("HEIRLOOM_DEVICE_NAME", "Laptop").env("NO_COLOR", "1");
+        command
+            .env("HEIRLOOM_HOME", self.path(&self.home))
+            .env("HEIRLOOM_DEVICE_NAME", "Laptop")
+            .env("NO_COLOR", "1");
         command
     }
 
@@ -52,15 +58,37 @@ impl Session {
     pub fn finish(&self, command: &mut Command) -> Ended {
         let output = command.output().unwrap();
         // The folder has another name in every run.
-        let folder = self.folder.path().canonicalize().unwrap().display().to_string();
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace(&folder, "[FOLDER]");
-        Ended { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        let folder = self
+            .folder
+            .path()
+            .canonicalize()
+            .unwrap()
+            .display()
+            .to_string();
+        let text = |bytes: &[u8]| {
+            String::from_utf8(bytes.to_vec())
+                .unwrap()
+                .replace(&folder, "[FOLDER]")
+        };
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 
     /// A first backup of the sample chat into `store`, with its key in `key.txt`.
     pub fn first_backup(&self) -> Ended {
         let sample = sample().display().to_string();
-        let ended = self.run(&["backup", &sample, "--to", "store", "--new-recovery-key-file", "key.txt", "--json"]);
+        let ended = self.run(&[
+            "backup",
+            &sample,
+            "--to",
+            "store",
+            "--new-recovery-key-file",
+            "key.txt",
+            "--json",
+        ]);
         assert_eq!(ended.code, 0, "{ended:?}");
         ended
     }
@@ -69,9 +97,17 @@ impl Session {
 impl Ended {
     /// The summary, which has to be the last line.
     pub fn summary(&self) -> serde_json::Value {
-        let last = self.stdout.lines().last().unwrap_or_else(|| panic!("no output: {self:?}"));
+        let last = self
+            .stdout
+            .lines()
+            .last()
+            .unwrap_or_else(|| panic!("no output: {self:?}"));
         let summary: serde_json::Value = serde_json::from_str(last).unwrap();
-        assert_eq!((summary["v"].as_u64(), summary["type"].as_str()), (Some(1), Some("summary")), "{last}");
+        assert_eq!(
+            (summary["v"].as_u64(), summary["type"].as_str()),
+            (Some(1), Some("summary")),
+            "{last}"
+        );
         summary
     }
 }

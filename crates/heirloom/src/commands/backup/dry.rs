@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use heirloom_archive::{Conversation, ConversationRef, Kind, Message, Participant, Presence, Report, Sink, SinkError, Source};
+use heirloom_archive::{
+    Conversation, ConversationRef, Kind, Message, Participant, Presence, Report, Sink, SinkError,
+    Source,
+};
 use heirloom_engine::backup::{self, BackupJob, BackupOptions};
 use heirloom_engine::ledger::SqliteLedger;
 use serde::Serialize;
@@ -41,9 +44,14 @@ impl Sink for Counting<'_> {
 
     fn message(&mut self, _: ConversationRef, message: Message) -> Result<(), SinkError> {
         if self.interrupt.is_set() {
-            return Err(SinkError(Box::new(heirloom_engine::EngineError::Interrupted)));
+            return Err(SinkError(Box::new(
+                heirloom_engine::EngineError::Interrupted,
+            )));
         }
-        let present = message.attachments.iter().filter(|a| a.presence() == Presence::Present);
+        let present = message
+            .attachments
+            .iter()
+            .filter(|a| a.presence() == Presence::Present);
         let bytes: u64 = present.map(|attachment| attachment.bytes).sum();
         self.bytes = self.bytes.saturating_add(bytes);
         self.meter.advance(READING, 1, bytes);
@@ -65,9 +73,18 @@ struct Summary {
 }
 
 /// Reads a source and says what it holds; where this computer knows the backup, what of it would be new.
-pub(super) fn run(source: &mut dyn Source, args: &Backup, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn run(
+    source: &mut dyn Source,
+    args: &Backup,
+    context: &Context,
+) -> Result<Exit, Failure> {
     if let Some(found) = repository::look(&args.to, context)?
-        && let Some(device) = found.state.as_ref().map(Device::load).transpose()?.flatten()
+        && let Some(device) = found
+            .state
+            .as_ref()
+            .map(Device::load)
+            .transpose()?
+            .flatten()
     {
         return compared(source, &found, device, args, context);
     }
@@ -97,38 +114,70 @@ fn compared(
         rng: &mut rng,
         now_ms: now_ms(),
         device_name: "",
-        options: BackupOptions { dry_run: true, force: args.how.force, ..BackupOptions::default() },
+        options: BackupOptions {
+            dry_run: true,
+            force: args.how.force,
+            ..BackupOptions::default()
+        },
         progress: &progress,
     });
     progress.done();
     let outcome = outcome?;
     let new = outcome.new;
     if outcome.unchanged {
-        context.output.line(&format!("{} has not changed since the last backup", super::shown(&args.from.source)));
+        context.output.line(&format!(
+            "{} has not changed since the last backup",
+            super::shown(&args.from.source)
+        ));
     }
-    tell(&outcome.report, Some([new.conversations, new.messages, new.attachments]), outcome.stored_bytes, &args.from, context)
+    let new = [new.conversations, new.messages, new.attachments];
+    Ok(tell(
+        &outcome.report,
+        Some(new),
+        outcome.stored_bytes,
+        &args.from,
+        context,
+    ))
 }
 
 fn counted_only(source: &mut dyn Source, from: &From, context: &Context) -> Result<Exit, Failure> {
     let meter = Meter::new(&context.output);
     meter.phase(READING, None, None);
-    let mut sink = Counting { known: HashMap::new(), bytes: 0, meter: &meter, interrupt: &context.interrupt };
+    let mut sink = Counting {
+        known: HashMap::new(),
+        bytes: 0,
+        meter: &meter,
+        interrupt: &context.interrupt,
+    };
     let read = source.read(&mut sink);
     let bytes = sink.bytes;
     meter.done();
-    tell(&read?, None, bytes, from, context)
+    Ok(tell(&read?, None, bytes, from, context))
 }
 
 /// `bytes`: of media, or of what would be stored where that is known.
-fn tell(report: &Report, new: Option<[u64; 3]>, bytes: u64, from: &From, context: &Context) -> Result<Exit, Failure> {
+fn tell(
+    report: &Report,
+    new: Option<[u64; 3]>,
+    bytes: u64,
+    from: &From,
+    context: &Context,
+) -> Exit {
     let output = &context.output;
-    output.title(&format!("{} holds this; nothing was stored", super::shown(&from.source)));
+    output.title(&format!(
+        "{} holds this; nothing was stored",
+        super::shown(&from.source)
+    ));
     output.line("");
     for line in table(report, new) {
         output.line(&line);
     }
     output.line("");
-    let what = if new.is_some() { "would be stored" } else { "of media" };
+    let what = if new.is_some() {
+        "would be stored"
+    } else {
+        "of media"
+    };
     output.line(&format!("{} {what}", words::bytes(bytes)));
     let of = |at: usize| new.map(|new| new[at]);
     output.event(&events::summary(
@@ -143,5 +192,9 @@ fn tell(report: &Report, new: Option<[u64; 3]>, bytes: u64, from: &From, context
             seconds: context.seconds(),
         },
     ));
-    Ok(if report.left_out_something_readable() { Exit::SomeSkipped } else { Exit::Done })
+    if report.left_out_something_readable() {
+        Exit::SomeSkipped
+    } else {
+        Exit::Done
+    }
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use heirloom_engine::keyrings;
 use heirloom_engine::store::Store;
-use heirloom_keys::{CreateParams, DeviceCredential, Keyring, LockedKeyring, RecoveryKey, Unlocked};
+use heirloom_keys::{
+    CreateParams, DeviceCredential, Keyring, LockedKeyring, RecoveryKey, Unlocked,
+};
 use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,6 +23,8 @@ use crate::keys::{self, Reader};
 use crate::recovery::{self, Entered};
 use crate::repository;
 
+/// Said when the stored keyring was opened by the key.
+pub(super) const PROVEN: &str = "The recovery key opens the new backup ✓";
 /// What the first way in is called.
 const NAME: &str = "Recovery key";
 
@@ -32,19 +36,29 @@ struct Pending {
 }
 
 /// Makes a backup in a store that has none.
-pub(super) fn begin(address: &str, key_file: Option<&Path>, how: &How, context: &Context) -> Result<Ready, Failure> {
+pub(super) fn begin(
+    address: &str,
+    key_file: Option<&Path>,
+    how: &How,
+    context: &Context,
+) -> Result<Ready, Failure> {
     let place = home::place(address);
     if key_file.is_none() && !context.output.can_ask() {
-        return Err(Failure::usage("a first backup makes a recovery key, and nobody is here to write it down")
-            .hint("add `--new-recovery-key-file FILE`: the key is written there and nowhere else"));
+        return Err(Failure::usage(
+            "a first backup makes a recovery key, and nobody is here to write it down",
+        )
+        .hint("add `--new-recovery-key-file FILE`: the key is written there and nowhere else"));
     }
-    let pending = key_file.map(|path| pending(path, &place, context)).transpose()?;
+    let pending = key_file
+        .map(|path| pending(path, &place, context))
+        .transpose()?;
     let key = match (&pending, key_file) {
         (Some(Some(left)), _) => left.key_file_key(context)?,
         _ => None,
     };
     let was_there = Path::new(address).exists();
-    let store = repository::open_store(address, true)?.ok_or_else(|| repository::no_backup(address))?;
+    let store =
+        repository::open_store(address, true)?.ok_or_else(|| repository::no_backup(address))?;
     let made = make(&*store, &place, key_file, key, how, context);
     let (device, unlocked) = match made {
         Ok(made) => made,
@@ -62,7 +76,9 @@ pub(super) fn begin(address: &str, key_file: Option<&Path>, how: &How, context: 
         place,
         device,
         reader: Some(std::sync::Arc::new(Reader::new(unlocked))),
-        how: Began::First { key_file: key_file.map(Path::to_owned) },
+        how: Began::First {
+            key_file: key_file.map(Path::to_owned),
+        },
         _lock: lock,
     })
 }
@@ -93,7 +109,11 @@ fn make(
         }
     };
     let name = device::name(how.device_name.as_deref(), &context.settings);
-    let params = CreateParams { device_name: &name, recovery: entered.key(), recovery_name: NAME };
+    let params = CreateParams {
+        device_name: &name,
+        recovery: entered.key(),
+        recovery_name: NAME,
+    };
     let (bytes, unlocked, credential) = Keyring::create(&mut rng, now_ms(), &params)?;
     let (mut device, stored) = enrol_first(store, &bytes, &unlocked, credential, context)?;
     drop(unlocked);
@@ -113,7 +133,10 @@ fn enrol_first(
     context: &Context,
 ) -> Result<(Device, String), Failure> {
     let id = *unlocked.repository().as_bytes();
-    let state = context.home.repository(id, true)?.ok_or_else(|| Failure::new(Exit::Failed, "no state folder"))?;
+    let state = context
+        .home
+        .repository(id, true)?
+        .ok_or_else(|| Failure::new(Exit::Failed, "no state folder"))?;
     let device = Device::enrol(state, credential, unlocked)?;
     let stored = keyrings::publish(store, unlocked.seen().number, bytes)?;
     repository::remember(&device.state, unlocked, None)?;
@@ -132,16 +155,22 @@ fn prove(
     let unlocked = repository::unlock_one(&locked, entered)?;
     let proven = unlocked.record_proof(&mut keys::rng(), device.act())?;
     let unlocked = device.publish(store, proven)?;
-    context.output.say("The recovery key opens the new backup ✓");
+    context.output.say(PROVEN);
     Ok(unlocked)
 }
 
 /// What a first backup to this place left behind; notes the new one.
 fn pending(key_file: &Path, place: &str, context: &Context) -> Result<Option<Pending>, Failure> {
-    let absolute = std::path::absolute(key_file).map_err(|error| Failure::file("use", key_file, &error))?;
-    let now = Pending { place: place.to_owned(), key_file: absolute };
+    let absolute =
+        std::path::absolute(key_file).map_err(|error| Failure::file("use", key_file, &error))?;
+    let now = Pending {
+        place: place.to_owned(),
+        key_file: absolute,
+    };
     let path = pending_path(place, context);
-    let before: Option<Pending> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let before: Option<Pending> = std::fs::read(&path)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
     if before.as_ref() == Some(&now) {
         return Ok(before);
     }
@@ -151,11 +180,20 @@ fn pending(key_file: &Path, place: &str, context: &Context) -> Result<Option<Pen
     let folder = path.parent().unwrap_or(&path);
     atomic::private_folder(folder).map_err(|error| Failure::file("make", folder, &error))?;
     let bytes = serde_json::to_vec(&now).unwrap_or_default();
-    atomic::replace_private(&path, &bytes).map_err(|error| Failure::file("write", &path, &error))?;
+    atomic::replace_private(&path, &bytes)
+        .map_err(|error| Failure::file("write", &path, &error))?;
     Ok(None)
 }
 
-fn forget(place: &str, context: &Context) {
+/// The key file of a first backup to this place that was cut off before its key was proven.
+pub(super) fn unproven(place: &str, context: &Context) -> Option<PathBuf> {
+    let bytes = std::fs::read(pending_path(place, context)).ok()?;
+    let Pending { place: _, key_file } = serde_json::from_slice(&bytes).ok()?;
+    key_file.exists().then_some(key_file)
+}
+
+/// The key was proven: nothing is pending any more.
+pub(super) fn forget(place: &str, context: &Context) {
     // What stays is only a note that a later run would find useless.
     let _ = std::fs::remove_file(pending_path(place, context));
 }
@@ -174,11 +212,14 @@ impl Pending {
         }
         match recovery::from_file(&self.key_file) {
             Ok(entered) if entered.mended.is_none() => {
-                context.output.say("Going on with the key of the first backup that was cut off");
+                context
+                    .output
+                    .say("Going on with the key of the first backup that was cut off");
                 Ok(Some(entered))
             }
             _ if recovery::is_cut_off(&self.key_file) => {
-                std::fs::remove_file(&self.key_file).map_err(|error| Failure::file("remove", &self.key_file, &error))?;
+                std::fs::remove_file(&self.key_file)
+                    .map_err(|error| Failure::file("remove", &self.key_file, &error))?;
                 Ok(None)
             }
             _ => Err(recovery::exists_already(&self.key_file)),

@@ -3,7 +3,7 @@
 use heirloom_engine::repository::Repository;
 use heirloom_keys::Unlocked;
 
-use super::{Began, Ready};
+use super::{Began, Ready, first};
 use crate::args::write::Backup;
 use crate::context::{Context, now_ms};
 use crate::device::{self, Device};
@@ -15,11 +15,23 @@ use crate::repository::{Found, Opened};
 use crate::words;
 
 /// Goes on with a backup that this computer knows, or joins one that it does not.
-pub(super) fn known_or_join(found: Found, args: &Backup, context: &Context) -> Result<Ready, Failure> {
+pub(super) fn known_or_join(
+    found: Found,
+    args: &Backup,
+    context: &Context,
+) -> Result<Ready, Failure> {
     if args.new_recovery_key_file.is_some() {
-        context.output.say(&format!("{} holds a backup already; no new key was made", found.place));
+        context.output.say(&format!(
+            "{} holds a backup already; no new key was made",
+            found.place
+        ));
     }
-    let device = found.state.as_ref().map(Device::load).transpose()?.flatten();
+    let device = found
+        .state
+        .as_ref()
+        .map(Device::load)
+        .transpose()?
+        .flatten();
     match device {
         Some(device) => known(found, device, args, context),
         None => join(found, args, context),
@@ -27,14 +39,32 @@ pub(super) fn known_or_join(found: Found, args: &Backup, context: &Context) -> R
 }
 
 /// Unattended: the newest keyring is taken over by the device's own key. With a key at hand it is unlocked too.
-fn known(found: Found, mut device: Device, args: &Backup, context: &Context) -> Result<Ready, Failure> {
+fn known(
+    found: Found,
+    mut device: Device,
+    args: &Backup,
+    context: &Context,
+) -> Result<Ready, Failure> {
     let lock = device.state.lock()?;
     let given = args.unlock.recovery_key_file.is_some();
     let refreshed = device.refresh(&found.newest);
-    let reader = if given {
+    let reader = if let Some(key_file) = first::unproven(&found.place, context) {
+        // The first backup was cut off between its keyring and the proof that the key opens it.
+        let entered = recovery::from_file(&key_file)?;
+        let unlocked = found.unlock(&entered, context)?;
+        device.follow(&unlocked)?;
+        let proven = unlocked.record_proof(&mut keys::rng(), device.act())?;
+        let unlocked = device.publish(&*found.store, proven)?;
+        context.output.say(first::PROVEN);
+        first::forget(&found.place, context);
+        Some(std::sync::Arc::new(Reader::new(unlocked)))
+    } else if given {
         let entered = recovery::enter(&args.unlock, context)?;
         let unlocked = found.unlock(&entered, context)?;
-        if unlocked.writer_credentials(&device.credential.device()).is_none() {
+        if unlocked
+            .writer_credentials(&device.credential.device())
+            .is_none()
+        {
             drop(lock);
             return join_with(found, unlocked, args, context);
         }
@@ -45,7 +75,14 @@ fn known(found: Found, mut device: Device, args: &Backup, context: &Context) -> 
         None
     };
     let Found { store, place, .. } = found;
-    Ok(Ready { store, place, device, reader, how: Began::Known, _lock: lock })
+    Ok(Ready {
+        store,
+        place,
+        device,
+        reader,
+        how: Began::Known,
+        _lock: lock,
+    })
 }
 
 /// Unlocks a backup that this computer does not know, says what it found, and asks.
@@ -53,7 +90,10 @@ fn join(found: Found, args: &Backup, context: &Context) -> Result<Ready, Failure
     if recovery::file(&args.unlock, context).is_none() && !context.output.can_ask() {
         return Err(Failure::new(
             Exit::NeedsUnlock,
-            format!("{} holds a backup that this computer does not know", found.place),
+            format!(
+                "{} holds a backup that this computer does not know",
+                found.place
+            ),
         )
         .hint("to join it, add `--recovery-key-file FILE --join`"));
     }
@@ -62,8 +102,16 @@ fn join(found: Found, args: &Backup, context: &Context) -> Result<Ready, Failure
     join_with(found, unlocked, args, context)
 }
 
-fn join_with(found: Found, unlocked: Unlocked, args: &Backup, context: &Context) -> Result<Ready, Failure> {
-    let opened = Opened { found, reader: std::sync::Arc::new(Reader::new(unlocked)) };
+fn join_with(
+    found: Found,
+    unlocked: Unlocked,
+    args: &Backup,
+    context: &Context,
+) -> Result<Ready, Failure> {
+    let opened = Opened {
+        found,
+        reader: std::sync::Arc::new(Reader::new(unlocked)),
+    };
     let what = describe(&opened, opened.repository_if_any()?.as_deref())?;
     for line in &what {
         context.output.say(line);
@@ -78,7 +126,10 @@ fn join_with(found: Found, unlocked: Unlocked, args: &Backup, context: &Context)
             .hint("if that is the newest you know of, add `--join`"));
         }
         if !crate::secrets::ask_yes("Is that the newest you know of? Join this backup")? {
-            return Err(Failure::new(Exit::Failed, "not joined, and nothing was stored"));
+            return Err(Failure::new(
+                Exit::Failed,
+                "not joined, and nothing was stored",
+            ));
         }
     }
     let Opened { found, reader } = opened;
@@ -95,30 +146,58 @@ fn join_with(found: Found, unlocked: Unlocked, args: &Backup, context: &Context)
     let unlocked = device.publish(&*found.store, successor)?;
     let Found { store, place, .. } = found;
     let reader = Some(std::sync::Arc::new(Reader::new(unlocked)));
-    Ok(Ready { store, place, device, reader, how: Began::Joined, _lock: lock })
+    Ok(Ready {
+        store,
+        place,
+        device,
+        reader,
+        how: Began::Joined,
+        _lock: lock,
+    })
 }
 
 /// What was found: without a witness, only its owner can say whether it is the newest.
-pub(crate) fn describe(opened: &Opened, repository: Option<&Repository>) -> Result<Vec<String>, Failure> {
+pub(crate) fn describe(
+    opened: &Opened,
+    repository: Option<&Repository>,
+) -> Result<Vec<String>, Failure> {
     let keyring = opened.reader.keyring();
     let mut lines = vec![format!(
         "keyring {} of {}, with {} and {}",
         keyring.seen().number,
         words::moment(keyring.made_ms()),
         words::count(count(keyring.slots().len()), "way in", "ways in"),
-        words::count(count(keyring.devices().iter().filter(|d| d.revoked_ms.is_none()).count()), "device", "devices"),
-    )];
-    let snapshots = repository.map(Repository::snapshots).transpose()?.unwrap_or_default();
-    lines.push(match snapshots.into_iter().max_by_key(|snapshot| snapshot.confirmed_at) {
-        None => "no snapshot yet".into(),
-        Some(newest) => format!(
-            "newest snapshot {} of {} (number {} of lineage {})",
-            newest.hash.get(..8).unwrap_or(&newest.hash),
-            words::moment(newest.confirmed_at),
-            newest.sequence,
-            newest.lineage.get(..8).unwrap_or(&newest.lineage),
+        words::count(
+            count(
+                keyring
+                    .devices()
+                    .iter()
+                    .filter(|d| d.revoked_ms.is_none())
+                    .count()
+            ),
+            "device",
+            "devices"
         ),
-    });
+    )];
+    let snapshots = repository
+        .map(Repository::snapshots)
+        .transpose()?
+        .unwrap_or_default();
+    lines.push(
+        match snapshots
+            .into_iter()
+            .max_by_key(|snapshot| snapshot.confirmed_at)
+        {
+            None => "no snapshot yet".into(),
+            Some(newest) => format!(
+                "newest snapshot {} of {} (number {} of lineage {})",
+                newest.hash.get(..8).unwrap_or(&newest.hash),
+                words::moment(newest.confirmed_at),
+                newest.sequence,
+                newest.lineage.get(..8).unwrap_or(&newest.lineage),
+            ),
+        },
+    );
     Ok(lines)
 }
 

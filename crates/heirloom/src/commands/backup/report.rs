@@ -70,7 +70,13 @@ struct Origin<'a> {
 /// Counts of one kind for JSON.
 pub(super) fn counted(report: &Report, kind: Kind, new: Option<u64>) -> Counted {
     let counts = report.counts(kind);
-    Counted { found: counts.found, taken: counts.taken, new, skipped: counts.skipped, absent: counts.absent }
+    Counted {
+        found: counts.found,
+        taken: counts.taken,
+        new,
+        skipped: counts.skipped,
+        absent: counts.absent,
+    }
 }
 
 /// All skips for JSON.
@@ -93,30 +99,62 @@ pub(super) fn skipped(report: &Report) -> Vec<Skipped> {
 pub(super) fn table(report: &Report, new: Option<[u64; 3]>) -> Vec<String> {
     let mut lines = Vec::new();
     let head = if new.is_some() { "         new" } else { "" };
-    lines.push(format!("{:<10}{:>12}{:>12}{:>12}{head}", "", "found", "taken", "skipped"));
-    let kinds = [("chats", Kind::Conversations), ("messages", Kind::Messages), ("media", Kind::Attachments)];
+    lines.push(format!(
+        "{:<10}{:>12}{:>12}{:>12}{head}",
+        "", "found", "taken", "skipped"
+    ));
+    let kinds = [
+        ("chats", Kind::Conversations),
+        ("messages", Kind::Messages),
+        ("media", Kind::Attachments),
+    ];
     for (at, (name, kind)) in kinds.into_iter().enumerate() {
         let counts = report.counts(kind);
-        let new = new.map(|new| format!("{:>12}", words::number(new[at]))).unwrap_or_default();
-        let [found, taken, skipped] = [counts.found, counts.taken, counts.skipped].map(words::number);
-        lines.push(format!("{name:<10}{found:>12}{taken:>12}{skipped:>12}{new}"));
+        let new = new
+            .map(|new| format!("{:>12}", words::number(new[at])))
+            .unwrap_or_default();
+        let [found, taken, skipped] =
+            [counts.found, counts.taken, counts.skipped].map(words::number);
+        lines.push(format!(
+            "{name:<10}{found:>12}{taken:>12}{skipped:>12}{new}"
+        ));
     }
     let absent = report.counts(Kind::Attachments).absent;
     if absent > 0 {
         lines.push(String::new());
-        lines.push(format!("{} named there, and never part of it", words::count(absent, "media file is", "media files are")));
+        lines.push(format!(
+            "{} named there, and never part of it",
+            words::count(absent, "media file is", "media files are")
+        ));
     }
     if report.skips().next().is_some() {
         lines.push(String::new());
         lines.push("Left out:".into());
     }
     for skip in report.skips() {
-        let examples = skip.examples.iter().map(|example| words::tame(example)).collect::<Vec<_>>().join(", ");
-        let examples = if examples.is_empty() { examples } else { format!(" ({examples})") };
-        lines.push(format!("  {} × {}{examples}", words::number(skip.count), words::tame(&skip.reason)));
+        let examples = skip
+            .examples
+            .iter()
+            .map(|example| words::tame(example))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let examples = if examples.is_empty() {
+            examples
+        } else {
+            format!(" ({examples})")
+        };
+        lines.push(format!(
+            "  {} × {}{examples}",
+            words::number(skip.count),
+            words::tame(&skip.reason)
+        ));
     }
     for (note, count) in report.notes() {
-        lines.push(format!("  {} × {}", words::number(count), words::tame(note)));
+        lines.push(format!(
+            "  {} × {}",
+            words::number(count),
+            words::tame(note)
+        ));
     }
     lines
 }
@@ -135,11 +173,17 @@ pub(super) fn tell(
     let (report, new) = (&outcome.report, &outcome.new);
     let short = outcome.snapshot.get(..8).unwrap_or(&outcome.snapshot);
     if outcome.unchanged {
-        output.line(&format!("{} has not changed since the last backup; nothing was stored", super::shown(source)));
+        output.line(&format!(
+            "{} has not changed since the last backup; nothing was stored",
+            super::shown(source)
+        ));
     } else {
         output.title(&format!("Backed up {} to {place}", super::shown(source)));
         output.line("");
-        for line in table(report, Some([new.conversations, new.messages, new.attachments])) {
+        for line in table(
+            report,
+            Some([new.conversations, new.messages, new.attachments]),
+        ) {
             output.line(&line);
         }
         output.line("");
@@ -155,13 +199,23 @@ pub(super) fn tell(
     output.event(&events::summary(
         "backup",
         Summary {
-            source: Origin { app: info.app, form: info.form, label: &info.label },
+            source: Origin {
+                app: info.app,
+                form: info.form,
+                label: &info.label,
+            },
             store: place,
             conversations: counted(report, Kind::Conversations, Some(new.conversations)),
             messages: counted(report, Kind::Messages, Some(new.messages)),
             attachments: counted(report, Kind::Attachments, Some(new.attachments)),
             skipped: skipped(report),
-            notes: report.notes().map(|(note, count)| Note { note: note.to_owned(), count }).collect(),
+            notes: report
+                .notes()
+                .map(|(note, count)| Note {
+                    note: note.to_owned(),
+                    count,
+                })
+                .collect(),
             stored_bytes: outcome.stored_bytes,
             seconds: context.seconds(),
             snapshot: &outcome.snapshot,
@@ -191,11 +245,17 @@ fn next_steps(began: &Began, place: &str, context: &Context) {
             output.say("");
             output.say("Next:");
             output.say(&format!("  heirloom kit {place} --to recovery-kit.pdf    prints the key with all that is needed"));
-            output.say(&format!("  heirloom drill {place}                        proves that everything comes back"));
-            output.say(&format!("  heirloom browse {place}                       looks into the chats"));
+            output.say(&format!(
+                "  heirloom drill {place}                        proves that everything comes back"
+            ));
+            output.say(&format!(
+                "  heirloom browse {place}                       looks into the chats"
+            ));
         }
         Began::Joined => {
-            output.hint(&format!("from now on this computer needs no key to add to {place}"));
+            output.hint(&format!(
+                "from now on this computer needs no key to add to {place}"
+            ));
         }
         Began::Known => {}
     }

@@ -1,6 +1,8 @@
 //! Opening what is to be backed up.
 
-use heirloom_archive::{Conversation, ConversationRef, Message, Participant, Sink, SinkError, Source, SourceError};
+use heirloom_archive::{
+    Conversation, ConversationRef, Message, Participant, Sink, SinkError, Source, SourceError,
+};
 use heirloom_engine::EngineError;
 use heirloom_importers::detect::{self, Options};
 use heirloom_importers::whatsapp::crypt::WaKey;
@@ -30,9 +32,20 @@ pub(super) fn rehearse(
     match source.read(&mut Nothing { known: 0, context }) {
         Ok(_) => open(from, context),
         Err(SourceError::AmbiguousDates { file, example }) if context.output.can_ask() => {
-            let question = format!("{file} does not show what {example} is. Does the day come first");
-            let order = if secrets::ask_yes(&question)? { Order::Dmy } else { Order::Mdy };
-            open(&From { date_order: Some(order), ..from.clone() }, context)
+            let question =
+                format!("{file} does not show what {example} is. Does the day come first");
+            let order = if secrets::ask_yes(&question)? {
+                Order::Dmy
+            } else {
+                Order::Mdy
+            };
+            open(
+                &From {
+                    date_order: Some(order),
+                    ..from.clone()
+                },
+                context,
+            )
         }
         Err(error) => Err(error.into()),
     }
@@ -64,14 +77,27 @@ impl Sink for Nothing<'_> {
 
 /// Finds out what a path is and opens it. Writes nothing.
 pub(super) fn open(from: &From, context: &Context) -> Result<Box<dyn Source + Send>, Failure> {
-    let wa_key = from.wa_key.as_deref().map(|path| read_key(path, context)).transpose()?;
+    let wa_key = from
+        .wa_key
+        .as_deref()
+        .map(|path| read_key(path, context))
+        .transpose()?;
     let date_order = from.date_order.map(|order| match order {
         Order::Dmy => DateOrder::DayFirst,
         Order::Mdy => DateOrder::MonthFirst,
         Order::Ymd => DateOrder::YearFirst,
     });
-    let source = detect::open(&from.source, Options { date_order, wa_key, title: None })?;
-    context.output.detail(&format!("{}: {}", source.info().label, source.info().form));
+    let source = detect::open(
+        &from.source,
+        Options {
+            date_order,
+            wa_key,
+            title: None,
+        },
+    )?;
+    context
+        .output
+        .detail(&format!("{}: {}", source.info().label, source.info().form));
     Ok(source)
 }
 

@@ -27,8 +27,10 @@ struct Summary<'a> {
 pub(super) fn add(args: &Add, context: &Context) -> Result<Exit, Failure> {
     let manage::Method::RecoveryKey = args.method;
     if args.new_key_file.is_none() && !context.output.can_ask() {
-        return Err(Failure::usage("a new recovery key has to be written down, and nobody is here to do it")
-            .hint("add `--new-key-file FILE`: the key is written there and nowhere else"));
+        return Err(Failure::usage(
+            "a new recovery key has to be written down, and nobody is here to do it",
+        )
+        .hint("add `--new-key-file FILE`: the key is written there and nowhere else"));
     }
     let opened = repository::open(&args.ways.store, &args.ways.unlock, context)?;
     let (mut device, _lock) = super::device(&opened)?;
@@ -36,19 +38,21 @@ pub(super) fn add(args: &Add, context: &Context) -> Result<Exit, Failure> {
     let name = args.name.clone().unwrap_or_else(|| free_name(keyring));
     let mut rng = keys::rng();
     let key = RecoveryKey::generate(&mut rng);
-    let entered = match &args.new_key_file {
-        Some(path) => {
-            recovery::write_file(&key, path, &opened.found.place)?;
-            recovery::from_file(path)?
-        }
-        None => {
-            let word = rng.next_u32().to_le_bytes();
-            recovery::show_once(&key, context, [word[0], word[1]])?;
-            Entered::new(key)
-        }
+    let entered = if let Some(path) = &args.new_key_file {
+        recovery::write_file(&key, path, &opened.found.place)?;
+        recovery::from_file(path)?
+    } else {
+        let word = rng.next_u32().to_le_bytes();
+        recovery::show_once(&key, context, [word[0], word[1]])?;
+        Entered::new(key)
     };
     let secret = entered.key().into();
-    let slot = NewSlot { name: &name, method: Method::RecoveryKey, provider: None, secret: &secret };
+    let slot = NewSlot {
+        name: &name,
+        method: Method::RecoveryKey,
+        provider: None,
+        secret: &secret,
+    };
     let successor = keyring.add_slot(&mut rng, device.act(), slot)?;
     let added = device.publish(&*opened.found.store, successor)?;
     // What lies in the store now has to open with the new key, as on a new computer.
@@ -58,11 +62,23 @@ pub(super) fn add(args: &Add, context: &Context) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Damage, "another computer changed the ways in at the same time")
             .hint("run `heirloom protect rotate STORE` to join the two, then see `heirloom protect status STORE`"));
     }
-    let unlocked = device.publish(&*opened.found.store, with_new_key.record_proof(&mut rng, device.act())?)?;
+    let unlocked = device.publish(
+        &*opened.found.store,
+        with_new_key.record_proof(&mut rng, device.act())?,
+    )?;
     if let Some(path) = &args.new_key_file {
-        context.output.say(&format!("The new key is in {}: move it away from this computer", path.display()));
+        context.output.say(&format!(
+            "The new key is in {}: move it away from this computer",
+            path.display()
+        ));
     }
-    tell(&format!("\"{}\" was added, and opens the backup", words::tame(&name)), &name, "protect add", &unlocked, context);
+    tell(
+        &format!("\"{}\" was added, and opens the backup", words::tame(&name)),
+        &name,
+        "protect add",
+        &unlocked,
+        context,
+    );
     Ok(Exit::Done)
 }
 
@@ -70,11 +86,23 @@ pub(super) fn add(args: &Add, context: &Context) -> Result<Exit, Failure> {
 pub(super) fn check(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     let opened = repository::open(&args.store, &args.unlock, context)?;
     let (mut device, _lock) = super::device(&opened)?;
-    let proven = opened.reader.keyring().record_proof(&mut keys::rng(), device.act())?;
+    let proven = opened
+        .reader
+        .keyring()
+        .record_proof(&mut keys::rng(), device.act())?;
     let unlocked = device.publish(&*opened.found.store, proven)?;
-    let way = unlocked.slots().into_iter().find(|slot| Some(slot.id) == unlocked.opened_with());
+    let way = unlocked
+        .slots()
+        .into_iter()
+        .find(|slot| Some(slot.id) == unlocked.opened_with());
     let name = way.map(|slot| slot.name).unwrap_or_default();
-    tell(&format!("\"{}\" opens the backup", words::tame(&name)), &name, "protect check", &unlocked, context);
+    tell(
+        &format!("\"{}\" opens the backup", words::tame(&name)),
+        &name,
+        "protect check",
+        &unlocked,
+        context,
+    );
     Ok(Exit::Done)
 }
 
@@ -84,30 +112,53 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<Exit, Failure> 
     let (mut device, _lock) = super::device(&opened)?;
     let keyring = opened.reader.keyring();
     let slots = keyring.slots();
-    let by_number = args.way.parse::<usize>().ok().and_then(|number| slots.get(number.checked_sub(1)?));
+    let by_number = args
+        .way
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| slots.get(number.checked_sub(1)?));
     let slot = by_number.or_else(|| slots.iter().find(|slot| slot.name == args.way));
-    let other = keyring.devices().into_iter().find(|known| known.revoked_ms.is_none() && known.name == args.way);
+    let other = keyring
+        .devices()
+        .into_iter()
+        .find(|known| known.revoked_ms.is_none() && known.name == args.way);
     let mut rng = keys::rng();
     let (what, stays) = match (slot, &other) {
         (Some(slot), _) => {
-            let rest: Vec<_> = slots.iter().filter(|known| known.id != slot.id).map(|known| words::tame(&known.name)).collect();
-            (format!("the way in \"{}\"", words::tame(&slot.name)), format!("what opens the backup then: {}", rest.join(", ")))
+            let rest: Vec<_> = slots
+                .iter()
+                .filter(|known| known.id != slot.id)
+                .map(|known| words::tame(&known.name))
+                .collect();
+            (
+                format!("the way in \"{}\"", words::tame(&slot.name)),
+                format!("what opens the backup then: {}", rest.join(", ")),
+            )
         }
-        (None, Some(known)) => {
-            (format!("the device \"{}\"", words::tame(&known.name)), "it can add nothing from when it has seen this".into())
-        }
+        (None, Some(known)) => (
+            format!("the device \"{}\"", words::tame(&known.name)),
+            "it can add nothing from when it has seen this".into(),
+        ),
         (None, None) => {
-            return Err(Failure::usage(format!("there is no way in and no device called \"{}\"", args.way))
-                .hint("`heirloom protect status STORE` lists them"));
+            return Err(Failure::usage(format!(
+                "there is no way in and no device called \"{}\"",
+                args.way
+            ))
+            .hint("`heirloom protect status STORE` lists them"));
         }
     };
     if slot.is_some_and(|slot| keyring.opened_with() == Some(slot.id)) && slots.len() > 1 {
         // Whoever removes the way they hold may not hold the one that stays.
-        return Err(Failure::usage("a way in cannot remove itself").hint("unlock with the one that stays"));
+        return Err(
+            Failure::usage("a way in cannot remove itself").hint("unlock with the one that stays")
+        );
     }
     if !args.yes {
         if !context.output.can_ask() {
-            return Err(Failure::usage("removing is asked for, and nobody is here to ask").hint("add `--yes`"));
+            return Err(
+                Failure::usage("removing is asked for, and nobody is here to ask")
+                    .hint("add `--yes`"),
+            );
         }
         if !secrets::ask_yes(&format!("Remove {what} ({stays})"))? {
             return Err(Failure::new(Exit::Failed, "nothing was changed"));
@@ -119,8 +170,16 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<Exit, Failure> 
         (None, None) => Err(ChangeError::UnknownSlot),
     }?;
     let unlocked = device.publish(&*opened.found.store, successor)?;
-    tell(&format!("Removed {what}; {stays}"), &args.way, "protect remove", &unlocked, context);
-    context.output.hint("what it opened before it still opens in copies of the store made before now");
+    tell(
+        &format!("Removed {what}; {stays}"),
+        &args.way,
+        "protect remove",
+        &unlocked,
+        context,
+    );
+    context
+        .output
+        .hint("what it opened before it still opens in copies of the store made before now");
     Ok(Exit::Done)
 }
 
@@ -141,17 +200,30 @@ pub(super) fn rotate(args: &Ways, context: &Context) -> Result<Exit, Failure> {
         }
     };
     let unlocked = device.publish(&*opened.found.store, successor)?;
-    let words = if twin.is_some() { "The two keyrings were joined, and the root key was changed" } else { "The root key was changed" };
+    let words = if twin.is_some() {
+        "The two keyrings were joined, and the root key was changed"
+    } else {
+        "The root key was changed"
+    };
     tell(words, "", "protect rotate", &unlocked, context);
-    context.output.hint("this protects what is stored from now on; what was stored before stays as it is");
+    context
+        .output
+        .hint("this protects what is stored from now on; what was stored before stays as it is");
     Ok(Exit::Done)
 }
 
 fn tell(sentence: &str, way: &str, command: &'static str, unlocked: &Unlocked, context: &Context) {
     let (word, status) = status_words(unlocked.status(now_ms()));
     let keyring = unlocked.seen().number;
-    context.output.line(&format!("{sentence} · {status} · keyring {keyring}"));
-    let summary = Summary { way, keyring, status: word, seconds: context.seconds() };
+    context
+        .output
+        .line(&format!("{sentence} · {status} · keyring {keyring}"));
+    let summary = Summary {
+        way,
+        keyring,
+        status: word,
+        seconds: context.seconds(),
+    };
     context.output.event(&events::summary(command, summary));
 }
 
@@ -170,6 +242,8 @@ fn free_name(keyring: &Unlocked) -> String {
 /// The newest keyring as it lies in the store.
 fn newest(opened: &Opened) -> Result<LockedKeyring, Failure> {
     let store = &*opened.found.store;
-    let name = keyrings::list(store)?.pop().ok_or_else(|| repository::no_backup(&opened.found.place))?;
+    let name = keyrings::list(store)?
+        .pop()
+        .ok_or_else(|| repository::no_backup(&opened.found.place))?;
     Ok(LockedKeyring::parse(&keyrings::load(store, &name.name)?)?)
 }

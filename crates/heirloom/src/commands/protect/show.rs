@@ -46,7 +46,10 @@ struct Summary {
 pub(super) fn status_words(status: Status) -> (&'static str, String) {
     match status {
         Status::Protected => ("protected", "Protected".into()),
-        Status::AlmostProtected { proven } => ("almost_protected", format!("Almost protected ({proven} of 2 ways in)")),
+        Status::AlmostProtected { proven } => (
+            "almost_protected",
+            format!("Almost protected ({proven} of 2 ways in)"),
+        ),
         Status::CheckDue => ("check_due", "Protected, and a check is due".into()),
         _ => ("off", "Off: there is no way in".into()),
     }
@@ -59,11 +62,20 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     if let Some(state) = &opened.found.state {
         repository::remember(state, keyring, None)?;
     }
-    let notes = opened.found.state.as_ref().map(crate::home::RepositoryState::notes).transpose()?.unwrap_or_default();
+    let notes = opened
+        .found
+        .state
+        .as_ref()
+        .map(crate::home::RepositoryState::notes)
+        .transpose()?
+        .unwrap_or_default();
     let output = &context.output;
     let now = now_ms();
     let (word, sentence) = status_words(keyring.status(now));
-    output.title(&format!("{sentence} · last drill {}", words::ago(notes.verified_ms, now)));
+    output.title(&format!(
+        "{sentence} · last drill {}",
+        words::ago(notes.verified_ms, now)
+    ));
     output.line("");
     output.title("Ways in");
     let slots = keyring.slots();
@@ -72,7 +84,13 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     }
     output.line("");
     output.title("Devices");
-    let own = opened.found.state.as_ref().map(crate::device::Device::load).transpose()?.flatten();
+    let own = opened
+        .found
+        .state
+        .as_ref()
+        .map(crate::device::Device::load)
+        .transpose()?
+        .flatten();
     let own = own.map(|device| device.credential.device());
     let devices = keyring.devices();
     for known in &devices {
@@ -81,7 +99,11 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     let seen = keyring.seen();
     let check_code = kit::check_code(seen.hash.as_bytes());
     output.line("");
-    output.line(&format!("Keyring {}, check code {check_code}, made {}", seen.number, words::moment(keyring.made_ms())));
+    output.line(&format!(
+        "Keyring {}, check code {check_code}, made {}",
+        seen.number,
+        words::moment(keyring.made_ms())
+    ));
     next_step(keyring, now, context);
     let proven = match keyring.status(now) {
         Status::Protected | Status::CheckDue => 2,
@@ -131,7 +153,10 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
 
 fn device_line(known: &DeviceInfo, this: bool, context: &Context) {
     let this_words = if this { ", this computer" } else { "" };
-    let revoked = known.revoked_ms.map(|at| format!(", removed {}", words::moment(at))).unwrap_or_default();
+    let revoked = known
+        .revoked_ms
+        .map(|at| format!(", removed {}", words::moment(at)))
+        .unwrap_or_default();
     context.output.line(&format!(
         "  {}  (added {}, has seen keyring {}{this_words}{revoked})",
         words::tame(&known.name),
@@ -192,7 +217,10 @@ pub(super) fn log(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     let keyring = opened.reader.keyring();
     let (slots, devices) = (keyring.slots(), keyring.devices());
     for entry in keyring.events() {
-        let device = devices.iter().find(|known| known.id == entry.device).map_or("?", |known| known.name.as_str());
+        let device = devices
+            .iter()
+            .find(|known| known.id == entry.device)
+            .map_or("?", |known| known.name.as_str());
         let subject = subject(entry, &slots, &devices);
         let what = what(entry.kind);
         context.output.line(&format!(
@@ -204,17 +232,35 @@ pub(super) fn log(args: &Ways, context: &Context) -> Result<Exit, Failure> {
             words::tame(device)
         ));
         let at = words::rfc3339(entry.time_ms);
-        context.output.event(&Event::new("event", LogLine { seq: entry.seq, at, what, subject, device }));
+        context.output.event(&Event::new(
+            "event",
+            LogLine {
+                seq: entry.seq,
+                at,
+                what,
+                subject,
+                device,
+            },
+        ));
     }
-    let summary =
-        LogSummary { events: keyring.events().len(), keyring: keyring.seen().number, seconds: context.seconds() };
-    context.output.event(&events::summary("protect log", summary));
+    let summary = LogSummary {
+        events: keyring.events().len(),
+        keyring: keyring.seen().number,
+        seconds: context.seconds(),
+    };
+    context
+        .output
+        .event(&events::summary("protect log", summary));
     Ok(Exit::Done)
 }
 
 fn subject(entry: &Entry, slots: &[SlotInfo], devices: &[DeviceInfo]) -> String {
-    let slot = slots.iter().find(|slot| slot.id.as_bytes().as_slice() == entry.subject);
-    let device = devices.iter().find(|device| device.id.as_bytes().as_slice() == entry.subject);
+    let slot = slots
+        .iter()
+        .find(|slot| slot.id.as_bytes().as_slice() == entry.subject);
+    let device = devices
+        .iter()
+        .find(|device| device.id.as_bytes().as_slice() == entry.subject);
     match (slot, device) {
         (Some(slot), _) => slot.name.clone(),
         (_, Some(device)) => device.name.clone(),
