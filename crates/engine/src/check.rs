@@ -234,20 +234,38 @@ impl Check<'_> {
             };
             self.outcome.bytes += bytes;
             if ObjectHash::of(&content) != parsed.hash() {
-                self.problem(name, "its bytes do not match its name", "");
+                // Whoever needs it has said so already, and what that costs.
+                if !self.outcome.problems.iter().any(|known| known.object == *name) {
+                    let affects = match parsed {
+                        Name::Keyring(_) => "unlocking with this keyring",
+                        _ if self.needed.contains(name) => "opening this backup",
+                        _ => "nothing that a snapshot needs",
+                    };
+                    self.problem(name, "its bytes do not match its name", affects);
+                }
                 continue;
             }
-            if let Name::Head(lineage, sequence, hash) = parsed
-                && !self.needed.contains(name)
-            {
-                match self.repository.load_head(&lineage, sequence, &hash) {
-                    // Authentic, and on no chain: two histories of one lineage.
-                    Ok(_) => self.problem(name, "no newer head of its lineage leads to it", "which history is the right one"),
-                    Err(error) => self.error(name, &error, "nothing: it is not heeded"),
-                }
+            if !self.needed.contains(name) {
+                self.unneeded(name, parsed, content);
             }
         }
         Ok(())
+    }
+
+    /// An object that nothing leads to: left by an interrupted run or waiting to be pruned, or else not ours.
+    fn unneeded(&mut self, name: &str, parsed: Name, content: Vec<u8>) {
+        let opened = match parsed {
+            Name::Head(lineage, sequence, hash) => self.repository.load_head(&lineage, sequence, &hash).map(|_| ()),
+            Name::Snapshot(_) => self.repository.open_signed::<proto::Snapshot>(name, content).map(|_| ()),
+            Name::Index(_) => self.repository.open_signed::<proto::Index>(name, content).map(|_| ()),
+            Name::Keyring(_) | Name::Pack(_) | Name::PruneMark(_) => return,
+        };
+        match (opened, parsed) {
+            // Authentic, and on no chain: two histories of one lineage.
+            (Ok(()), Name::Head(..)) => self.problem(name, "no newer head of its lineage leads to it", "which history is the right one"),
+            (Ok(()), _) => {}
+            (Err(error), _) => self.error(name, &error, "nothing: it is not heeded"),
+        }
     }
 
     /// Every pack that an index names must be there, with its size.

@@ -43,7 +43,7 @@ pub fn load(store: &dyn Store, name: &str) -> Result<Vec<u8>, EngineError> {
 /// Stores a keyring and returns its name.
 pub fn publish(store: &dyn Store, number: u64, bytes: &[u8]) -> Result<String, EngineError> {
     let name = format!("keyring/{number:08}-{}", ObjectHash::of(bytes));
-    match store.put_new(&name, bytes.to_vec())? {
+    match store.put_new(&name, bytes)? {
         Put::Created | Put::AlreadyThere => Ok(name),
     }
 }

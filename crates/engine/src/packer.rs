@@ -99,7 +99,7 @@ impl<'a> Packer<'a> {
     }
 
     pub(crate) fn stream(&self) -> Stream {
-        Stream { builder: PackBuilder::new(self.keys, self.salt()), open: None }
+        Stream { builder: PackBuilder::new(self.keys, self.salt(), Vec::new()), open: None }
     }
 
     /// A salt from the RNG, hedged: should the RNG repeat itself, device, run and counter still differ.
@@ -178,11 +178,12 @@ impl<'a> Packer<'a> {
 
     fn store_if_full(&self, stream: &mut Stream) -> Result<(), EngineError> {
         while stream.builder.is_full() {
-            let fresh = PackBuilder::new(self.keys, [0; 32]);
-            let full = std::mem::replace(&mut stream.builder, fresh);
-            let (pack, next) = full.finish_full(self.keys, self.salt());
-            stream.builder = next;
-            self.store_pack(&mut stream.open, pack)?;
+            let placeholder = PackBuilder::new(self.keys, [0; 32], Vec::new());
+            let full = std::mem::replace(&mut stream.builder, placeholder);
+            let (pack, carried) = full.finish_full();
+            let hash = pack.hash;
+            let recycled = self.store_pack(&mut stream.open, pack)?;
+            stream.builder = PackBuilder::going_on(self.keys, self.salt(), recycled, hash, &carried);
         }
         Ok(())
     }
@@ -196,7 +197,8 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    fn store_pack(&self, open: &mut Option<OpenEntry>, pack: FinishedPack) -> Result<(), EngineError> {
+    /// Stores a pack; gives its buffer back for the next one.
+    fn store_pack(&self, open: &mut Option<OpenEntry>, pack: FinishedPack) -> Result<Vec<u8>, EngineError> {
         let FinishedPack { hash, bytes, salt, commitment, directory, goes_on } = pack;
         if self.progress.interrupted() {
             return Err(EngineError::Interrupted);
@@ -205,9 +207,9 @@ impl<'a> Packer<'a> {
         let bytes_narrow = u32::try_from(bytes.len()).expect("a pack is small");
         self.stored_bytes.fetch_add(len, Ordering::Relaxed);
         if self.dry_run {
-            return Ok(());
+            return Ok(bytes);
         }
-        self.store.put_new(&names::pack(&hash), bytes)?;
+        self.store.put_new(&names::pack(&hash), &bytes)?;
         lock(&self.packs).push(proto::ObjectRef { hash: hash.0.to_vec(), bytes: len });
 
         let mut rows: Vec<Row> = (0u32..)
@@ -255,7 +257,7 @@ impl<'a> Packer<'a> {
         for row in &rows {
             in_flight.remove(&row.id);
         }
-        Ok(())
+        Ok(bytes)
     }
 
     fn close_entry(&self, entry: &OpenEntry) -> Result<(), EngineError> {

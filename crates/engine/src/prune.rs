@@ -152,7 +152,7 @@ pub fn apply(
     let PrunePlan { snapshots: _, marked_objects, swept_objects, freed_bytes, mark, sweep, now_ms } = plan;
     if !mark.is_empty() {
         let (name, bytes) = marks::make(mark, keys, now_ms);
-        repository.store.put_new(&name, bytes)?;
+        repository.store.put_new(&name, &bytes)?;
     }
     progress.phase(Phase::Deleting, Some(Amount { items: swept_objects, bytes: freed_bytes }));
     // Snapshots and heads go before the packs they need: whoever is stopped half-way leaves nothing that cannot be read.

@@ -130,7 +130,7 @@ impl Repository {
             }
             let head = repository.load_head(&lineage, sequence, &hash)?;
             if let Some(seen) = seen {
-                load::check_seen_is_kept(seen, &lineage, &heads, head.message.oldest)?;
+                load::check_seen_is_kept(seen, &head, &heads, || Marks::load(&repository))?;
             }
             let reference = head.message.snapshot.clone().unwrap_or_default();
             let snapshot = ObjectHash::from_slice(&reference.hash)

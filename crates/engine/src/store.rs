@@ -94,7 +94,7 @@ impl StoreError {
 /// Names are relative, parts separated by `/`, of the characters `[a-z0-9._-]`.
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Writes an object that must not exist yet, whole or not at all; durable when it returns.
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<Put, StoreError>;
+    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError>;
 
     /// Reads a whole object of at most `limit` bytes.
     fn get(&self, name: &str, limit: u64) -> Result<Vec<u8>, StoreError>;

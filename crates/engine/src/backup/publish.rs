@@ -128,7 +128,7 @@ pub(crate) fn put_object(
     let bytes = packer.with_rng(|rng| object::seal(kind, message, packer.keys, rng));
     let hash = ObjectHash::of(&bytes);
     let len = bytes.len();
-    packer.store.put_new(&name(&hash), bytes)?;
+    packer.store.put_new(&name(&hash), &bytes)?;
     packer.count_stored(len);
     Ok((hash, u64::try_from(len).expect("fits")))
 }

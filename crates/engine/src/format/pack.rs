@@ -143,8 +143,8 @@ pub(crate) struct PackBuilder {
 }
 
 impl PackBuilder {
-    /// Begins a pack; `salt` must be fresh and random.
-    pub(crate) fn new(keys: &WriterKeys, salt: [u8; 32]) -> Self {
+    /// Begins a pack; `salt` must be fresh and random. `recycled` is a buffer of an earlier pack, or empty.
+    pub(crate) fn new(keys: &WriterKeys, salt: [u8; 32], recycled: Vec<u8>) -> Self {
         let derived = derive_object_keys(&keys.run_key, &salt, Kind::Pack.byte(), &keys.repository);
         let header = Header {
             kind: Kind::Pack,
@@ -153,7 +153,8 @@ impl PackBuilder {
             commitment: derived.commitment,
             sealed_run_key: keys.sealed_run_key.clone(),
         };
-        let mut buffer = Vec::new();
+        let mut buffer = recycled;
+        buffer.clear();
         header.write(&mut buffer);
         let header_len = buffer.len();
         let aead = AeadKey::new(&derived.content);
@@ -198,18 +199,22 @@ impl PackBuilder {
         self.buffer.len() + directory_len(self.entries.len() + 1) + 4 >= PACK_BYTES
     }
 
-    /// Finishes a full pack; what goes beyond its exact size is carried into the builder that follows.
-    pub(crate) fn finish_full(mut self, keys: &WriterKeys, next_salt: [u8; 32]) -> (FinishedPack, Self) {
+    /// Finishes a full pack; gives also what goes beyond its exact size, for [`Self::going_on`].
+    pub(crate) fn finish_full(mut self) -> (FinishedPack, Vec<u8>) {
         let end = self.capacity();
         let carried = if self.buffer.len() > end { self.buffer.split_off(end) } else { Vec::new() };
-        let finished = self.finish(PACK_BYTES, !carried.is_empty());
-        let mut next = Self::new(keys, next_salt);
+        (self.finish(PACK_BYTES, !carried.is_empty()), carried)
+    }
+
+    /// Begins the pack after a full one with what was carried over from it.
+    pub(crate) fn going_on(keys: &WriterKeys, salt: [u8; 32], recycled: Vec<u8>, before: ObjectHash, carried: &[u8]) -> Self {
+        let mut next = Self::new(keys, salt, recycled);
         if !carried.is_empty() {
-            next.continues = Some((finished.hash, narrow(carried.len())));
-            next.buffer().extend_from_slice(&carried);
+            next.continues = Some((before, narrow(carried.len())));
+            next.buffer().extend_from_slice(carried);
             next.hash_up_to(next.buffer.len().min(next.capacity()));
         }
-        (finished, next)
+        next
     }
 
     /// Finishes the last pack of a stream, padded to a size class.

@@ -127,20 +127,32 @@ pub(crate) fn compare_with_seen(listed: &Listed, seen: &Seen) -> Result<(), Engi
     Ok(())
 }
 
-/// Refuses a history that does not go through the head that was seen, unless that one was pruned.
+/// Refuses a history that does not go through the head that was seen, unless that one was pruned. `marks` are asked only
+/// when it is gone.
 pub(crate) fn check_seen_is_kept(
     seen: &Seen,
-    lineage: &LineageId,
+    newest: &LoadedHead,
     listed: &[(u64, ObjectHash)],
-    oldest: u64,
+    marks: impl Fn() -> Result<Marks, EngineError>,
 ) -> Result<(), EngineError> {
+    let lineage = newest.lineage;
+    let forked = |what: String| Err(EngineError::Forked { what });
     let text = lineage.to_string();
-    for known in seen.heads.iter().filter(|known| known.lineage == text && known.sequence >= oldest) {
-        let there = listed.iter().any(|(sequence, hash)| *sequence == known.sequence && hash.to_string() == known.hash);
-        if !there {
-            return Err(EngineError::Forked {
-                what: format!("lineage {text} has another head with number {} than this device has seen", known.sequence),
-            });
+    for known in seen.heads.iter().filter(|known| known.lineage == text && known.sequence >= newest.message.oldest) {
+        let sequence = known.sequence;
+        let parent = ObjectHash::from_slice(&newest.message.parent).map(|hash| hash.to_string()).unwrap_or_default();
+        let same = listed.iter().filter(|(other, _)| *other == sequence).count();
+        let there = listed.iter().any(|(other, hash)| *other == sequence && hash.to_string() == known.hash);
+        let led_to = newest.message.sequence != sequence + 1 || parent == known.hash;
+        if there && same == 1 && led_to {
+            continue;
+        }
+        if there && same > 1 {
+            return forked(format!("lineage {lineage} has two heads with number {sequence}"));
+        }
+        let pruned = ObjectHash::from_hex(&known.hash).map(|hash| names::head(&lineage, sequence, &hash));
+        if same > 0 || !led_to || pruned.is_none_or(|name| !marks().is_ok_and(|marks| marks.marked_at(&name).is_some())) {
+            return forked(format!("lineage {lineage} has another head with number {sequence} than this device has seen"));
         }
     }
     Ok(())

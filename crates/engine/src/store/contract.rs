@@ -31,21 +31,21 @@ pub const CLAUSES: &[(&str, Clause)] = &[
 ];
 
 fn what_was_put_is_read(store: &dyn Store) {
-    assert_eq!(store.put_new("packs/ab/cd", b"hello".to_vec()).ok(), Some(Put::Created));
+    assert_eq!(store.put_new("packs/ab/cd", b"hello").ok(), Some(Put::Created));
     assert_eq!(store.get("packs/ab/cd", 5).ok().as_deref(), Some(&b"hello"[..]));
     assert_eq!(store.stat("packs/ab/cd").ok(), Some(5));
 }
 
 fn an_object_is_never_overwritten(store: &dyn Store) {
-    assert_eq!(store.put_new("a", b"one".to_vec()).ok(), Some(Put::Created));
-    assert_eq!(store.put_new("a", b"other".to_vec()).ok(), Some(Put::AlreadyThere));
+    assert_eq!(store.put_new("a", b"one").ok(), Some(Put::Created));
+    assert_eq!(store.put_new("a", b"other").ok(), Some(Put::AlreadyThere));
     assert_eq!(store.get("a", 10).ok().as_deref(), Some(&b"one"[..]));
 }
 
 fn one_of_many_creators_wins(store: &dyn Store) {
     let created = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..8u8)
-            .map(|worker| scope.spawn(move || store.put_new("x/race", vec![worker; 100_000]).ok()))
+            .map(|worker| scope.spawn(move || store.put_new("x/race", &[worker; 100_000]).ok()))
             .collect();
         workers.into_iter().map(std::thread::ScopedJoinHandle::join).filter(|put| matches!(put, Ok(Some(Put::Created)))).count()
     });
@@ -55,7 +55,7 @@ fn one_of_many_creators_wins(store: &dyn Store) {
 }
 
 fn ranges_end_where_the_object_ends(store: &dyn Store) {
-    store.put_new("r", b"0123456789".to_vec()).expect("put");
+    store.put_new("r", b"0123456789").expect("put");
     let range = |at, len| store.get_range("r", at, len).expect("range");
     assert_eq!(range(0, 10), b"0123456789");
     assert_eq!(range(3, 4), b"3456");
@@ -69,7 +69,7 @@ fn lists_are_complete(store: &dyn Store) {
     names.push("heads/a/1".into());
     names.push("packs-not/1".into());
     for name in &names {
-        store.put_new(name, vec![1, 2, 3]).expect("put");
+        store.put_new(name, &[1, 2, 3]).expect("put");
     }
     names.sort();
     let listed = |prefix: &str| -> Vec<String> {
@@ -84,11 +84,11 @@ fn lists_are_complete(store: &dyn Store) {
 }
 
 fn deleting_twice_is_no_error(store: &dyn Store) {
-    store.put_new("d/e", vec![0]).expect("put");
+    store.put_new("d/e", &[0]).expect("put");
     store.delete("d/e").expect("delete");
     store.delete("d/e").expect("delete again");
     assert!(matches!(store.get("d/e", 1), Err(StoreError::NotFound { .. })));
-    assert_eq!(store.put_new("d/e", vec![1]).ok(), Some(Put::Created));
+    assert_eq!(store.put_new("d/e", &[1]).ok(), Some(Put::Created));
 }
 
 fn missing_objects_are_not_found(store: &dyn Store) {
@@ -99,15 +99,15 @@ fn missing_objects_are_not_found(store: &dyn Store) {
 }
 
 fn a_limit_is_kept(store: &dyn Store) {
-    store.put_new("big", vec![0; 1000]).expect("put");
+    store.put_new("big", &[0; 1000]).expect("put");
     assert!(matches!(store.get("big", 999), Err(StoreError::TooLarge { .. })));
     assert!(store.get("big", 1000).is_ok());
 }
 
 fn large_and_empty_objects_survive(store: &dyn Store) {
     let large: Vec<u8> = (0..9_000_000u32).map(|n| n.to_le_bytes()[(n % 4).try_into().unwrap_or(0usize)]).collect();
-    store.put_new("large", large.clone()).expect("put");
-    store.put_new("empty", Vec::new()).expect("put");
+    store.put_new("large", &large).expect("put");
+    store.put_new("empty", &[]).expect("put");
     assert!(store.get("large", 9_000_000).expect("get") == large);
     assert!(store.get_range("large", 8_388_600, 20).expect("range") == large[8_388_600..8_388_620]);
     assert_eq!(store.get("empty", 0).expect("get"), b"");

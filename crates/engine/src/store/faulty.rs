@@ -65,7 +65,7 @@ impl FaultyStore {
 }
 
 impl Store for FaultyStore {
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<Put, StoreError> {
+    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         self.write(name)?;
         self.inner.put_new(name, bytes)
     }

@@ -43,14 +43,14 @@ fn not_found(name: &str) -> StoreError {
 }
 
 impl Store for MemoryStore {
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<Put, StoreError> {
+    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         if !is_valid_name(name) {
             return Err(StoreError::Denied { what: name.to_owned() });
         }
         match self.lock().entry(name.to_owned()) {
             std::collections::btree_map::Entry::Occupied(_) => Ok(Put::AlreadyThere),
             std::collections::btree_map::Entry::Vacant(place) => {
-                place.insert(bytes);
+                place.insert(bytes.to_vec());
                 Ok(Put::Created)
             }
         }

@@ -100,7 +100,7 @@ impl FolderStore {
 }
 
 impl Store for FolderStore {
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<Put, StoreError> {
+    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         if !is_valid_name(name) {
             return Err(StoreError::Denied { what: name.to_owned() });
         }
@@ -264,7 +264,7 @@ mod tests {
     fn names_never_leave_the_folder() {
         let store = folder();
         for name in ["../x", "a/../../x", "/etc/x", "a//b", "", "A", "a\0b"] {
-            assert!(store.put_new(name, vec![1]).is_err(), "{name}");
+            assert!(store.put_new(name, &[1]).is_err(), "{name}");
             assert!(store.get(name, 10).is_err(), "{name}");
         }
     }

@@ -1,5 +1,5 @@
 //! Keys without a keyring, and a source that makes a chat history from a seed.
-#![expect(dead_code, reason = "each test file uses its part")]
+#![expect(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
 use std::io;

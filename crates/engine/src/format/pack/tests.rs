@@ -23,7 +23,7 @@ fn derived(pack: &FinishedPack) -> (ObjectKeys, usize) {
 #[test]
 fn full_packs_have_one_exact_size_and_entries_go_on_in_the_next() {
     let keys = keys();
-    let mut builder = PackBuilder::new(&keys, [8; 32]);
+    let mut builder = PackBuilder::new(&keys, [8; 32], Vec::new());
     let mut packs = Vec::new();
     let mut texts = Vec::new();
     for n in 0..40u32 {
@@ -31,7 +31,8 @@ fn full_packs_have_one_exact_size_and_entries_go_on_in_the_next() {
         push(&mut builder, &text);
         texts.push(text);
         while builder.is_full() {
-            let (pack, next) = builder.finish_full(&keys, [9; 32]);
+            let (pack, carried) = builder.finish_full();
+            let next = PackBuilder::going_on(&keys, [9; 32], Vec::new(), pack.hash, &carried);
             packs.push(pack);
             builder = next;
         }
@@ -73,11 +74,12 @@ fn full_packs_have_one_exact_size_and_entries_go_on_in_the_next() {
 #[test]
 fn an_entry_larger_than_a_pack_spans_several() {
     let keys = keys();
-    let mut builder = PackBuilder::new(&keys, [8; 32]);
+    let mut builder = PackBuilder::new(&keys, [8; 32], Vec::new());
     push(&mut builder, &vec![9; 20_000_000]);
     let mut sizes = Vec::new();
     while builder.is_full() {
-        let (pack, next) = builder.finish_full(&keys, [9; 32]);
+        let (pack, carried) = builder.finish_full();
+            let next = PackBuilder::going_on(&keys, [9; 32], Vec::new(), pack.hash, &carried);
         assert_eq!(ObjectHash::of(&pack.bytes), pack.hash);
         sizes.push(pack.bytes.len());
         builder = next;
@@ -91,11 +93,12 @@ fn an_entry_larger_than_a_pack_spans_several() {
 #[test]
 fn many_small_entries_fill_a_pack_exactly() {
     let keys = keys();
-    let mut builder = PackBuilder::new(&keys, [8; 32]);
+    let mut builder = PackBuilder::new(&keys, [8; 32], Vec::new());
     for n in 0..200_000u32 {
         push(&mut builder, &n.to_le_bytes().repeat(10));
         if builder.is_full() {
-            let (pack, next) = builder.finish_full(&keys, [9; 32]);
+            let (pack, carried) = builder.finish_full();
+            let next = PackBuilder::going_on(&keys, [9; 32], Vec::new(), pack.hash, &carried);
             assert_eq!(pack.bytes.len(), PACK_BYTES);
             assert_eq!(ObjectHash::of(&pack.bytes), pack.hash);
             drop(next);

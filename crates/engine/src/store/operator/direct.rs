@@ -12,15 +12,15 @@ const DIRECT_FROM: usize = 256 * 1024;
 const ALIGNMENT: usize = 4096;
 
 /// Makes the file and its folder; `path` must not exist, or be a leftover.
-pub(super) fn write_durably(path: &Path, bytes: Vec<u8>) -> io::Result<()> {
+pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    if bytes.len() >= DIRECT_FROM && write_direct(path, &bytes).is_ok() {
+    if bytes.len() >= DIRECT_FROM && write_direct(path, bytes).is_ok() {
         return Ok(());
     }
     let mut file = File::create(path)?;
-    file.write_all(&bytes)?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 
@@ -74,7 +74,7 @@ mod tests {
         for len in [0, 1, DIRECT_FROM - 1, DIRECT_FROM, DIRECT_FROM + 1, 1024 * 1024 + 4096, 3_000_001] {
             let bytes: Vec<u8> = (0..len).map(|at| (at % 251).to_le_bytes()[0]).collect();
             let path = dir.path().join(format!("a/{len}"));
-            write_durably(&path, bytes.clone()).unwrap();
+            write_durably(&path, &bytes).unwrap();
             assert!(std::fs::read(&path).unwrap() == bytes, "{len}");
         }
     }
