@@ -346,7 +346,7 @@ fn probe(findings: &mut Findings<'_>, store: &dyn Store) {
     keys::rng().fill_bytes(&mut bytes);
     let name = format!("tmp/probe-{}", hex::encode(bytes));
     let result = store
-        .put_new(&name, bytes)
+        .put_new(&name, &bytes)
         .and_then(|put| Ok((put, store.get(&name, 64)?)))
         .and_then(|read| store.delete(&name).map(|()| read));
     match result {
