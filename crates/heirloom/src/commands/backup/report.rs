@@ -174,7 +174,7 @@ pub(super) fn tell(
     let short = outcome.snapshot.get(..8).unwrap_or(&outcome.snapshot);
     if outcome.unchanged {
         output.line(&format!(
-            "{} has not changed since the last backup; nothing was stored",
+            "{} has not changed since the last backup; nothing new was stored",
             super::shown(source)
         ));
     } else {
