@@ -8,6 +8,7 @@ mod device;
 mod errors;
 mod exit;
 mod failure;
+mod guard;
 mod history;
 mod home;
 mod interrupt;

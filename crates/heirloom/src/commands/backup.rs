@@ -21,6 +21,7 @@ use crate::context::{Context, now_ms};
 use crate::device::{self, Device};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::guard::Guard;
 use crate::home::repository::Lock;
 use crate::keys::{self, Reader};
 use crate::output::engine::Shown;
@@ -138,8 +139,13 @@ fn go(
     let ledger = SqliteLedger::open(&device.state.ledger())?;
     let name = device::name(how.device_name.as_deref(), &context.settings);
     let run_keys = keys::for_one_run(&device.writer, &mut rng);
+    let guard = Guard::new(
+        store.clone(),
+        device.state.clone(),
+        device.writer.keyring_number,
+    );
     let outcome = backup::run(BackupJob {
-        store: store.clone(),
+        store: Arc::new(guard),
         keys: &run_keys,
         reader: reader
             .clone()

@@ -1,0 +1,138 @@
+//! The second look: a run that took an hour reads the newest keyring again before it publishes what it stored.
+
+use std::sync::Arc;
+
+use heirloom_engine::keyrings;
+use heirloom_engine::store::{Listed, Put, Store, StoreError};
+use heirloom_keys::LockedKeyring;
+
+use crate::device::Device;
+use crate::failure::Failure;
+use crate::home::RepositoryState;
+
+/// A store that takes a head only while this computer is still a device of the backup.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    store: Arc<dyn Store>,
+    state: RepositoryState,
+    /// The keyring that the run began with.
+    number: u64,
+}
+
+impl Guard {
+    pub(crate) fn new(store: Arc<dyn Store>, state: RepositoryState, number: u64) -> Self {
+        Self {
+            store,
+            state,
+            number,
+        }
+    }
+
+    /// Refuses when a newer keyring has come that this computer is no part of.
+    fn look_again(&self) -> Result<(), Failure> {
+        let Some(newest) = keyrings::list(&*self.store)?
+            .pop()
+            .filter(|name| name.number > self.number)
+        else {
+            return Ok(());
+        };
+        let newest = LockedKeyring::parse(&keyrings::load(&*self.store, &newest.name)?)?;
+        match Device::load(&self.state)? {
+            Some(mut device) => device.refresh(&newest),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Store for Guard {
+    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        if name.starts_with("heads/") {
+            self.look_again().map_err(|failure| StoreError::Denied {
+                what: failure.message,
+            })?;
+        }
+        self.store.put_new(name, bytes)
+    }
+
+    fn get(&self, name: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
+        self.store.get(name, limit)
+    }
+
+    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        self.store.get_range(name, offset, len)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.store.list(prefix)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.store.delete(name)
+    }
+
+    fn stat(&self, name: &str) -> Result<u64, StoreError> {
+        self.store.stat(name)
+    }
+
+    fn sweep_unfinished(&self) -> Result<u64, StoreError> {
+        self.store.sweep_unfinished()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::Home;
+    use crate::keys;
+    use heirloom_engine::store::memory::MemoryStore;
+    use heirloom_keys::{Act, CreateParams, Keyring, RecoveryKey, Successor, Unlocked};
+
+    fn publish(store: &dyn Store, successor: Successor) -> Unlocked {
+        let Successor { bytes, unlocked } = successor;
+        keyrings::publish(store, unlocked.seen().number, &bytes).unwrap();
+        unlocked
+    }
+
+    #[test]
+    fn a_computer_that_was_removed_while_it_ran_publishes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::find(Some(folder.path())).unwrap();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let mut rng = keys::rng();
+        let recovery = RecoveryKey::generate(&mut rng);
+        let params = CreateParams {
+            device_name: "a",
+            recovery: &recovery,
+            recovery_name: "key",
+        };
+        let (bytes, first, credential) = Keyring::create(&mut rng, 1, &params).unwrap();
+        keyrings::publish(&*store, 1, &bytes).unwrap();
+        let removed = credential.device();
+        let state = home
+            .repository(*first.repository().as_bytes(), true)
+            .unwrap()
+            .unwrap();
+        Device::enrol(state.clone(), credential, &first).unwrap();
+
+        let guard = Guard::new(store.clone(), state, 1);
+        guard.put_new("heads/aa/1", &[1]).unwrap();
+        let (successor, other) = first.add_device(&mut rng, 2, "b").unwrap();
+        let second = publish(&*store, successor);
+        guard.put_new("heads/aa/2", &[2]).unwrap();
+        let act = Act {
+            device: other.device(),
+            now_ms: 3,
+        };
+        publish(
+            &*store,
+            second.revoke_device(&mut rng, act, &removed).unwrap(),
+        );
+        let error = guard.put_new("heads/aa/3", &[3]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the store does not permit this: this computer was removed from the backup"
+        );
+        guard.put_new("packs/aa/bb", &[4]).unwrap();
+        assert_eq!(store.list("heads/").unwrap().len(), 2);
+    }
+}
