@@ -154,6 +154,11 @@ impl Repository {
             let index = repository.load_index(&hash)?;
             repository.index.add(hash, index).map_err(|damage| EngineError::damaged(names::index(&hash), damage))?;
         }
+        // Within a lineage the newest index is right; one of another device may still list what was stored again elsewhere.
+        if repository.heads.len() > 1 && repository.index.is_contested() {
+            let marks = Marks::load(&repository)?;
+            repository.index.avoid(|pack| marks.marked_at(&names::pack(pack)).is_some());
+        }
         Ok(repository)
     }
 
@@ -232,10 +237,11 @@ impl Repository {
         if let Some(known) = self.snapshots.iter().find(|known| known.hash == *hash) {
             return Ok(Some(known.clone()));
         }
-        match self.load_snapshot(hash) {
-            Err(EngineError::Damaged { damage: Damage::Missing, .. }) if marks.marked_at(&names::snapshot(hash)).is_some() => Ok(None),
-            other => other.map(Some),
+        // What is marked is gone, even while it is still there: what it needs may be half deleted.
+        if marks.marked_at(&names::snapshot(hash)).is_some() {
+            return Ok(None);
         }
+        self.load_snapshot(hash).map(Some)
     }
 
     /// Whether an entry lies in one pack only.

@@ -14,8 +14,12 @@ use crate::keys::ReaderKeys;
 use crate::ledger::{Change, Space};
 use crate::packer::{PackRecord, Packer, rows_of};
 use crate::proto;
+use crate::prune::GRACE_MS;
 use crate::repository::Repository;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
+
+/// After so many grace times a mark is looked at no more.
+const MARK_WAITS: i64 = 10;
 
 /// What a run begins from.
 pub(crate) struct Base {
@@ -52,7 +56,7 @@ pub(crate) fn load(
         }
         None => begin_lineage(packer, store, reader, now_ms)?,
     };
-    heed_prune_marks(packer, store.as_ref(), base)
+    heed_prune_marks(packer, store.as_ref(), base, now_ms)
 }
 
 /// The first run of a device: a new lineage, which takes over what the others hold.
@@ -150,7 +154,10 @@ fn remember_tree(packer: &Packer<'_>, key: &[u8], tree: &proto::ConversationTree
 }
 
 /// Forgets what a prune is about to delete, so that nothing new refers to it.
-fn heed_prune_marks(packer: &Packer<'_>, store: &dyn Store, mut base: Base) -> Result<Base, EngineError> {
+///
+/// What is stored already may refer to it still: by a backup that began before the mark, or because the mark is forged,
+/// which a device that cannot read does not see. So the index goes on listing a marked pack until the pack is gone.
+fn heed_prune_marks(packer: &Packer<'_>, store: &dyn Store, mut base: Base, now_ms: i64) -> Result<Base, EngineError> {
     for listed in store.list("prune/")? {
         if base.state.heeded.contains(&listed.name) {
             continue;
@@ -158,19 +165,33 @@ fn heed_prune_marks(packer: &Packer<'_>, store: &dyn Store, mut base: Base) -> R
         // A forged mark costs an upload, nothing else, so that it need not be verified here.
         let Ok(bytes) = store.get(&listed.name, crate::format::MAX_OBJECT_BYTES) else { continue };
         let Ok(mark) = proto::PruneMark::decode(bytes.as_slice()) else { continue };
+        let age = now_ms.saturating_sub(mark.created_at);
+        let mut waits = false;
         for object in &mark.objects {
             let Some(names::Name::Pack(hash)) = names::Name::parse(object) else { continue };
-            forget_pack(packer, &hash)?;
+            if packer.ledger.get(Space::Pack, &hash.0)?.is_none() {
+                continue;
+            }
+            let gone = age >= GRACE_MS && matches!(store.stat(object), Err(StoreError::NotFound { .. }));
+            forget_pack(packer, &hash, gone)?;
+            waits |= !gone;
         }
-        base.state.heeded.push(listed.name);
+        // A pack that is still there so late is needed by something, and stays.
+        if !waits || age >= MARK_WAITS * GRACE_MS {
+            base.state.heeded.push(listed.name);
+        }
     }
     Ok(base)
 }
 
-fn forget_pack(packer: &Packer<'_>, hash: &ObjectHash) -> Result<(), EngineError> {
+/// Forgets that its chunks are stored; once it is gone, forgets the pack itself.
+fn forget_pack(packer: &Packer<'_>, hash: &ObjectHash, gone: bool) -> Result<(), EngineError> {
     let Some(record) = packer.ledger.get(Space::Pack, &hash.0)? else { return Ok(()) };
     let record = PackRecord::decode(record.as_slice()).unwrap_or_default();
-    let mut changes: Vec<Change> = vec![(Space::Pack, hash.0.to_vec(), None)];
+    let mut changes: Vec<Change> = Vec::new();
+    if gone {
+        changes.push((Space::Pack, hash.0.to_vec(), None));
+    }
     for row in rows_of(&record) {
         let here = packer.ledger.get(Space::Chunk, &row.id)?.is_some_and(|pack| pack == hash.0[..16]);
         if here {

@@ -214,8 +214,20 @@ pub(crate) fn write_index(packer: &Packer<'_>, state: &mut LineageState, changes
         });
         table.extend(rows_of(record).map(|row| Row { pack: number, ..row }));
     }
+    // A chunk that was stored again, because its pack was marked: the ledger knows only the new place.
+    let hashes: Vec<&Vec<u8>> = pending.keys().collect();
+    let is_current = |row: &Row| -> bool {
+        let pack = usize::try_from(row.pack).ok().and_then(|pack| hashes.get(pack)).and_then(|hash| hash.get(..16));
+        packer.ledger.get(Space::Chunk, &row.id).is_ok_and(|known| known.as_deref() == pack)
+    };
     table.sort_by_key(|row| row.id);
-    table.dedup_by_key(|row| row.id);
+    table.dedup_by(|later, kept| {
+        let same = later.id == kept.id;
+        if same && is_current(later) {
+            *kept = *later;
+        }
+        same
+    });
     for row in &table {
         row.write(&mut index.rows);
     }

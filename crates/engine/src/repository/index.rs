@@ -29,9 +29,31 @@ pub(crate) struct IndexTable {
     by_hash: HashMap<ObjectHash, u32>,
     run_keys: Vec<Vec<u8>>,
     objects: Vec<ObjectHash>,
+    /// Second places of chunks.
+    contested: Vec<Row>,
 }
 
 impl IndexTable {
+    /// Whether some chunks lie in several packs.
+    pub(crate) fn is_contested(&self) -> bool {
+        !self.contested.is_empty()
+    }
+
+    /// Prefers, where a chunk lies in several packs, one that is not going to be deleted.
+    pub(crate) fn avoid(&mut self, marked: impl Fn(&ObjectHash) -> bool) {
+        let is_marked = |packs: &[PackPlace], row: &Row| {
+            usize::try_from(row.pack).ok().and_then(|pack| packs.get(pack)).is_none_or(|place| marked(&place.hash))
+        };
+        for other in std::mem::take(&mut self.contested) {
+            if let Ok(at) = self.rows.binary_search_by(|row| row.id.cmp(&other.id))
+                && is_marked(&self.packs, &self.rows[at])
+                && !is_marked(&self.packs, &other)
+            {
+                self.rows[at] = other;
+            }
+        }
+    }
+
     pub(crate) fn add(&mut self, hash: ObjectHash, index: proto::Index) -> Result<(), Damage> {
         let proto::Index { repository: _, device: _, run_keys, packs, rows, mac: _ } = index;
         let key_base = self.run_keys.len();
@@ -78,8 +100,19 @@ impl IndexTable {
             row.pack = usize::try_from(row.pack).ok().and_then(|pack| numbers.get(pack)).copied().ok_or(Damage::Malformed)?;
             self.rows.push(row);
         }
+        // Stable: of two places of one chunk, that of the later index counts. The other pack may be marked, and go.
         self.rows.sort_by_key(|row| row.id);
-        self.rows.dedup_by_key(|row| row.id);
+        let contested = &mut self.contested;
+        self.rows.dedup_by(|later, kept| {
+            let same = later.id == kept.id;
+            if same {
+                if later.pack != kept.pack {
+                    contested.push(*kept);
+                }
+                *kept = *later;
+            }
+            same
+        });
         self.objects.push(hash);
         Ok(())
     }
