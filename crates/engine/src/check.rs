@@ -66,7 +66,7 @@ pub fn run(repository: &Repository, options: &CheckOptions, progress: &dyn Progr
     }
     let snapshots = check.chains(&marks);
     check.snapshots(&snapshots, &marks);
-    check.objects(&listed, progress)?;
+    check.objects(&listed, &marks, progress)?;
     check.packs(&listed, &marks);
     if let Some(percent) = options.read_data {
         data::run(&mut check, &listed, percent, progress)?;
@@ -211,7 +211,7 @@ impl Check<'_> {
     }
 
     /// Every object besides packs: its bytes must have its name's hash.
-    fn objects(&mut self, listed: &BTreeMap<String, u64>, progress: &dyn Progress) -> Result<(), EngineError> {
+    fn objects(&mut self, listed: &BTreeMap<String, u64>, marks: &Marks, progress: &dyn Progress) -> Result<(), EngineError> {
         for (name, bytes) in listed {
             if progress.interrupted() {
                 return Err(EngineError::Interrupted);
@@ -245,14 +245,14 @@ impl Check<'_> {
                 }
                 continue;
             }
-            if !self.needed.contains(name) {
+            if !self.needed.contains(name) && marks.marked_at(name).is_none() {
                 self.unneeded(name, parsed, content);
             }
         }
         Ok(())
     }
 
-    /// An object that nothing leads to: left by an interrupted run or waiting to be pruned, or else not ours.
+    /// An object that nothing leads to and no prune has marked: left by an interrupted run, or else not ours.
     fn unneeded(&mut self, name: &str, parsed: Name, content: Vec<u8>) {
         let opened = match parsed {
             Name::Head(lineage, sequence, hash) => self.repository.load_head(&lineage, sequence, &hash).map(|_| ()),

@@ -318,7 +318,7 @@ fn a_backup_that_began_before_the_mark_keeps_what_it_refers_to() {
     assert!(orphans.iter().any(|name| memory.objects().contains_key(name)), "packs that are needed stay");
     assert_whole(&store, &mut made, "the backup ended after the mark");
     // From now on the mark is seen. What the newest snapshot needs must stay in the index, however often indexes are merged.
-    for number in 4..14 {
+    for number in 8..18 {
         grow(&mut made, 60 + u64::try_from(number).unwrap(), 90);
         back_up(&store, &ledger, &mut made, &locked(number)).unwrap();
         assert_whole(&store, &mut made, &format!("day {number}"));
