@@ -50,7 +50,7 @@ pub fn publish(store: &dyn Store, number: u64, bytes: &[u8]) -> Result<String, E
 
 pub(crate) fn parse_name(name: &str) -> Option<(u64, ObjectHash)> {
     let (number, hash) = name.strip_prefix("keyring/")?.split_once('-')?;
-    if number.len() != 8 {
+    if number.len() != 8 || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     Some((number.parse().ok()?, ObjectHash::from_hex(hash)?))

@@ -19,6 +19,7 @@ use crate::store::Store;
 
 pub(crate) use fetch::{Fetcher, open_entry};
 pub(crate) use index::{IndexTable, PackPlace};
+pub(crate) use view::ViewConversation;
 pub use view::{Selection, View};
 
 /// What a device remembers of the repository, to notice when it is shown an older one.

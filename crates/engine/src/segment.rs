@@ -79,6 +79,8 @@ pub(crate) struct EncodedMessage<'a> {
     pub(crate) sent_at: i64,
     pub(crate) record: &'a [u8],
     pub(crate) attachments: u32,
+    /// How many of the attachments are not absent.
+    pub(crate) present: u32,
     pub(crate) contents: &'a [ShortId],
     pub(crate) fingerprint: Fingerprint,
     /// A keyed hash of the id: senders choose ids, and must not choose boundaries.
@@ -95,8 +97,8 @@ impl Segmenter {
             segment.first_at = message.sent_at;
         }
         segment.last_at = message.sent_at;
-        if message.attachments > 0 {
-            segment.attachments_at.push((segment.messages, message.attachments));
+        if message.present > 0 {
+            segment.attachments_at.push((segment.messages, message.present));
         }
         segment.messages += 1;
         segment.attachments += message.attachments;
@@ -183,7 +185,7 @@ mod tests {
             let record = Message { id: format!("id{n}"), text: "hello".into(), ..Message::default() }.encode_to_vec();
             let (fingerprint, boundary) = Fingerprint::new(&keys, id_of(&record), content_of(&record));
             let message =
-                EncodedMessage { sent_at: i64::from(*n), record: &record, attachments: 0, contents: &[], fingerprint, boundary };
+                EncodedMessage { sent_at: i64::from(*n), record: &record, attachments: 0, present: 0, contents: &[], fingerprint, boundary };
             segments.extend(segmenter.push(&message));
         }
         segments.extend(segmenter.finish());

@@ -3,6 +3,8 @@
 //! A filter is a Golomb–Rice coded set of word hashes: see docs/format.md, "Term filters". It lies sealed beside the
 //! metadata, so that a search opens only the segments that count.
 
+use std::sync::LazyLock;
+
 use crate::error::Damage;
 
 /// One false alarm in 2^RICE_BITS words that are not there.
@@ -17,12 +19,16 @@ pub(crate) fn for_each_word(text: &str, word: &mut dyn FnMut(&str)) {
     let mut buffer = String::with_capacity(MAX_WORD_BYTES + 8);
     let mut neighbour: Option<char> = None;
     for char in text.chars() {
-        if char.is_ascii_alphanumeric() {
+        if let Some(known) = usize::try_from(u32::from(char)).ok().and_then(|at| FOLDED.get(at)) {
             neighbour = None;
-            if buffer.len() < MAX_WORD_BYTES {
-                buffer.push(char.to_ascii_lowercase());
+            match known {
+                Folded::Letter(lower) if buffer.len() < MAX_WORD_BYTES => buffer.push(*lower),
+                Folded::Letter(_) => {}
+                Folded::Many if buffer.len() < MAX_WORD_BYTES => buffer.extend(char.to_lowercase()),
+                Folded::Many => {}
+                Folded::Other => flush(&mut buffer, word),
             }
-        } else if char.is_ascii() || !char.is_alphanumeric() {
+        } else if !char.is_alphanumeric() {
             neighbour = None;
             flush(&mut buffer, word);
         } else if is_without_spaces(char) {
@@ -44,6 +50,29 @@ pub(crate) fn for_each_word(text: &str, word: &mut dyn FnMut(&str)) {
     }
     flush(&mut buffer, word);
 }
+
+/// What a character of a script with spaces is to a word.
+#[derive(Clone, Copy)]
+enum Folded {
+    Letter(char),
+    /// Its lower case has several characters.
+    Many,
+    Other,
+}
+
+/// Latin, Greek, Cyrillic, Hebrew and Arabic, looked up once: most text is made of them.
+static FOLDED: LazyLock<Vec<Folded>> = LazyLock::new(|| {
+    (0..0x0700)
+        .map(|code| {
+            let Some(char) = char::from_u32(code).filter(|char| char.is_alphanumeric()) else { return Folded::Other };
+            let mut lower = char.to_lowercase();
+            match (lower.next(), lower.next()) {
+                (Some(one), None) => Folded::Letter(one),
+                _ => Folded::Many,
+            }
+        })
+        .collect()
+});
 
 fn flush(buffer: &mut String, word: &mut dyn FnMut(&str)) {
     if !buffer.is_empty() {

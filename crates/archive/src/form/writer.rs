@@ -232,7 +232,6 @@ impl ConversationWriter {
     /// Ends the text of this conversation. Its attachments may still come.
     pub fn finish(mut self) -> io::Result<ConversationEntry> {
         self.messages.flush()?;
-        self.messages.get_ref().sync_data()?;
         std::fs::rename(
             self.path.join(format!("{PART}{MESSAGES}")),
             self.path.join(MESSAGES),

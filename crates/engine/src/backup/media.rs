@@ -272,22 +272,9 @@ fn short_ids(ids: &[u8]) -> Vec<ShortId> {
 }
 
 fn read_up_to(reader: &mut dyn Read, buffer: &mut Vec<u8>, limit: usize) -> io::Result<()> {
-    let at = buffer.len();
-    buffer.resize(at + limit, 0);
-    let mut filled = at;
-    let result = loop {
-        match reader.read(&mut buffer[filled..at + limit]) {
-            Ok(0) => break Ok(()),
-            Ok(some) => filled += some,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(error),
-        }
-        if filled == at + limit {
-            break Ok(());
-        }
-    };
-    buffer.truncate(filled);
-    result
+    // The room is there already: bytes go straight to their place in the pack.
+    buffer.reserve(limit);
+    reader.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(buffer).map(|_| ())
 }
 
 fn unreadable(error: &io::Error) -> Stored {

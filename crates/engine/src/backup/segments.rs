@@ -156,10 +156,10 @@ fn feed(
             feeder.report.lose(Kind::Messages, "the same message stands there twice", false, "");
             continue;
         }
-        let (attachments, contents) = feeder.encode(&body, &mut record);
+        let (attachments, present, contents) = feeder.encode(&body, &mut record);
         let (fingerprint, boundary) = Fingerprint::new(&feeder.packer.ids, id_of(&record), content_of(&record));
         let message =
-            EncodedMessage { sent_at: key.sent_at, record: &record, attachments, contents: &contents, fingerprint, boundary };
+            EncodedMessage { sent_at: key.sent_at, record: &record, attachments, present, contents: &contents, fingerprint, boundary };
         let segment = segmenter.push(&message);
         *count += feeder.submit(*conversation, *count, segment)?;
         before = Some((key, body));
@@ -257,18 +257,20 @@ impl Feeder<'_, '_> {
         }
     }
 
-    /// Puts the attachments' whereabouts behind the message. Returns how many attachments there are, and what they need.
-    fn encode(&mut self, body: &[u8], record: &mut Vec<u8>) -> (u32, Vec<ShortId>) {
+    /// Puts the attachments' whereabouts behind the message. Returns how many it has, how many of them are not absent,
+    /// and what they need.
+    fn encode(&mut self, body: &[u8], record: &mut Vec<u8>) -> (u32, u32, Vec<ShortId>) {
         let (len, rest) = body.split_first_chunk::<4>().expect("written by the sink");
         let (message, rest) = rest.split_at(usize::try_from(u32::from_le_bytes(*len)).expect("fits"));
         record.clear();
         record.extend_from_slice(message);
         let mut contents = Vec::new();
-        let mut count = 0;
+        let (mut count, mut present) = (0, 0);
         for frame in frames::split(rest).map_while(Result::ok) {
             let Ok(mut attachment) = Attachment::decode(frame) else { continue };
             count += 1;
             if attachment.presence() == Presence::Present {
+                present += 1;
                 let hash = self.packer.ids.keyed(purpose::FILE, attachment.source_path.as_bytes());
                 let key: MediaKey = hash[..16].try_into().expect("16 bytes");
                 match self.media.get(&key) {
@@ -292,7 +294,7 @@ impl Feeder<'_, '_> {
             }
             prost::encoding::message::encode(ATTACHMENTS_FIELD, &attachment, record);
         }
-        (count, contents)
+        (count, present, contents)
     }
 }
 

@@ -113,14 +113,18 @@ impl<'a, 'p> Trees<'a, 'p> {
             .map(|segment| before_by_id.get(&segment.entry.id).unwrap_or(&segment.entry).clone())
             .collect();
         let mut kept: HashSet<[u8; 8]> = HashSet::new();
+        let mut kept_attachments: Vec<([u8; 8], u64)> = Vec::new();
         for (entry, prints) in gone.iter().zip(&gone_prints) {
             let superseded = !prints.is_empty() && prints.iter().all(|print| fresh_prints.contains(print));
             if !superseded {
                 entries.push((*entry).clone());
                 kept.extend(prints.iter().map(|print| print.id));
+                // Which of its messages have them is not remembered: they count with its last one.
+                kept_attachments.extend(prints.last().map(|print| (print.id, u64::from(entry.attachments))));
             }
         }
         let mut messages: u64 = segments.iter().map(|segment| u64::from(segment.entry.messages)).sum();
+        let mut attachments: u64 = segments.iter().map(|segment| u64::from(segment.entry.attachments)).sum();
         if !kept.is_empty() {
             for segment in &segments {
                 for print in &segment.fingerprints {
@@ -128,6 +132,8 @@ impl<'a, 'p> Trees<'a, 'p> {
                 }
             }
             messages += u64::try_from(kept.len()).expect("fits");
+            // Those of kept segments whose messages the source no longer has.
+            attachments += kept_attachments.into_iter().filter(|(id, _)| kept.contains(id)).map(|(_, count)| count).sum::<u64>();
         }
         put_in_order(&mut entries);
         if !self.known.contains_key(conversation.key.as_slice()) {
@@ -136,14 +142,14 @@ impl<'a, 'p> Trees<'a, 'p> {
         self.dirty.remove(conversation.key.as_slice());
         let tree = proto::ConversationTree { conversation: conversation.record.encode_to_vec(), segments: entries };
         let (title, id) = (conversation.record.title.clone(), conversation.record.id.clone());
-        self.store_tree(&conversation.key, tree, messages, title, id, stream)
+        self.store_tree(&conversation.key, tree, (messages, attachments), title, id, stream)
     }
 
     fn store_tree(
         &mut self,
         key: &[u8],
         tree: proto::ConversationTree,
-        messages: u64,
+        (messages, attachments): (u64, u64),
         title: String,
         id: String,
         stream: &mut Stream,
@@ -160,7 +166,7 @@ impl<'a, 'p> Trees<'a, 'p> {
                 key: key.to_vec(),
                 tree: chunk.0.to_vec(),
                 messages,
-                attachments: tree.segments.iter().map(|segment| u64::from(segment.attachments)).sum(),
+                attachments,
                 first_at: tree.segments.iter().map(|segment| segment.first_at).min().unwrap_or(0),
                 last_at: tree.segments.iter().map(|segment| segment.last_at).max().unwrap_or(0),
                 title,
@@ -179,7 +185,8 @@ impl<'a, 'p> Trees<'a, 'p> {
                 ids.extend(self.fingerprints(segment)?.into_iter().map(|print| print.id));
             }
             let messages = u64::try_from(ids.len()).expect("fits").max(entry.messages);
-            self.store_tree(&key, tree, messages, entry.title, entry.id, stream)?;
+            let attachments = tree.segments.iter().map(|segment| u64::from(segment.attachments)).sum();
+            self.store_tree(&key, tree, (messages, attachments), entry.title, entry.id, stream)?;
         }
         Ok(std::mem::take(&mut self.changes))
     }

@@ -49,7 +49,7 @@ impl Name {
             "heads" => {
                 let (lineage, rest) = rest.split_once('/')?;
                 let (sequence, hex) = rest.split_once('-')?;
-                if sequence.len() != 10 {
+                if sequence.len() != 10 || !sequence.bytes().all(|byte| byte.is_ascii_digit()) {
                     return None;
                 }
                 Some(Self::Head(LineageId::from_hex(lineage)?, sequence.parse().ok()?, ObjectHash::from_hex(hex)?))

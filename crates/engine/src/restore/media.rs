@@ -42,6 +42,24 @@ struct Content {
 }
 
 impl Wanted {
+    /// Adds what another part of the restore wants.
+    pub(super) fn take(&mut self, other: Self) {
+        let keys: HashMap<usize, [u8; 32]> = other.by_key.into_iter().map(|(key, at)| (at, key)).collect();
+        for (at, content) in other.contents.into_iter().enumerate() {
+            let Some(key) = keys.get(&at) else { continue };
+            let Content { encoded, bytes, paths, attachments } = content;
+            let Some(first) = paths.first().cloned() else { continue };
+            self.add(first, *key, &encoded, bytes);
+            let known = self.by_key.get(key).and_then(|at| self.contents.get_mut(*at));
+            if let Some(known) = known {
+                // `add` counted one of them.
+                known.attachments += attachments - 1;
+                known.paths.extend(paths.into_iter().skip(1));
+            }
+        }
+        self.unwanted += other.unwanted;
+    }
+
     pub(super) fn add(&mut self, path: RelativePath, key: [u8; 32], encoded: &[u8], bytes: u64) {
         let contents = &mut self.contents;
         let at = *self.by_key.entry(key).or_insert_with(|| {

@@ -1,18 +1,42 @@
-//! Messages back into archive form. Segments without attachments go through as they are.
+//! Messages back into archive form, by workers, a conversation each. What needs no change goes through as it is.
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use heirloom_archive::form::{ArchiveWriter, ConversationEntry, ConversationWriter};
-use heirloom_archive::{Message, Presence};
+use heirloom_archive::{Message, MessageKind, Presence, frames};
 
 use super::media::Wanted;
 use super::{RestoreOptions, RestoreOutcome};
-use crate::error::EngineError;
+use crate::error::{Damage, EngineError};
 use crate::progress::{Phase, Progress};
 use crate::proto;
-use crate::repository::View;
+use crate::repository::{View, ViewConversation};
+use crate::terms;
 
+const WORKERS: usize = 2;
+
+/// What workers share.
+struct Text<'a> {
+    view: &'a View,
+    dir: &'a Path,
+    options: &'a RestoreOptions,
+    progress: &'a dyn Progress,
+    writer: Mutex<&'a mut ArchiveWriter>,
+    done: Mutex<Done>,
+    failed: Mutex<Option<EngineError>>,
+}
+
+#[derive(Default)]
+struct Done {
+    entries: Vec<(usize, ConversationEntry)>,
+    wanted: Vec<(usize, Wanted)>,
+    counts: RestoreOutcome,
+}
+
+/// Restores the messages; gives the conversations in id order.
 pub(super) fn restore(
     view: &View,
     writer: &mut ArchiveWriter,
@@ -22,113 +46,214 @@ pub(super) fn restore(
     progress: &dyn Progress,
     dir: &Path,
 ) -> Result<Vec<ConversationEntry>, EngineError> {
-    let local = |source: std::io::Error| EngineError::Local { path: dir.display().to_string(), source };
-    let mut entries = Vec::new();
     let mut chosen: Vec<_> = view
         .entries()
         .filter(|conversation| options.conversations.is_empty() || options.conversations.contains(&conversation.entry.id))
         .collect();
     view.read_trees_ahead(&chosen)?;
     chosen.sort_by(|a, b| a.entry.id.cmp(&b.entry.id));
-    for conversation in chosen {
-        if progress.interrupted() {
-            return Err(EngineError::Interrupted);
-        }
-        let (record, mut segments) = view.tree(conversation)?;
-        segments.retain(|segment| {
-            options.from.is_none_or(|from| segment.last_at >= from) && options.until.is_none_or(|until| segment.first_at < until)
-        });
-        let mut out = writer.conversation(&record).map_err(local)?;
-        let bounded = options.from.is_some() || options.until.is_some();
-        for run in runs(&segments) {
-            let plain = run.len() == 1 && run[0].attachments == 0 && !bounded;
-            if plain {
-                copy(view, run, &mut out, outcome, progress, dir)?;
-            } else {
-                rewrite(view, run, &mut out, options, wanted, outcome, progress, dir)?;
+    let text =
+        Text { view, dir, options, progress, writer: Mutex::new(writer), done: Mutex::default(), failed: Mutex::default() };
+    let mut writers = Vec::with_capacity(chosen.len());
+    for conversation in &chosen {
+        // Folders are named in this order, so that a second run gives the same names.
+        let (record, segments) = view.tree(conversation)?;
+        let out = lock(&text.writer).conversation(&record).map_err(|source| text.local(source))?;
+        writers.push(Mutex::new(Some((out, segments))));
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = writers.get(at).and_then(|slot| lock(slot).take()) else { return };
+            if lock(&text.failed).is_some() {
+                return;
+            }
+            if let Err(error) = text.conversation(at, job) {
+                lock(&text.failed).get_or_insert(error);
+                return;
             }
         }
-        outcome.conversations += 1;
-        entries.push(out.finish().map_err(local)?);
-    }
-    Ok(entries)
-}
-
-/// Runs of segments: each that overlaps no other alone or with neighbours of its sort, overlapping ones together.
-fn runs(segments: &[proto::SegmentEntry]) -> Vec<&[proto::SegmentEntry]> {
-    let mut runs = Vec::new();
-    let (mut start, mut last_at) = (0, i64::MIN);
-    for (at, segment) in segments.iter().enumerate() {
-        if at > start && segment.first_at > last_at {
-            runs.push(&segments[start..at]);
-            start = at;
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..WORKERS {
+            scope.spawn(work);
         }
-        last_at = last_at.max(segment.last_at);
+        work();
+    });
+    let Text { done, failed, .. } = text;
+    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
     }
-    if start < segments.len() {
-        runs.push(&segments[start..]);
+    let Done { mut entries, wanted: mut parts, counts } = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    entries.sort_by_key(|(at, _)| *at);
+    parts.sort_by_key(|(at, _)| *at);
+    for (_, part) in parts {
+        wanted.take(part);
     }
-    runs
+    outcome.conversations += counts.conversations;
+    outcome.messages += counts.messages;
+    outcome.absent += counts.absent;
+    outcome.bytes += counts.bytes;
+    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
-fn copy(
-    view: &View,
-    run: &[proto::SegmentEntry],
-    out: &mut ConversationWriter,
-    outcome: &mut RestoreOutcome,
-    progress: &dyn Progress,
-    dir: &Path,
-) -> Result<(), EngineError> {
-    view.for_each_segment(run, &mut |segment, plaintext| {
-        let messages = u64::from(segment.messages);
-        out.framed(&plaintext, messages, 0, segment.first_at, segment.last_at)
-            .map_err(|source| EngineError::Local { path: dir.display().to_string(), source })?;
-        outcome.messages += messages;
-        let bytes = u64::try_from(plaintext.len()).unwrap_or(u64::MAX);
-        outcome.bytes += bytes;
-        progress.advance(Phase::RestoringMessages, messages, bytes);
-        Ok(ControlFlow::Continue(()))
-    })
-}
+type Job = (ConversationWriter, Vec<proto::SegmentEntry>);
 
-#[expect(clippy::too_many_arguments, reason = "the state of one restore, passed down once")]
-fn rewrite(
-    view: &View,
-    run: &[proto::SegmentEntry],
-    out: &mut ConversationWriter,
-    options: &RestoreOptions,
-    wanted: &mut Wanted,
-    outcome: &mut RestoreOutcome,
-    progress: &dyn Progress,
-    dir: &Path,
-) -> Result<(), EngineError> {
-    view.for_each_message(run, &mut |mut message: Message| {
-        let early = options.from.is_some_and(|from| message.sent_at < from);
-        let late = options.until.is_some_and(|until| message.sent_at >= until);
-        if early || late {
-            return Ok(ControlFlow::Continue(()));
+impl Text<'_> {
+    fn local(&self, source: std::io::Error) -> EngineError {
+        EngineError::Local { path: self.dir.display().to_string(), source }
+    }
+
+    fn conversation(&self, at: usize, (mut out, mut segments): Job) -> Result<(), EngineError> {
+        let RestoreOptions { from, until, .. } = self.options;
+        segments.retain(|segment| {
+            from.is_none_or(|from| segment.last_at >= from) && until.is_none_or(|until| segment.first_at < until)
+        });
+        let mut part = Part { out: &mut out, wanted: Wanted::default(), counts: RestoreOutcome::default() };
+        let bounded = from.is_some() || until.is_some();
+        let mut rest = segments.as_slice();
+        while !rest.is_empty() {
+            let (run, alone) = first_run(rest);
+            rest = &rest[run.len()..];
+            if alone && !bounded {
+                self.segments(run, &mut part)?;
+            } else {
+                self.messages(run, &mut part)?;
+            }
         }
+        part.counts.conversations += 1;
+        let Part { out: _, wanted, counts } = part;
+        let entry = out.finish().map_err(|source| self.local(source))?;
+        let mut done = lock(&self.done);
+        done.entries.push((at, entry));
+        done.wanted.push((at, wanted));
+        done.counts.conversations += counts.conversations;
+        done.counts.messages += counts.messages;
+        done.counts.absent += counts.absent;
+        done.counts.bytes += counts.bytes;
+        Ok(())
+    }
+
+    /// Segments that overlap none: only messages with attachments are decoded, all others are copied.
+    fn segments(&self, run: &[proto::SegmentEntry], part: &mut Part<'_>) -> Result<(), EngineError> {
+        self.view.for_each_segment(run, &mut |segment, plaintext| {
+            if self.progress.interrupted() {
+                return Err(EngineError::Interrupted);
+            }
+            let mut rest = plaintext.as_slice();
+            let (mut copied, mut since) = (plaintext.as_slice(), 0u64);
+            let damaged = |_| EngineError::damaged("a segment", Damage::Malformed);
+            while segment.attachments > 0
+                && let Some((frame, after)) = frames::split_first(rest).map_err(damaged)?
+            {
+                if has_attachments(frame) {
+                    let plain = &copied[..copied.len() - rest.len()];
+                    part.copy(plain, since, segment).map_err(|source| self.local(source))?;
+                    self.message(frames::decode(frame).map_err(damaged)?, part)?;
+                    (copied, since) = (after, 0);
+                } else {
+                    since += 1;
+                }
+                rest = after;
+            }
+            if segment.attachments == 0 {
+                since = u64::from(segment.messages);
+            }
+            part.copy(copied, since, segment).map_err(|source| self.local(source))?;
+            let bytes = u64::try_from(plaintext.len()).unwrap_or(u64::MAX);
+            part.counts.bytes += bytes;
+            self.progress.advance(Phase::RestoringMessages, u64::from(segment.messages), bytes);
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// Segments that overlap: their messages are joined.
+    fn messages(&self, run: &[proto::SegmentEntry], part: &mut Part<'_>) -> Result<(), EngineError> {
+        let RestoreOptions { from, until, .. } = self.options;
+        self.view.for_each_message(run, &mut |message: Message| {
+            if self.progress.interrupted() {
+                return Err(EngineError::Interrupted);
+            }
+            let early = from.is_some_and(|from| message.sent_at < from);
+            if !early && until.is_none_or(|until| message.sent_at < until) {
+                self.message(message, part)?;
+                self.progress.advance(Phase::RestoringMessages, 1, 0);
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn message(&self, mut message: Message, part: &mut Part<'_>) -> Result<(), EngineError> {
         let kind = message.kind();
         for attachment in &mut message.attachments {
             match attachment.presence() {
                 Presence::Present => {
                     let key = blake3::hash(&attachment.content);
-                    let path = out.attachment_path(attachment, key.as_bytes());
-                    attachment.path = path.as_str().to_owned();
-                    let asked = !options.messages_only && (options.kinds.is_empty() || options.kinds.contains(&kind));
-                    if asked {
-                        wanted.add(path, *key.as_bytes(), &attachment.content, attachment.bytes);
+                    let path = part.out.attachment_path(attachment, key.as_bytes());
+                    path.as_str().clone_into(&mut attachment.path);
+                    if self.wants(kind) {
+                        part.wanted.add(path, *key.as_bytes(), &attachment.content, attachment.bytes);
                     } else {
-                        wanted.unwanted += 1;
+                        part.wanted.unwanted += 1;
                     }
                 }
-                Presence::Absent | Presence::Unreadable => outcome.absent += 1,
+                Presence::Absent | Presence::Unreadable => part.counts.absent += 1,
             }
         }
-        out.message(message).map_err(|source| EngineError::Local { path: dir.display().to_string(), source })?;
-        outcome.messages += 1;
-        progress.advance(Phase::RestoringMessages, 1, 0);
-        Ok(if progress.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    if progress.interrupted() { Err(EngineError::Interrupted) } else { Ok(()) }
+        part.out.message(message).map_err(|source| self.local(source))?;
+        part.counts.messages += 1;
+        Ok(())
+    }
+
+    fn wants(&self, kind: MessageKind) -> bool {
+        let RestoreOptions { kinds, messages_only, .. } = self.options;
+        !messages_only && (kinds.is_empty() || kinds.contains(&kind))
+    }
+}
+
+/// One conversation's part of the outcome.
+struct Part<'a> {
+    out: &'a mut ConversationWriter,
+    wanted: Wanted,
+    counts: RestoreOutcome,
+}
+
+impl Part<'_> {
+    fn copy(&mut self, framed: &[u8], messages: u64, segment: &proto::SegmentEntry) -> std::io::Result<()> {
+        if messages == 0 {
+            return Ok(());
+        }
+        self.counts.messages += messages;
+        self.out.framed(framed, messages, 0, segment.first_at, segment.last_at)
+    }
+}
+
+/// The longest run of segments of which none overlaps another (`true`), or else the run of overlapping ones.
+fn first_run(segments: &[proto::SegmentEntry]) -> (&[proto::SegmentEntry], bool) {
+    let apart = |at: usize, last_at: i64| segments.get(at).is_none_or(|next| next.first_at > last_at);
+    let mut alone = 0;
+    while alone < segments.len() && apart(alone + 1, segments[alone].last_at) {
+        alone += 1;
+    }
+    if alone > 0 {
+        return (&segments[..alone], true);
+    }
+    let (mut end, mut last_at) = (1, segments[0].last_at);
+    while !apart(end, last_at) {
+        last_at = last_at.max(segments[end].last_at);
+        end += 1;
+    }
+    (&segments[..end], false)
+}
+
+/// Whether a `Message` has the attachments field.
+fn has_attachments(record: &[u8]) -> bool {
+    let mut has = false;
+    terms::for_each_field(record, &mut |number, _| has |= number == 40);
+    has
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
