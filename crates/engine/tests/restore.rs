@@ -194,7 +194,7 @@ fn an_interrupted_restore_is_taken_up_again_and_ends_equal() {
         }
         assert!(canon(&mut ArchiveReader::open(dir.path()).unwrap()).unwrap() == wanted, "stopped after {steps} steps");
         assert!(files_below(dir.path()).iter().all(|file| !file.to_string_lossy().contains(".part-")), "stopped after {steps} steps");
-        steps += 1 + steps / 6;
+        steps += 1 + steps / 40;
     }
     assert!(interrupted > 15, "{interrupted} interruptions, {steps} steps");
 }
