@@ -11,12 +11,16 @@ mod proto;
 mod segment;
 mod sorter;
 mod terms;
+mod workers;
 
 pub mod backup;
 pub mod check;
 #[cfg(feature = "native")]
 pub mod drill;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod keyrings;
 pub mod keys;

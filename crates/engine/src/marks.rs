@@ -51,7 +51,8 @@ impl Marks {
     }
 }
 
-fn verified(name: &str, bytes: &[u8], reader: &dyn ReaderKeys) -> Option<proto::PruneMark> {
+/// The mark, if its bytes have its name's hash and a device of this backup signed it.
+pub(crate) fn verified(name: &str, bytes: &[u8], reader: &dyn ReaderKeys) -> Option<proto::PruneMark> {
     let Some(Name::PruneMark(hash)) = Name::parse(name) else { return None };
     if ObjectHash::of(bytes) != hash {
         return None;

@@ -17,6 +17,8 @@ use crate::marks::Marks;
 use crate::proto;
 use crate::store::Store;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fetch::header_len;
 pub(crate) use fetch::{Fetcher, open_entry};
 pub(crate) use index::{IndexTable, PackPlace};
 pub(crate) use view::ViewConversation;

@@ -62,7 +62,7 @@ fn narrow(value: usize) -> u32 {
 }
 
 impl Directory {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(directory_len(self.entries.len()));
         let (before, rest) = self.continues.unwrap_or((ObjectHash([0; 32]), 0));
         bytes.extend_from_slice(&before.0);
