@@ -60,6 +60,8 @@ pub fn run(
     terms::for_each_word(words, &mut |word| wanted.push(word.to_owned()));
     wanted.sort();
     wanted.dedup();
+    // Words of scripts without spaces are pairs of neighbours; longer runs must stand in the text as they are.
+    let phrases = terms::runs_without_spaces(words);
     let mut outcome = SearchOutcome::default();
     if wanted.is_empty() {
         return Ok(outcome);
@@ -85,7 +87,7 @@ pub fn run(
         view.for_each_message(&likely, &mut |message| {
             let early = options.from.is_some_and(|from| message.sent_at < from);
             let late = options.until.is_some_and(|until| message.sent_at >= until);
-            if early || late || !holds(&message, &wanted) {
+            if early || late || !holds(&message, &wanted, &phrases) {
                 return Ok(ControlFlow::Continue(()));
             }
             outcome.hits += 1;
@@ -129,15 +131,19 @@ fn filter(
     Ok(likely)
 }
 
-/// Whether a message holds all the words, each whole.
-fn holds(message: &Message, wanted: &[String]) -> bool {
+/// Whether a message holds all the words, each whole, and all the phrases.
+fn holds(message: &Message, wanted: &[String], phrases: &[String]) -> bool {
     let mut found = vec![false; wanted.len()];
+    let mut found_phrases = vec![false; phrases.len()];
     terms::for_each_text(&message.encode_to_vec(), &mut |text| {
         terms::for_each_word(text, &mut |word| {
             if let Ok(at) = wanted.binary_search_by(|wanted| wanted.as_str().cmp(word)) {
                 found[at] = true;
             }
         });
+        for (found, phrase) in found_phrases.iter_mut().zip(phrases) {
+            *found |= text.contains(phrase.as_str());
+        }
     });
-    found.into_iter().all(|found| found)
+    found.into_iter().chain(found_phrases).all(|found| found)
 }

@@ -74,6 +74,13 @@ static FOLDED: LazyLock<Vec<Folded>> = LazyLock::new(|| {
         .collect()
 });
 
+/// The runs of three and more characters of scripts without spaces.
+pub(crate) fn runs_without_spaces(text: &str) -> Vec<String> {
+    let is_part = |char: char| char.is_alphanumeric() && is_without_spaces(char);
+    let runs = text.split(|char: char| !is_part(char)).filter(|run| run.chars().nth(2).is_some());
+    runs.map(str::to_owned).collect()
+}
+
 fn flush(buffer: &mut String, word: &mut dyn FnMut(&str)) {
     if !buffer.is_empty() {
         word(buffer);
