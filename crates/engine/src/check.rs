@@ -190,14 +190,11 @@ impl Check<'_> {
     }
 
     fn short(&mut self, by: &str, id: &ShortId, what: &str, mut note: impl FnMut(&mut Holds)) {
-        let parts = match self.repository.index.row(id) {
-            Some(row) => self.repository.parts(row),
-            None => {
-                self.problem(by, "a chunk that it needs is in no index", what);
-                return;
-            }
+        let Some(row) = self.repository.index.row(id) else {
+            self.problem(by, "a chunk that it needs is in no index", what);
+            return;
         };
-        match parts {
+        match self.repository.parts(row) {
             Ok(parts) => {
                 for (pack, _, _) in parts {
                     if let Ok(place) = self.repository.index.pack(pack) {

@@ -88,7 +88,9 @@ pub fn index(bytes: &[u8]) {
     }
     if let Some(rows) = parse_rows(bytes) {
         let mut again = Vec::with_capacity(rows.len() * ROW_BYTES);
-        rows.iter().for_each(|row| row.write(&mut again));
+        for row in &rows {
+            row.write(&mut again);
+        }
         assert!(again == bytes, "rows have one spelling");
     }
     // Rows behind three packs that go on in one another, in a circle even.
@@ -167,9 +169,12 @@ pub fn tree(bytes: &[u8]) {
     }
 }
 
+/// What a fuzz target runs.
+pub type Target = fn(&[u8]);
+
 /// All of them by the names of their fuzz targets.
-pub fn targets() -> BTreeMap<&'static str, fn(&[u8])> {
-    let all: [(&str, fn(&[u8])); 6] =
+pub fn targets() -> BTreeMap<&'static str, Target> {
+    let all: [(&str, Target); 6] =
         [("repo_object", object), ("repo_pack", pack), ("repo_index", index), ("repo_head", head), ("repo_filter", filter), ("repo_tree", tree)];
     all.into()
 }

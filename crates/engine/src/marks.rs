@@ -45,10 +45,6 @@ impl Marks {
     pub(crate) fn marked_at(&self, object: &str) -> Option<i64> {
         self.objects.get(object).copied()
     }
-
-    pub(crate) fn objects(&self) -> impl Iterator<Item = (&str, i64)> {
-        self.objects.iter().map(|(object, at)| (object.as_str(), *at))
-    }
 }
 
 /// The mark, if its bytes have its name's hash and a device of this backup signed it.

@@ -1,4 +1,5 @@
 //! A check says nothing of a sound repository, counts what is unused, and reads as much as it is told.
+#![expect(clippy::unwrap_used, clippy::as_conversions, reason = "a test that cannot go on may panic")]
 
 mod support;
 

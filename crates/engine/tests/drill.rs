@@ -1,4 +1,5 @@
 //! A drill brings a sample back for real, and says what did not come.
+#![expect(clippy::unwrap_used, clippy::as_conversions, reason = "a test that cannot go on may panic")]
 
 mod support;
 
@@ -22,10 +23,10 @@ fn stored(made: &mut Made) -> Arc<MemoryStore> {
     memory
 }
 
-fn run(memory: &Arc<MemoryStore>, options: &DrillOptions) -> Result<DrillOutcome, EngineError> {
+fn run(memory: &Arc<MemoryStore>, options: DrillOptions) -> Result<DrillOutcome, EngineError> {
     let dir = tempfile::tempdir().unwrap();
     let repository = Arc::new(Repository::open(Arc::clone(memory) as _, TestReader::new(), None)?);
-    drill::run(&mut repository.view(&Selection::Newest)?, dir.path(), options, &mut UnwrapErr(SysRng), &Silent)
+    drill::run(&mut repository.view(&Selection::Newest)?, dir.path(), &options, &mut UnwrapErr(SysRng), &Silent)
 }
 
 #[test]
@@ -33,13 +34,13 @@ fn a_sound_backup_comes_back() {
     let mut made = Made::new(61, 3, 900);
     let memory = stored(&mut made);
     let before = memory.objects();
-    let outcome = run(&memory, &DrillOptions::default()).unwrap();
+    let outcome = run(&memory, DrillOptions::default()).unwrap();
     assert_eq!(outcome.problems, Vec::<String>::new());
     assert_eq!((outcome.messages, outcome.attachments), (made.total(), 20));
     assert!(outcome.bytes > 0);
     assert!(memory.objects() == before, "a drill writes nothing into the store");
-    assert_eq!(run(&memory, &DrillOptions { attachments: 3 }).unwrap().attachments, 3);
-    assert_eq!(run(&memory, &DrillOptions { attachments: 0 }).unwrap().attachments, 0);
+    assert_eq!(run(&memory, DrillOptions { attachments: 3 }).unwrap().attachments, 3);
+    assert_eq!(run(&memory, DrillOptions { attachments: 0 }).unwrap().attachments, 0);
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn of_a_large_backup_a_sample_of_conversations_comes_back() {
     let mut made = Made::new(62, 12, 6000);
     shrink(&mut made, 300);
     let memory = stored(&mut made);
-    let outcome = run(&memory, &DrillOptions { attachments: 5 }).unwrap();
+    let outcome = run(&memory, DrillOptions { attachments: 5 }).unwrap();
     assert_eq!(outcome.problems, Vec::<String>::new());
     assert!((5000..made.total()).contains(&outcome.messages), "{} of {}", outcome.messages, made.total());
 }
@@ -55,7 +56,7 @@ fn of_a_large_backup_a_sample_of_conversations_comes_back() {
 #[test]
 fn an_empty_backup_has_nothing_to_bring_back() {
     let memory = stored(&mut Made::new(63, 0, 0));
-    assert_eq!(run(&memory, &DrillOptions::default()).unwrap(), DrillOutcome::default());
+    assert_eq!(run(&memory, DrillOptions::default()).unwrap(), DrillOutcome::default());
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn what_is_damaged_is_said_or_refused() {
         damaged[1292..].iter_mut().for_each(|byte| *byte ^= 0x40);
         let memory = Arc::new(MemoryStore::from_objects(objects.clone()));
         memory.tamper(name, damaged);
-        match run(&memory, &DrillOptions { attachments: 1000 }) {
+        match run(&memory, DrillOptions { attachments: 1000 }) {
             Ok(outcome) => {
                 assert!(!outcome.problems.is_empty(), "{name}");
                 assert_eq!(outcome.messages, made.total());

@@ -1,6 +1,7 @@
 //! A store that lies: whatever it changes, hides, swaps or makes up is noticed, and never comes back as a message.
 //!
 //! `HEIRLOOM_LONG=1` flips every byte; else a sample, whose seed is printed. `HEIRLOOM_SEED` repeats one.
+#![expect(clippy::unwrap_used, clippy::as_conversions, reason = "a test that cannot go on may panic")]
 
 mod support;
 
@@ -229,11 +230,10 @@ fn swapped_objects_are_named() {
             let bytes = objects.insert((*one).clone(), fixture.objects[*other].clone()).unwrap();
             objects.insert((*other).clone(), bytes);
             let verdict = judge(&fixture, objects, Some(&fixture.seen), true);
-            let named = verdict.names(one) || verdict.names(other);
-            assert!(named, "{one} and {other} swapped: {}", verdict.says());
-            if verdict.refused.is_none() {
-                assert!(verdict.names(one) && verdict.names(other), "{one} and {other} swapped: {}", verdict.says());
-            }
+            // Opening stops at the first; a check goes on and names both.
+            let said = usize::from(verdict.names(one)) + usize::from(verdict.names(other));
+            let enough = if verdict.refused.is_some() { 1 } else { 2 };
+            assert!(said >= enough, "{one} and {other} swapped: {}", verdict.says());
         }
     }
 }
@@ -429,7 +429,7 @@ fn what_was_forged_from_public_bytes_is_refused_and_named() {
             assert!(verdict.refused.is_none() && verdict.names(name), "{name}: {}", verdict.says());
         }
         // In place of a real object of its kind.
-        for (name, _) in &fixture.objects {
+        for name in fixture.objects.keys() {
             let kind = name.split('/').next().unwrap();
             let (_, bytes) = forged.iter().find(|(name, _)| name.starts_with(kind)).unwrap();
             let mut objects = fixture.objects.clone();

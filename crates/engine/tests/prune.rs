@@ -1,4 +1,5 @@
 //! Prune lets go of what no rule keeps, and of nothing else, whatever happens in between.
+#![expect(clippy::unwrap_used, clippy::as_conversions, clippy::panic, reason = "a test that cannot go on may panic")]
 
 mod support;
 

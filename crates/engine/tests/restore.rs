@@ -1,4 +1,5 @@
 //! A restore brings back what was there, in parts or as a whole, whatever stops it, and nothing beside its folder.
+#![expect(clippy::unwrap_used, clippy::as_conversions, reason = "a test that cannot go on may panic")]
 
 mod support;
 

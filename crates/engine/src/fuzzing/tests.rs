@@ -4,10 +4,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::*;
-use crate::format::index::ChunkKind;
 use crate::format::object::Codec;
 use crate::ids::ChunkId;
-use crate::keys::WriterKeys;
 
 fn seeds(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target)
@@ -49,6 +47,7 @@ proptest! {
 }
 
 /// What a writer makes, small.
+#[expect(clippy::too_many_lines, reason = "one example of each object, one after the other")]
 fn examples(target: &str) -> Vec<Vec<u8>> {
     let repository = REPOSITORY.to_vec();
     let device = vec![7; 16];
@@ -81,13 +80,22 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
             vec![sealed, inner(Codec::Stored, &message), inner(Codec::Zstd, &zstd::bulk::compress(&message, 3).unwrap())]
         }
         "repo_pack" => {
-            let keys = WriterKeys::new(REPOSITORY, [7; 16], 1, [2; 32], key(2), vec![5; 40], key(3), key(1));
-            let mut builder = pack::PackBuilder::new(&keys, [4; 32], Vec::new());
-            let at = builder.buffer().len();
-            builder.buffer().extend_from_slice(b"a segment");
-            builder.seal_tail(at, ChunkId([6; 32]), ChunkKind::Segment, Codec::Stored, 9, &REPOSITORY);
-            let finished = builder.finish_last();
-            vec![finished.directory.encode(), finished.bytes]
+            let (header, derived) = header(Kind::Pack);
+            let mut bytes = Vec::new();
+            header.write(&mut bytes);
+            let len = bytes.len();
+            bytes.extend_from_slice(&[6; 30]);
+            let (offset, sealed_len) = (u32::try_from(len).unwrap(), 25);
+            let entry = pack::DirectoryEntry { id: ChunkId([6; 32]), offset, sealed_len, raw_len: 9, codec: 0, kind: 1 };
+            let continues = Some((ObjectHash([7; 32]), 5));
+            let directory = pack::Directory { continues, payload_end: offset + 30, entries: vec![entry; 3] }.encode();
+            let mut sealed = directory.clone();
+            let tag = AeadKey::new(&derived.directory).seal(u64::MAX, &bytes[..len], &mut sealed);
+            sealed.extend_from_slice(&tag);
+            bytes.extend_from_slice(&sealed);
+            bytes.extend_from_slice(&u32::try_from(sealed.len()).unwrap().to_le_bytes());
+            assert!(pack::open_directory(&bytes, len, &derived).is_ok());
+            vec![directory, bytes]
         }
         "repo_index" => {
             let mut rows = Vec::new();

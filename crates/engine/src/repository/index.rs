@@ -78,21 +78,18 @@ impl IndexTable {
                 payload_end,
                 next,
             };
-            let number = match self.by_hash.get(&hash) {
+            let number = if let Some(number) = self.by_hash.get(&hash) {
                 // Two indexes may name one pack; the one that knows how it goes on counts.
-                Some(number) => {
-                    let known = &mut self.packs[usize::try_from(*number).map_err(|_| Damage::TooLarge)?];
-                    if known.next.is_none() {
-                        known.next = place.next;
-                    }
-                    *number
+                let known = &mut self.packs[usize::try_from(*number).map_err(|_| Damage::TooLarge)?];
+                if known.next.is_none() {
+                    known.next = place.next;
                 }
-                None => {
-                    let number = u32::try_from(self.packs.len()).map_err(|_| Damage::TooLarge)?;
-                    self.by_hash.insert(hash, number);
-                    self.packs.push(place);
-                    number
-                }
+                *number
+            } else {
+                let number = u32::try_from(self.packs.len()).map_err(|_| Damage::TooLarge)?;
+                self.by_hash.insert(hash, number);
+                self.packs.push(place);
+                number
             };
             numbers.push(number);
         }

@@ -1,5 +1,13 @@
 //! Keys without a keyring, and a source that makes a chat history from a seed.
 #![expect(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    clippy::type_complexity,
+    clippy::new_ret_no_self,
+    clippy::precedence,
+    reason = "a test that cannot go on may panic; what it makes is small"
+)]
 
 use std::collections::BTreeMap;
 use std::io;
