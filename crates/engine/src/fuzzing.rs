@@ -44,7 +44,13 @@ impl ReaderKeys for Reader {
 fn header(kind: Kind) -> (Header, crate::keys::ObjectKeys) {
     let salt = [4; 32];
     let derived = derive_object_keys(&key(2), &salt, kind.byte(), &REPOSITORY);
-    let header = Header { kind, repository: REPOSITORY, salt, commitment: derived.commitment, sealed_run_key: vec![5; 40] };
+    let header = Header {
+        kind,
+        repository: REPOSITORY,
+        salt,
+        commitment: derived.commitment,
+        sealed_run_key: vec![5; 40],
+    };
     (header, derived)
 }
 
@@ -58,7 +64,10 @@ pub fn object(bytes: &[u8]) {
             assert!(again == bytes[..len], "a header has one spelling");
         }
         // Nobody can make these without the key: nothing may open.
-        assert!(object::open(kind, bytes.to_vec(), "fuzz", &reader).is_err(), "a random object opened");
+        assert!(
+            object::open(kind, bytes.to_vec(), "fuzz", &reader).is_err(),
+            "a random object opened"
+        );
     }
     let (header, derived) = header(Kind::Head);
     let mut sealed = Vec::new();
@@ -77,7 +86,11 @@ pub fn pack(bytes: &[u8]) {
     if let Ok((_, len)) = Header::parse(bytes, Kind::Pack) {
         let _ = pack::open_directory(bytes, len, &derived);
     }
-    let _ = pack::open_directory(bytes, Header::len(&header.sealed_run_key).min(bytes.len()), &derived);
+    let _ = pack::open_directory(
+        bytes,
+        Header::len(&header.sealed_run_key).min(bytes.len()),
+        &derived,
+    );
     let _ = pack::Directory::decode(bytes);
 }
 
@@ -105,24 +118,42 @@ pub fn index(bytes: &[u8]) {
         next: hash(n % 3 + 1),
     };
     let rows = bytes[..bytes.len() / ROW_BYTES * ROW_BYTES].to_vec();
-    walk(proto::Index { run_keys: vec![vec![0; 20]], packs: vec![place(1), place(2), place(3)], rows, ..proto::Index::default() });
+    walk(proto::Index {
+        run_keys: vec![vec![0; 20]],
+        packs: vec![place(1), place(2), place(3)],
+        rows,
+        ..proto::Index::default()
+    });
 }
 
 fn walk(index: proto::Index) {
     let mut table = IndexTable::default();
-    if table.add(ObjectHash([0; 32]), index.clone()).is_err() || table.add(ObjectHash([1; 32]), index).is_err() {
+    if table.add(ObjectHash([0; 32]), index.clone()).is_err()
+        || table.add(ObjectHash([1; 32]), index).is_err()
+    {
         return;
     }
     table.avoid(|hash| hash.0[0] % 2 == 0);
     for row in table.rows() {
         assert_eq!(table.row(&row.id).map(|found| found.id), Some(row.id));
-        let Ok(parts) = table.parts(row, |place| header_len(&table, place)) else { continue };
+        let Ok(parts) = table.parts(row, |place| header_len(&table, place)) else {
+            continue;
+        };
         for (pack, offset, len) in &parts {
-            let Ok(place) = table.pack(*pack) else { unreachable!("parts lie in packs") };
-            assert!(offset.checked_add(*len).is_some_and(|end| end <= place.payload_end));
+            let Ok(place) = table.pack(*pack) else {
+                unreachable!("parts lie in packs")
+            };
+            assert!(
+                offset
+                    .checked_add(*len)
+                    .is_some_and(|end| end <= place.payload_end)
+            );
             assert!(usize::try_from(place.bytes).is_ok_and(|bytes| bytes <= PACK_BYTES));
         }
-        assert_eq!(parts.iter().map(|(_, _, len)| *len).sum::<u32>(), row.sealed_len);
+        assert_eq!(
+            parts.iter().map(|(_, _, len)| *len).sum::<u32>(),
+            row.sealed_len
+        );
     }
 }
 
@@ -131,11 +162,17 @@ pub fn head(bytes: &[u8]) {
     let _ = proto::decode_canonical::<proto::Head>(bytes);
     let _ = proto::decode_canonical::<proto::Snapshot>(bytes);
     let name = format!("prune/{}", ObjectHash::of(bytes));
-    assert!(marks::verified(&name, bytes, &Reader(key(1))).is_none(), "nobody can sign a mark without the key");
+    assert!(
+        marks::verified(&name, bytes, &Reader(key(1))).is_none(),
+        "nobody can sign a mark without the key"
+    );
     if let Ok(name) = std::str::from_utf8(bytes) {
         if let Some(parsed) = Name::parse(name) {
             assert!(name.contains(&parsed.hash().to_string()));
-            assert!(crate::store::is_valid_name(name), "every name of ours can be stored");
+            assert!(
+                crate::store::is_valid_name(name),
+                "every name of ours can be stored"
+            );
         }
         let _ = keyrings::parse_name(name);
     }
@@ -143,13 +180,25 @@ pub fn head(bytes: &[u8]) {
 
 /// Bytes as a term filter, and as a text to make one of.
 pub fn filter(bytes: &[u8]) {
-    let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().take(4).map(|word| u64::from_le_bytes(*word)).collect();
+    let words: Vec<u64> = bytes
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .take(4)
+        .map(|word| u64::from_le_bytes(*word))
+        .collect();
     let _ = terms::may_hold(bytes, &words);
     let mut hashes = Vec::new();
-    terms::for_each_word(&String::from_utf8_lossy(bytes), &mut |word| hashes.push(terms::hash_word(word)));
+    terms::for_each_word(&String::from_utf8_lossy(bytes), &mut |word| {
+        hashes.push(terms::hash_word(word))
+    });
     let all = hashes.clone();
     let made = terms::encode_filter(&mut hashes);
-    assert_eq!(terms::may_hold(&made, &all), Ok(true), "a filter holds what it was made of");
+    assert_eq!(
+        terms::may_hold(&made, &all),
+        Ok(true),
+        "a filter holds what it was made of"
+    );
     terms::for_each_text(bytes, &mut |_| {});
 }
 
@@ -174,8 +223,14 @@ pub type Target = fn(&[u8]);
 
 /// All of them by the names of their fuzz targets.
 pub fn targets() -> BTreeMap<&'static str, Target> {
-    let all: [(&str, Target); 6] =
-        [("repo_object", object), ("repo_pack", pack), ("repo_index", index), ("repo_head", head), ("repo_filter", filter), ("repo_tree", tree)];
+    let all: [(&str, Target); 6] = [
+        ("repo_object", object),
+        ("repo_pack", pack),
+        ("repo_index", index),
+        ("repo_head", head),
+        ("repo_filter", filter),
+        ("repo_tree", tree),
+    ];
     all.into()
 }
 

@@ -1,7 +1,11 @@
 //! A store that lies: whatever it changes, hides, swaps or makes up is noticed, and never comes back as a message.
 //!
 //! `HEIRLOOM_LONG=1` flips every byte; else a sample, whose seed is printed. `HEIRLOOM_SEED` repeats one.
-#![expect(clippy::unwrap_used, clippy::as_conversions, reason = "a test that cannot go on may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    reason = "a test that cannot go on may panic"
+)]
 
 mod support;
 
@@ -21,7 +25,9 @@ use heirloom_engine::store::memory::MemoryStore;
 use heirloom_engine::{EngineError, backup, ids::ObjectHash};
 use rand_core::UnwrapErr;
 use secrecy::SecretBox;
-use support::{Lcg, Made, REPOSITORY, Run, TestReader, back_up, canon, canon_of_source, copy_of, shrink};
+use support::{
+    Lcg, Made, REPOSITORY, Run, TestReader, back_up, canon, canon_of_source, copy_of, shrink,
+};
 
 type Objects = BTreeMap<String, Vec<u8>>;
 
@@ -39,7 +45,10 @@ struct Fixture {
 }
 
 fn day(number: i64) -> Run {
-    Run { now_ms: 1_700_000_000_000 + number * DAY_MS, ..Run::default() }
+    Run {
+        now_ms: 1_700_000_000_000 + number * DAY_MS,
+        ..Run::default()
+    }
 }
 
 fn fixture() -> Fixture {
@@ -53,17 +62,31 @@ fn fixture() -> Fixture {
     let older = memory.objects();
     let mut rng = Lcg(8);
     for n in 0..12 {
-        let message = made.message(&mut rng, 90, n, 1_650_000_000_000 + i64::try_from(n).unwrap());
+        let message = made.message(
+            &mut rng,
+            90,
+            n,
+            1_650_000_000_000 + i64::try_from(n).unwrap(),
+        );
         made.conversations[1].1.push(message);
     }
     shrink(&mut made, 700);
     made.stamp = Some([2; 32]);
     back_up(&store, &ledger, &mut made, &day(1)).unwrap();
     back_up(&store, &ledger, &mut made, &day(2)).unwrap();
-    let seen = Repository::open(Arc::clone(&store), TestReader::new(), None).unwrap().seen();
+    let seen = Repository::open(Arc::clone(&store), TestReader::new(), None)
+        .unwrap()
+        .seen();
     let canon = canon_of_source(&mut made);
     assert!(made.files.len() >= 3, "the fixture has media");
-    Fixture { objects: memory.objects(), older, made, canon, seen, ledger }
+    Fixture {
+        objects: memory.objects(),
+        older,
+        made,
+        canon,
+        seen,
+        ledger,
+    }
 }
 
 /// What a person would be told about a store.
@@ -76,11 +99,21 @@ struct Verdict {
 impl Verdict {
     fn says(&self) -> String {
         let refused = self.refused.iter().map(ToString::to_string);
-        refused.chain(self.problems.iter().map(|problem| format!("{}: {}", problem.object, problem.what))).collect::<Vec<_>>().join("\n")
+        refused
+            .chain(
+                self.problems
+                    .iter()
+                    .map(|problem| format!("{}: {}", problem.object, problem.what)),
+            )
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     fn names(&self, object: &str) -> bool {
-        self.refused.as_ref().is_some_and(|error| error.to_string().contains(object)) || self.problems.iter().any(|problem| problem.object == object)
+        self.refused
+            .as_ref()
+            .is_some_and(|error| error.to_string().contains(object))
+            || self.problems.iter().any(|problem| problem.object == object)
     }
 }
 
@@ -89,11 +122,27 @@ fn judge(fixture: &Fixture, objects: Objects, seen: Option<&Seen>, to_disk: bool
     let store: Arc<dyn Store> = Arc::new(MemoryStore::from_objects(objects));
     let repository = match Repository::open(store, TestReader::new(), seen) {
         Ok(repository) => Arc::new(repository),
-        Err(error) => return Verdict { refused: Some(error), problems: Vec::new() },
+        Err(error) => {
+            return Verdict {
+                refused: Some(error),
+                problems: Vec::new(),
+            };
+        }
     };
-    let problems = match check::run(&repository, &CheckOptions { read_data: Some(100) }, &Silent) {
+    let problems = match check::run(
+        &repository,
+        &CheckOptions {
+            read_data: Some(100),
+        },
+        &Silent,
+    ) {
         Ok(outcome) => outcome.problems,
-        Err(error) => return Verdict { refused: Some(error), problems: Vec::new() },
+        Err(error) => {
+            return Verdict {
+                refused: Some(error),
+                problems: Vec::new(),
+            };
+        }
     };
     let mut view = Arc::clone(&repository).view(&Selection::Newest).unwrap();
     if let Ok(text) = canon(&mut view) {
@@ -102,38 +151,53 @@ fn judge(fixture: &Fixture, objects: Objects, seen: Option<&Seen>, to_disk: bool
     if to_disk {
         restore_and_compare(fixture, &repository);
     }
-    Verdict { refused: None, problems }
+    Verdict {
+        refused: None,
+        problems,
+    }
 }
 
 /// All or an error, or all but media that are named.
 fn restore_and_compare(fixture: &Fixture, repository: &Arc<Repository>) {
     let dir = tempfile::tempdir().unwrap();
     let mut view = Arc::clone(repository).view(&Selection::Newest).unwrap();
-    let Ok(outcome) = restore::run(&mut view, dir.path(), &RestoreOptions::default(), &Silent) else { return };
+    let Ok(outcome) = restore::run(&mut view, dir.path(), &RestoreOptions::default(), &Silent)
+    else {
+        return;
+    };
     let mut restored = ArchiveReader::open(dir.path()).unwrap();
     if outcome.problems.is_empty() {
         assert_eq!(outcome.missing, 0);
-        assert!(canon(&mut restored).unwrap() == fixture.canon, "a lying store was believed");
+        assert!(
+            canon(&mut restored).unwrap() == fixture.canon,
+            "a lying store was believed"
+        );
         return;
     }
     let mut gone = 0;
     for (conversation, list) in support::expected(&fixture.made) {
         let mut list = list.into_iter();
         restored
-            .messages(&conversation.id, heirloom_archive::MessageQuery::default(), &mut |mut message| {
-                let (wanted, bodies) = list.next().expect("no more messages than there were");
-                for (attachment, body) in message.attachments.iter_mut().zip(bodies) {
-                    match (std::fs::read(dir.path().join(&attachment.path)), body) {
-                        (Ok(bytes), Some(body)) => assert!(bytes == body, "{} came back changed", attachment.name),
-                        (Err(_), Some(_)) => gone += 1,
-                        (_, None) => {}
+            .messages(
+                &conversation.id,
+                heirloom_archive::MessageQuery::default(),
+                &mut |mut message| {
+                    let (wanted, bodies) = list.next().expect("no more messages than there were");
+                    for (attachment, body) in message.attachments.iter_mut().zip(bodies) {
+                        match (std::fs::read(dir.path().join(&attachment.path)), body) {
+                            (Ok(bytes), Some(body)) => {
+                                assert!(bytes == body, "{} came back changed", attachment.name)
+                            }
+                            (Err(_), Some(_)) => gone += 1,
+                            (_, None) => {}
+                        }
+                        attachment.path.clear();
+                        attachment.source_path.clear();
                     }
-                    attachment.path.clear();
-                    attachment.source_path.clear();
-                }
-                assert_eq!(message, wanted);
-                Ok(std::ops::ControlFlow::Continue(()))
-            })
+                    assert_eq!(message, wanted);
+                    Ok(std::ops::ControlFlow::Continue(()))
+                },
+            )
             .unwrap();
         assert_eq!(list.next(), None);
     }
@@ -141,10 +205,15 @@ fn restore_and_compare(fixture: &Fixture, repository: &Arc<Repository>) {
 }
 
 fn seed() -> u64 {
-    std::env::var("HEIRLOOM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        elapsed.as_secs() ^ u64::from(elapsed.subsec_nanos())
-    })
+    std::env::var("HEIRLOOM_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| {
+            let elapsed = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap();
+            elapsed.as_secs() ^ u64::from(elapsed.subsec_nanos())
+        })
 }
 
 fn long() -> bool {
@@ -160,7 +229,11 @@ fn offsets(objects: &Objects, seed: u64) -> Vec<(String, usize)> {
         for at in 0..bytes.len() {
             let header = at < 92 || at + 24 > bytes.len();
             // Of the 1,200 bytes that are sealed run key, some are enough.
-            let of_these = if header { 1 } else { u64::try_from(total / 1200).unwrap().max(1) };
+            let of_these = if header {
+                1
+            } else {
+                u64::try_from(total / 1200).unwrap().max(1)
+            };
             if long() || header || rng.next(of_these) == 0 {
                 chosen.push((name.clone(), at));
             }
@@ -181,7 +254,11 @@ fn every_flipped_byte_is_noticed_and_its_object_named() {
     let fixture = fixture();
     let seed = seed();
     let all = offsets(&fixture.objects, seed);
-    println!("{} flips in {} objects, HEIRLOOM_SEED={seed}", all.len(), fixture.objects.len());
+    println!(
+        "{} flips in {} objects, HEIRLOOM_SEED={seed}",
+        all.len(),
+        fixture.objects.len()
+    );
     let mut rng = Lcg(seed ^ 1);
     std::thread::scope(|scope| {
         let halves = all.split_at(all.len() / 2);
@@ -193,7 +270,11 @@ fn every_flipped_byte_is_noticed_and_its_object_named() {
                     let bit = bits.next(8);
                     objects.get_mut(name).unwrap()[*at] ^= 1 << bit;
                     let verdict = judge(fixture, objects, Some(&fixture.seen), number % 16 == 0);
-                    assert!(verdict.names(name), "bit {bit} of byte {at} of {name} (seed {seed}): {}", verdict.says());
+                    assert!(
+                        verdict.names(name),
+                        "bit {bit} of byte {at} of {name} (seed {seed}): {}",
+                        verdict.says()
+                    );
                 }
             });
         }
@@ -209,13 +290,21 @@ fn every_cut_or_grown_object_is_named() {
             let mut objects = fixture.objects.clone();
             objects.get_mut(name).unwrap().truncate(cut);
             let verdict = judge(&fixture, objects, Some(&fixture.seen), true);
-            assert!(verdict.names(name), "{name} cut to {cut}: {}", verdict.says());
+            assert!(
+                verdict.names(name),
+                "{name} cut to {cut}: {}",
+                verdict.says()
+            );
         }
         for more in [1, 16, 70_000] {
             let mut objects = fixture.objects.clone();
             objects.get_mut(name).unwrap().resize(len + more, 0);
             let verdict = judge(&fixture, objects, Some(&fixture.seen), true);
-            assert!(verdict.names(name), "{name} with {more} more: {}", verdict.says());
+            assert!(
+                verdict.names(name),
+                "{name} with {more} more: {}",
+                verdict.says()
+            );
         }
     }
 }
@@ -227,13 +316,19 @@ fn swapped_objects_are_named() {
     for (at, one) in names.iter().enumerate() {
         for other in &names[at + 1..] {
             let mut objects = fixture.objects.clone();
-            let bytes = objects.insert((*one).clone(), fixture.objects[*other].clone()).unwrap();
+            let bytes = objects
+                .insert((*one).clone(), fixture.objects[*other].clone())
+                .unwrap();
             objects.insert((*other).clone(), bytes);
             let verdict = judge(&fixture, objects, Some(&fixture.seen), true);
             // Opening stops at the first; a check goes on and names both.
             let said = usize::from(verdict.names(one)) + usize::from(verdict.names(other));
             let enough = if verdict.refused.is_some() { 1 } else { 2 };
-            assert!(said >= enough, "{one} and {other} swapped: {}", verdict.says());
+            assert!(
+                said >= enough,
+                "{one} and {other} swapped: {}",
+                verdict.says()
+            );
         }
     }
 }
@@ -247,7 +342,11 @@ fn every_deleted_object_is_named() {
         let verdict = judge(&fixture, objects, Some(&fixture.seen), true);
         let newest = &fixture.seen.heads[0];
         if name.ends_with(&newest.hash) {
-            assert!(matches!(verdict.refused, Some(EngineError::Rollback { .. })), "{}", verdict.says());
+            assert!(
+                matches!(verdict.refused, Some(EngineError::Rollback { .. })),
+                "{}",
+                verdict.says()
+            );
             continue;
         }
         assert!(verdict.names(name), "{name} deleted: {}", verdict.says());
@@ -260,20 +359,35 @@ fn an_object_under_another_name_is_named() {
     for (name, bytes) in &fixture.objects {
         let hash = name.rsplit(['/', '-']).next().unwrap();
         let other = ObjectHash([0xab; 32]).to_string();
-        let mut names = vec![name.replace(hash, &other).replace(&format!("packs/{}/", &hash[..2]), "packs/ab/"), format!("{name}.bak")];
+        let mut names = vec![
+            name.replace(hash, &other)
+                .replace(&format!("packs/{}/", &hash[..2]), "packs/ab/"),
+            format!("{name}.bak"),
+        ];
         if name.starts_with("heads/") {
             names.push(name.replace("/00000000", "/00000090"));
-            names.push(format!("heads/{}/{}", "ab".repeat(16), name.rsplit('/').next().unwrap()));
+            names.push(format!(
+                "heads/{}/{}",
+                "ab".repeat(16),
+                name.rsplit('/').next().unwrap()
+            ));
         }
         for place in ["index", "snapshots", "packs/ab"] {
             names.push(format!("{place}/{hash}"));
         }
-        for copy in names.into_iter().filter(|copy| !fixture.objects.contains_key(copy)) {
+        for copy in names
+            .into_iter()
+            .filter(|copy| !fixture.objects.contains_key(copy))
+        {
             let mut objects = fixture.objects.clone();
             objects.insert(copy.clone(), bytes.clone());
             let verdict = judge(&fixture, objects, Some(&fixture.seen), false);
             let forked = matches!(verdict.refused, Some(EngineError::Forked { .. }));
-            assert!(forked && copy.starts_with("heads/") || verdict.names(&copy), "{name} again as {copy}: {}", verdict.says());
+            assert!(
+                forked && copy.starts_with("heads/") || verdict.names(&copy),
+                "{name} again as {copy}: {}",
+                verdict.says()
+            );
         }
     }
 }
@@ -305,12 +419,25 @@ fn foreign_objects_are_named_and_change_nothing() {
 fn an_older_state_is_a_rollback_to_whoever_has_seen_the_newer() {
     let fixture = fixture();
     let verdict = judge(&fixture, fixture.older.clone(), Some(&fixture.seen), false);
-    assert!(matches!(verdict.refused, Some(EngineError::Rollback { .. })));
-    assert!(verdict.says().contains("ends at 1, it was at 3"), "{}", verdict.says());
+    assert!(matches!(
+        verdict.refused,
+        Some(EngineError::Rollback { .. })
+    ));
+    assert!(
+        verdict.says().contains("ends at 1, it was at 3"),
+        "{}",
+        verdict.says()
+    );
     let verdict = judge(&fixture, Objects::new(), Some(&fixture.seen), false);
-    assert!(matches!(verdict.refused, Some(EngineError::Rollback { .. })));
+    assert!(matches!(
+        verdict.refused,
+        Some(EngineError::Rollback { .. })
+    ));
     assert!(verdict.says().contains("is gone"), "{}", verdict.says());
-    assert!(matches!(Repository::open(Arc::new(MemoryStore::new()), TestReader::new(), None), Err(EngineError::NoBackup)));
+    assert!(matches!(
+        Repository::open(Arc::new(MemoryStore::new()), TestReader::new(), None),
+        Err(EngineError::NoBackup)
+    ));
     // The limit: whoever has seen nothing cannot know.
     let old: Arc<dyn Store> = Arc::new(MemoryStore::from_objects(fixture.older));
     let repository = Repository::open(old, TestReader::new(), None).unwrap();
@@ -321,14 +448,22 @@ fn an_older_state_is_a_rollback_to_whoever_has_seen_the_newer() {
 fn an_older_head_under_a_newer_number_is_refused() {
     let fixture = fixture();
     let lineage = &fixture.seen.heads[0].lineage;
-    let (name, bytes) = fixture.objects.iter().find(|(name, _)| name.contains("/0000000001-")).unwrap();
+    let (name, bytes) = fixture
+        .objects
+        .iter()
+        .find(|(name, _)| name.contains("/0000000001-"))
+        .unwrap();
     let hash = ObjectHash::of(bytes);
     for sequence in [4, 9_999_999_999_u64] {
         let mut objects = fixture.objects.clone();
         let again = format!("heads/{lineage}/{sequence:010}-{hash}");
         objects.insert(again.clone(), bytes.clone());
         let verdict = judge(&fixture, objects, Some(&fixture.seen), false);
-        assert!(verdict.refused.is_some() && verdict.names(&again), "{name} as {again}: {}", verdict.says());
+        assert!(
+            verdict.refused.is_some() && verdict.names(&again),
+            "{name} as {again}: {}",
+            verdict.says()
+        );
     }
 }
 
@@ -340,13 +475,18 @@ fn two_heads_of_one_number_are_a_fork() {
     let (one, other) = (copy_of(&fixture.ledger), copy_of(&fixture.ledger));
     fixture.made.stamp = None;
     back_up(&store, &one, &mut fixture.made, &day(3)).unwrap();
-    let seen = Repository::open(Arc::clone(&store), TestReader::new(), None).unwrap().seen();
+    let seen = Repository::open(Arc::clone(&store), TestReader::new(), None)
+        .unwrap()
+        .seen();
     let only_one = memory.objects();
     back_up(&store, &other, &mut fixture.made, &day(4)).unwrap();
     for seen in [None, Some(&fixture.seen), Some(&seen)] {
         let refused = Repository::open(Arc::clone(&store), TestReader::new(), seen).unwrap_err();
         assert!(matches!(refused, EngineError::Forked { .. }), "{refused}");
-        assert!(refused.to_string().contains("two heads with number 4"), "{refused}");
+        assert!(
+            refused.to_string().contains("two heads with number 4"),
+            "{refused}"
+        );
     }
     // The other history goes on, and the store hides the one that was seen, or shows both.
     back_up(&store, &other, &mut fixture.made, &day(5)).unwrap();
@@ -355,11 +495,18 @@ fn two_heads_of_one_number_are_a_fork() {
     hidden.retain(|name, _| !name.ends_with(&seen.heads[0].hash));
     for objects in [both.clone(), hidden] {
         let verdict = judge(&fixture, objects, Some(&seen), false);
-        assert!(matches!(verdict.refused, Some(EngineError::Forked { .. })), "{}", verdict.says());
+        assert!(
+            matches!(verdict.refused, Some(EngineError::Forked { .. })),
+            "{}",
+            verdict.says()
+        );
     }
     // Whoever has seen neither is told by `check`.
     let verdict = judge(&fixture, both, None, false);
-    let forked = format!("heads/{}/0000000004-{}", seen.heads[0].lineage, seen.heads[0].hash);
+    let forked = format!(
+        "heads/{}/0000000004-{}",
+        seen.heads[0].lineage, seen.heads[0].hash
+    );
     assert!(verdict.names(&forked), "{}", verdict.says());
     assert_eq!(judge(&fixture, only_one, Some(&seen), false).says(), "");
 }
@@ -368,15 +515,26 @@ fn two_heads_of_one_number_are_a_fork() {
 fn an_object_of_a_newer_version_says_so() {
     let fixture = fixture();
     let lineage = &fixture.seen.heads[0].lineage;
-    let (_, bytes) = fixture.objects.iter().find(|(name, _)| name.contains("/0000000003-")).unwrap();
+    let (_, bytes) = fixture
+        .objects
+        .iter()
+        .find(|(name, _)| name.contains("/0000000003-"))
+        .unwrap();
     let mut bytes = bytes.clone();
     bytes[8] = 2;
     let name = format!("heads/{lineage}/0000000004-{}", ObjectHash::of(&bytes));
     let mut objects = fixture.objects.clone();
     objects.insert(name.clone(), bytes);
     let verdict = judge(&fixture, objects, Some(&fixture.seen), false);
-    assert!(matches!(&verdict.refused, Some(EngineError::NewerVersion { object, version: 2 }) if *object == name), "{}", verdict.says());
-    assert_eq!(verdict.says(), format!("{name} was written by a newer version of Heirloom (format 2)"));
+    assert!(
+        matches!(&verdict.refused, Some(EngineError::NewerVersion { object, version: 2 }) if *object == name),
+        "{}",
+        verdict.says()
+    );
+    assert_eq!(
+        verdict.says(),
+        format!("{name} was written by a newer version of Heirloom (format 2)")
+    );
 }
 
 /// Writes with a run key of its own, sealed to the public reader key, as anybody can; but with no key of this backup.
@@ -386,7 +544,16 @@ fn forge(device: u8) -> Objects {
     let secret = |byte: u8| SecretBox::new(Box::new([byte; 32]));
     let mut sealed = vec![0x5A; 32];
     sealed.resize(1200, 0xEE);
-    let keys = WriterKeys::new(REPOSITORY, [device; 16], 1, [2; 32], secret(0x5A), sealed, secret(201), secret(202));
+    let keys = WriterKeys::new(
+        REPOSITORY,
+        [device; 16],
+        1,
+        [2; 32],
+        secret(0x5A),
+        sealed,
+        secret(201),
+        secret(202),
+    );
     let mut lies = Made::new(666, 2, 30);
     shrink(&mut lies, 500);
     backup::run(backup::BackupJob {
@@ -412,26 +579,51 @@ fn what_was_forged_from_public_bytes_is_refused_and_named() {
     for device in [7, 150] {
         let forged = forge(device);
         // The forger's head: a lineage of its own, and the next of a real one.
-        let (head, bytes) = forged.iter().find(|(name, _)| name.starts_with("heads/")).unwrap();
-        let next = format!("heads/{}/0000000004-{}", fixture.seen.heads[0].lineage, head.rsplit('-').next().unwrap());
+        let (head, bytes) = forged
+            .iter()
+            .find(|(name, _)| name.starts_with("heads/"))
+            .unwrap();
+        let next = format!(
+            "heads/{}/0000000004-{}",
+            fixture.seen.heads[0].lineage,
+            head.rsplit('-').next().unwrap()
+        );
         for name in [head.clone(), next] {
             let mut objects = fixture.objects.clone();
-            objects.extend(forged.iter().filter(|(name, _)| !name.starts_with("heads/")).map(|(name, bytes)| (name.clone(), bytes.clone())));
+            objects.extend(
+                forged
+                    .iter()
+                    .filter(|(name, _)| !name.starts_with("heads/"))
+                    .map(|(name, bytes)| (name.clone(), bytes.clone())),
+            );
             objects.insert(name.clone(), bytes.clone());
             let verdict = judge(&fixture, objects, Some(&fixture.seen), false);
-            assert_eq!(verdict.says(), format!("{name} is damaged: it was not written by a device of this backup"));
+            assert_eq!(
+                verdict.says(),
+                format!("{name} is damaged: it was not written by a device of this backup")
+            );
         }
         // Without a head nothing leads to the rest.
-        for (name, bytes) in forged.iter().filter(|(name, _)| !name.starts_with("heads/")) {
+        for (name, bytes) in forged
+            .iter()
+            .filter(|(name, _)| !name.starts_with("heads/"))
+        {
             let mut objects = fixture.objects.clone();
             objects.insert(name.clone(), bytes.clone());
             let verdict = judge(&fixture, objects, Some(&fixture.seen), true);
-            assert!(verdict.refused.is_none() && verdict.names(name), "{name}: {}", verdict.says());
+            assert!(
+                verdict.refused.is_none() && verdict.names(name),
+                "{name}: {}",
+                verdict.says()
+            );
         }
         // In place of a real object of its kind.
         for name in fixture.objects.keys() {
             let kind = name.split('/').next().unwrap();
-            let (_, bytes) = forged.iter().find(|(name, _)| name.starts_with(kind)).unwrap();
+            let (_, bytes) = forged
+                .iter()
+                .find(|(name, _)| name.starts_with(kind))
+                .unwrap();
             let mut objects = fixture.objects.clone();
             objects.insert(name.clone(), bytes.clone());
             let verdict = judge(&fixture, objects, Some(&fixture.seen), true);
@@ -445,13 +637,22 @@ fn another_backups_objects_are_refused() {
     let fixture = fixture();
     let mut objects = fixture.objects.clone();
     // The repository's id stands in every header; with another one nothing opens even if its name is right.
-    let (name, mut bytes) = objects.pop_last().filter(|(name, _)| name.starts_with("snapshots/")).unwrap();
+    let (name, mut bytes) = objects
+        .pop_last()
+        .filter(|(name, _)| name.starts_with("snapshots/"))
+        .unwrap();
     bytes[12] ^= 1;
     let other = format!("snapshots/{}", ObjectHash::of(&bytes));
     objects.insert(name, fixture.objects.values().next_back().unwrap().clone());
     objects.insert(other.clone(), bytes);
     let verdict = judge(&fixture, objects, Some(&fixture.seen), false);
-    assert!(verdict.problems.iter().any(|problem| problem.object == other && problem.what == "it belongs to another backup"), "{}", verdict.says());
+    assert!(
+        verdict.problems.iter().any(
+            |problem| problem.object == other && problem.what == "it belongs to another backup"
+        ),
+        "{}",
+        verdict.says()
+    );
 }
 
 #[test]
@@ -463,39 +664,86 @@ fn a_problem_says_what_it_costs() {
         objects.get_mut(name).unwrap()[at] ^= 1;
         judge(&fixture, objects, Some(&fixture.seen), true)
     };
-    let older = |place: &str| fixture.older.keys().find(|name| name.starts_with(place)).unwrap().clone();
+    let older = |place: &str| {
+        fixture
+            .older
+            .keys()
+            .find(|name| name.starts_with(place))
+            .unwrap()
+            .clone()
+    };
     let newer = |place: &str| {
-        fixture.objects.keys().find(|name| name.starts_with(place) && !fixture.older.contains_key(*name)).unwrap().clone()
+        fixture
+            .objects
+            .keys()
+            .find(|name| name.starts_with(place) && !fixture.older.contains_key(*name))
+            .unwrap()
+            .clone()
     };
 
     let mut packs: Vec<String> = Vec::new();
-    for name in fixture.objects.keys().filter(|name| name.starts_with("packs/")) {
+    for name in fixture
+        .objects
+        .keys()
+        .filter(|name| name.starts_with("packs/"))
+    {
         let verdict = flipped(name);
-        let [problem] = verdict.problems.as_slice() else { panic!("{}", verdict.says()) };
-        assert_eq!((&problem.object, problem.what.as_str()), (name, "its bytes do not match its name"));
+        let [problem] = verdict.problems.as_slice() else {
+            panic!("{}", verdict.says())
+        };
+        assert_eq!(
+            (&problem.object, problem.what.as_str()),
+            (name, "its bytes do not match its name")
+        );
         packs.push(problem.affects.clone());
     }
     let all = packs.join("; ");
-    assert!(packs.iter().any(|affects| affects.contains(" messages") && affects.contains("\"Chat ")), "{all}");
-    assert!(packs.iter().any(|affects| affects.contains(" pieces of media of \"Chat ")), "{all}");
+    assert!(
+        packs
+            .iter()
+            .any(|affects| affects.contains(" messages") && affects.contains("\"Chat ")),
+        "{all}"
+    );
+    assert!(
+        packs
+            .iter()
+            .any(|affects| affects.contains(" pieces of media of \"Chat ")),
+        "{all}"
+    );
 
     let snapshot = older("snapshots/");
     let verdict = flipped(&snapshot);
-    let [problem] = verdict.problems.as_slice() else { panic!("{}", verdict.says()) };
-    assert_eq!((&problem.object, problem.affects.as_str()), (&snapshot, "one older snapshot; newer ones do not need it"));
+    let [problem] = verdict.problems.as_slice() else {
+        panic!("{}", verdict.says())
+    };
+    assert_eq!(
+        (&problem.object, problem.affects.as_str()),
+        (&snapshot, "one older snapshot; newer ones do not need it")
+    );
 
     let index = older("index/");
     let verdict = flipped(&index);
     if verdict.refused.is_none() {
-        let [problem] = verdict.problems.as_slice() else { panic!("{}", verdict.says()) };
-        assert_eq!((&problem.object, problem.affects.as_str()), (&index, "finding what this index lists"));
+        let [problem] = verdict.problems.as_slice() else {
+            panic!("{}", verdict.says())
+        };
+        assert_eq!(
+            (&problem.object, problem.affects.as_str()),
+            (&index, "finding what this index lists")
+        );
     }
 
     for name in [newer("snapshots/"), newer("index/")] {
         let verdict = flipped(&name);
-        assert_eq!(verdict.says(), format!("{name} is damaged: its bytes do not match its name"));
+        assert_eq!(
+            verdict.says(),
+            format!("{name} is damaged: its bytes do not match its name")
+        );
         let hint = verdict.refused.unwrap().hint().unwrap();
-        assert_eq!(hint, "run `heirloom check STORE --read-data` to see all that is affected");
+        assert_eq!(
+            hint,
+            "run `heirloom check STORE --read-data` to see all that is affected"
+        );
     }
 }
 
@@ -506,7 +754,9 @@ fn a_chunk_that_spans_two_packs_is_guarded_on_both_sides() {
     let mut made = Made::new(3, 1, 5);
     shrink(&mut made, 100);
     let mut rng = Lcg(77);
-    let body: Vec<u8> = (0..9 * 1024 * 1024 + 5).map(|_| u8::try_from(rng.next(256)).unwrap()).collect();
+    let body: Vec<u8> = (0..9 * 1024 * 1024 + 5)
+        .map(|_| u8::try_from(rng.next(256)).unwrap())
+        .collect();
     let message = &mut made.conversations[0].1[0];
     message.attachments = vec![heirloom_archive::Attachment {
         name: "film.mp4".into(),
@@ -518,18 +768,51 @@ fn a_chunk_that_spans_two_packs_is_guarded_on_both_sides() {
     let ledger = MemoryLedger::new();
     back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
     let repository = Repository::open(Arc::clone(&store), TestReader::new(), None).unwrap();
-    let fixture = Fixture { objects: memory.objects(), older: Objects::new(), canon: canon_of_source(&mut made), made, seen: repository.seen(), ledger };
-    let full: Vec<&String> = fixture.objects.iter().filter(|(_, bytes)| bytes.len() == 8 * 1024 * 1024).map(|(name, _)| name).collect();
-    assert_eq!(full.len(), 1, "the film fills one pack and goes on in another");
-    assert_eq!(judge(&fixture, fixture.objects.clone(), None, true).says(), "");
-    for (name, bytes) in fixture.objects.iter().filter(|(name, _)| name.starts_with("packs/")) {
+    let fixture = Fixture {
+        objects: memory.objects(),
+        older: Objects::new(),
+        canon: canon_of_source(&mut made),
+        made,
+        seen: repository.seen(),
+        ledger,
+    };
+    let full: Vec<&String> = fixture
+        .objects
+        .iter()
+        .filter(|(_, bytes)| bytes.len() == 8 * 1024 * 1024)
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        full.len(),
+        1,
+        "the film fills one pack and goes on in another"
+    );
+    assert_eq!(
+        judge(&fixture, fixture.objects.clone(), None, true).says(),
+        ""
+    );
+    for (name, bytes) in fixture
+        .objects
+        .iter()
+        .filter(|(name, _)| name.starts_with("packs/"))
+    {
         let len = bytes.len();
-        let near_directory: Vec<usize> = (0..6).map(|n| len - 1100 - n * 300).filter(|_| len > 4000).collect();
-        for at in [100, 1300, 1400, len / 2, len - 1, len - 3].into_iter().chain(near_directory) {
+        let near_directory: Vec<usize> = (0..6)
+            .map(|n| len - 1100 - n * 300)
+            .filter(|_| len > 4000)
+            .collect();
+        for at in [100, 1300, 1400, len / 2, len - 1, len - 3]
+            .into_iter()
+            .chain(near_directory)
+        {
             let mut objects = fixture.objects.clone();
             objects.get_mut(name).unwrap()[at] ^= 0x10;
             let verdict = judge(&fixture, objects, None, true);
-            assert!(verdict.names(name), "byte {at} of {name}: {}", verdict.says());
+            assert!(
+                verdict.names(name),
+                "byte {at} of {name}: {}",
+                verdict.says()
+            );
         }
         let mut objects = fixture.objects.clone();
         objects.remove(name);

@@ -1,5 +1,10 @@
 //! Opening a backup and looking into one chat costs a few small reads, however much is in it and however often it was run.
-#![expect(clippy::unwrap_used, clippy::as_conversions, clippy::print_stdout, reason = "a test that cannot go on may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    reason = "a test that cannot go on may panic"
+)]
 
 mod support;
 
@@ -22,12 +27,18 @@ fn chats(conversations: u64, messages: u64) -> Made {
     let mut made = Made::new(1, 0, 0);
     let mut rng = Lcg(17);
     for number in 0..conversations {
-        let conversation = Conversation { id: format!("chat{number}"), title: format!("Chat {number}"), app: "test".into(), ..Conversation::default() };
+        let conversation = Conversation {
+            id: format!("chat{number}"),
+            title: format!("Chat {number}"),
+            app: "test".into(),
+            ..Conversation::default()
+        };
         made.conversations.push((conversation, Vec::new()));
     }
     for n in 0..messages {
         // A few chats have most of the messages, as with people.
-        let at = usize::try_from(rng.next(conversations) * rng.next(conversations) / conversations).unwrap();
+        let at = usize::try_from(rng.next(conversations) * rng.next(conversations) / conversations)
+            .unwrap();
         let message = message(&mut rng, n);
         made.conversations[at].1.push(message);
     }
@@ -35,8 +46,13 @@ fn chats(conversations: u64, messages: u64) -> Made {
 }
 
 fn message(rng: &mut Lcg, n: u64) -> Message {
-    let words = ["see", "you", "tomorrow", "at", "the", "station", "bring", "bread", "please", "and", "coffee", "ok"];
-    let text: Vec<&str> = (0..2 + rng.next(14)).map(|_| words[usize::try_from(rng.next(12)).unwrap()]).collect();
+    let words = [
+        "see", "you", "tomorrow", "at", "the", "station", "bring", "bread", "please", "and",
+        "coffee", "ok",
+    ];
+    let text: Vec<&str> = (0..2 + rng.next(14))
+        .map(|_| words[usize::try_from(rng.next(12)).unwrap()])
+        .collect();
     Message {
         id: format!("{:016X}{n:08X}", rng.next(u64::from(u32::MAX))),
         author: format!("p{}", rng.next(6)),
@@ -49,28 +65,46 @@ fn message(rng: &mut Lcg, n: u64) -> Message {
 /// The last 50 ids of a chat, and what it cost to get there from nothing.
 fn last_50(store: &Arc<dyn Store>, chat: &str, list_first: bool) -> (Vec<String>, u64, u64) {
     let counting = Arc::new(FaultyStore::counting(Arc::clone(store)));
-    let repository = Arc::new(Repository::open(Arc::clone(&counting) as _, TestReader::new(), None).unwrap());
+    let repository =
+        Arc::new(Repository::open(Arc::clone(&counting) as _, TestReader::new(), None).unwrap());
     let mut view: View = repository.view(&Selection::Newest).unwrap();
     if list_first {
         assert!(!view.conversations().unwrap().is_empty());
     }
     let mut ids = Vec::new();
-    view.messages(chat, MessageQuery { last: Some(50), ..MessageQuery::default() }, &mut |message| {
-        ids.push(message.id);
-        Ok(ControlFlow::Continue(()))
-    })
+    view.messages(
+        chat,
+        MessageQuery {
+            last: Some(50),
+            ..MessageQuery::default()
+        },
+        &mut |message| {
+            ids.push(message.id);
+            Ok(ControlFlow::Continue(()))
+        },
+    )
     .unwrap();
     (ids, counting.reads(), counting.bytes_read())
 }
 
 fn assert_cheap(store: &Arc<dyn Store>, made: &Made, when: &str) {
-    let longest = made.conversations.iter().max_by_key(|(_, list)| list.len()).unwrap();
+    let longest = made
+        .conversations
+        .iter()
+        .max_by_key(|(_, list)| list.len())
+        .unwrap();
     for (conversation, list) in [longest, &made.conversations[made.conversations.len() / 2]] {
-        let wanted: Vec<String> = list[list.len().saturating_sub(50)..].iter().map(|message| message.id.clone()).collect();
+        let wanted: Vec<String> = list[list.len().saturating_sub(50)..]
+            .iter()
+            .map(|message| message.id.clone())
+            .collect();
         for list_first in [false, true] {
             let (ids, reads, bytes) = last_50(store, &conversation.id, list_first);
             assert_eq!(ids, wanted, "{when}");
-            println!("{when}: the last 50 of {}, list first {list_first}: {reads} reads, {bytes} bytes", list.len());
+            println!(
+                "{when}: the last 50 of {}, list first {list_first}: {reads} reads, {bytes} bytes",
+                list.len()
+            );
             assert!(reads <= READS, "{when}: {reads} reads");
             assert!(bytes <= BYTES, "{when}: {bytes} bytes");
         }
@@ -93,7 +127,17 @@ fn thirty_runs_do_not_make_it_slower() {
     let mut rng = Lcg(4);
     let mut n = 30_000;
     for day in 0..30 {
-        back_up(&store, &ledger, &mut made, &Run { now_ms: 1_700_000_000_000 + day * 86_400_000, unlocked: false, ..Run::default() }).unwrap();
+        back_up(
+            &store,
+            &ledger,
+            &mut made,
+            &Run {
+                now_ms: 1_700_000_000_000 + day * 86_400_000,
+                unlocked: false,
+                ..Run::default()
+            },
+        )
+        .unwrap();
         for _ in 0..60 {
             let at = usize::try_from(rng.next(50)).unwrap();
             let message = message(&mut rng, n);
@@ -101,7 +145,17 @@ fn thirty_runs_do_not_make_it_slower() {
             n += 1;
         }
     }
-    back_up(&store, &ledger, &mut made, &Run { now_ms: 1_700_000_000_000 + 30 * 86_400_000, unlocked: false, ..Run::default() }).unwrap();
+    back_up(
+        &store,
+        &ledger,
+        &mut made,
+        &Run {
+            now_ms: 1_700_000_000_000 + 30 * 86_400_000,
+            unlocked: false,
+            ..Run::default()
+        },
+    )
+    .unwrap();
     assert_cheap(&store, &made, "after 31 runs");
 }
 
@@ -111,5 +165,8 @@ fn a_small_backup_is_opened_with_less() {
     let mut made = chats(3, 300);
     back_up(&store, &MemoryLedger::new(), &mut made, &Run::default()).unwrap();
     let (_, reads, bytes) = last_50(&store, "chat0", false);
-    assert!(reads <= 6 && bytes < 100_000, "{reads} reads, {bytes} bytes");
+    assert!(
+        reads <= 6 && bytes < 100_000,
+        "{reads} reads, {bytes} bytes"
+    );
 }

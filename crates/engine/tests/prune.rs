@@ -1,11 +1,17 @@
 //! Prune lets go of what no rule keeps, and of nothing else, whatever happens in between.
-#![expect(clippy::unwrap_used, clippy::as_conversions, clippy::panic, reason = "a test that cannot go on may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    clippy::panic,
+    reason = "a test that cannot go on may panic"
+)]
 
 mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use heirloom_engine::EngineError;
 use heirloom_engine::check::{self, CheckOptions};
 use heirloom_engine::ledger::MemoryLedger;
 use heirloom_engine::progress::Silent;
@@ -14,20 +20,31 @@ use heirloom_engine::repository::{Repository, Selection};
 use heirloom_engine::store::faulty::FaultyStore;
 use heirloom_engine::store::memory::MemoryStore;
 use heirloom_engine::store::{Listed, Put, Store, StoreError};
-use heirloom_engine::EngineError;
 use rand_core::UnwrapErr;
 use support::{Lcg, Made, Run, TestReader, back_up, canon, canon_of_source, shrink, writer};
 
 const DAY_MS: i64 = 86_400_000;
 const START_MS: i64 = 1_700_000_000_000;
-const LAST: KeepRules = KeepRules { last: 1, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+const LAST: KeepRules = KeepRules {
+    last: 1,
+    daily: 0,
+    weekly: 0,
+    monthly: 0,
+    yearly: 0,
+};
 
 fn day(number: i64) -> Run {
-    Run { now_ms: START_MS + number * DAY_MS, ..Run::default() }
+    Run {
+        now_ms: START_MS + number * DAY_MS,
+        ..Run::default()
+    }
 }
 
 fn locked(number: i64) -> Run {
-    Run { unlocked: false, ..day(number) }
+    Run {
+        unlocked: false,
+        ..day(number)
+    }
 }
 
 fn open(store: &Arc<dyn Store>) -> Arc<Repository> {
@@ -38,18 +55,43 @@ fn plan(store: &Arc<dyn Store>, rules: KeepRules, now_ms: i64) -> PrunePlan {
     prune::plan(&open(store), &rules, now_ms).unwrap()
 }
 
-fn prune_at(store: &Arc<dyn Store>, rules: KeepRules, now_ms: i64) -> Result<PruneOutcome, EngineError> {
+fn prune_at(
+    store: &Arc<dyn Store>,
+    rules: KeepRules,
+    now_ms: i64,
+) -> Result<PruneOutcome, EngineError> {
     let repository = open(store);
     let plan = prune::plan(&repository, &rules, now_ms)?;
-    prune::apply(&repository, plan, &writer(7), &mut UnwrapErr(getrandom::SysRng), &Silent)
+    prune::apply(
+        &repository,
+        plan,
+        &writer(7),
+        &mut UnwrapErr(getrandom::SysRng),
+        &Silent,
+    )
 }
 
 fn assert_whole(store: &Arc<dyn Store>, made: &mut Made, when: &str) {
     let repository = open(store);
-    let outcome = check::run(&repository, &CheckOptions { read_data: Some(100) }, &Silent).unwrap();
-    assert!(outcome.problems.is_empty(), "{when}: {:#?}", outcome.problems);
-    let read = canon(&mut repository.view(&Selection::Newest).unwrap()).unwrap_or_else(|error| panic!("{when}: {error:?}"));
-    assert!(read == canon_of_source(made), "{when}: something is not as it was");
+    let outcome = check::run(
+        &repository,
+        &CheckOptions {
+            read_data: Some(100),
+        },
+        &Silent,
+    )
+    .unwrap();
+    assert!(
+        outcome.problems.is_empty(),
+        "{when}: {:#?}",
+        outcome.problems
+    );
+    let read = canon(&mut repository.view(&Selection::Newest).unwrap())
+        .unwrap_or_else(|error| panic!("{when}: {error:?}"));
+    assert!(
+        read == canon_of_source(made),
+        "{when}: something is not as it was"
+    );
 }
 
 fn grow(made: &mut Made, number: u64, messages: u64) {
@@ -82,13 +124,29 @@ fn a_plan_changes_nothing_and_says_what_would_go_and_why() {
     let store: Arc<dyn Store> = Arc::clone(&memory) as _;
     daily(&store, &MemoryLedger::new(), 10);
     let before = memory.objects();
-    let plan = plan(&store, KeepRules { last: 2, weekly: 2, ..KeepRules::default() }, START_MS + 10 * DAY_MS);
+    let plan = plan(
+        &store,
+        KeepRules {
+            last: 2,
+            weekly: 2,
+            ..KeepRules::default()
+        },
+        START_MS + 10 * DAY_MS,
+    );
     assert_eq!(memory.objects(), before);
     assert_eq!(plan.snapshots.len(), 10);
-    assert!(plan.snapshots.is_sorted_by(|a, b| a.created_at > b.created_at));
+    assert!(
+        plan.snapshots
+            .is_sorted_by(|a, b| a.created_at > b.created_at)
+    );
     assert!(plan.snapshots[0].keep && plan.snapshots[0].why.starts_with("newest"));
     assert!(plan.snapshots[1].keep && plan.snapshots[1].why.contains("one of the last 2"));
-    assert!(plan.snapshots.iter().filter(|choice| !choice.keep).all(|choice| choice.why == "no rule keeps it"));
+    assert!(
+        plan.snapshots
+            .iter()
+            .filter(|choice| !choice.keep)
+            .all(|choice| choice.why == "no rule keeps it")
+    );
     let kept = plan.snapshots.iter().filter(|choice| choice.keep).count();
     assert!((3..=4).contains(&kept), "{kept}");
     assert!(plan.marked_objects > 0);
@@ -104,9 +162,20 @@ fn objects_are_marked_first_and_deleted_after_the_grace_time() {
     let now = START_MS + 6 * DAY_MS;
     let marked = prune_at(&store, LAST, now).unwrap();
     assert!(marked.marked_objects >= 10 && marked.swept_objects == 0);
-    let after: Vec<String> = memory.objects().into_keys().filter(|name| !before.contains_key(name)).collect();
-    assert!(after.len() == 1 && after[0].starts_with("prune/"), "{after:?}");
-    assert!(before.keys().all(|name| memory.objects().contains_key(name)));
+    let after: Vec<String> = memory
+        .objects()
+        .into_keys()
+        .filter(|name| !before.contains_key(name))
+        .collect();
+    assert!(
+        after.len() == 1 && after[0].starts_with("prune/"),
+        "{after:?}"
+    );
+    assert!(
+        before
+            .keys()
+            .all(|name| memory.objects().contains_key(name))
+    );
     assert_whole(&store, &mut made, "marked");
 
     let early = prune_at(&store, LAST, now + GRACE_MS - 1).unwrap();
@@ -117,7 +186,10 @@ fn objects_are_marked_first_and_deleted_after_the_grace_time() {
     let large = size(&memory.objects());
     let swept = prune_at(&store, LAST, now + GRACE_MS).unwrap();
     assert_eq!(swept.swept_objects, marked.marked_objects);
-    assert_eq!(size(&memory.objects()) as u64, large as u64 - swept.freed_bytes);
+    assert_eq!(
+        size(&memory.objects()) as u64,
+        large as u64 - swept.freed_bytes
+    );
     assert!(swept.freed_bytes > 0);
     assert_whole(&store, &mut made, "swept");
     assert_eq!(open(&store).snapshots().unwrap().len(), 1);
@@ -138,7 +210,10 @@ fn every_snapshot_that_is_kept_restores_as_it_was() {
         let outcome = back_up(&store, &ledger, &mut made, &day(number)).unwrap();
         states.insert(outcome.snapshot, canon_of_source(&mut made));
     }
-    let rules = KeepRules { last: 3, ..KeepRules::default() };
+    let rules = KeepRules {
+        last: 3,
+        ..KeepRules::default()
+    };
     prune_at(&store, rules, START_MS + 8 * DAY_MS).unwrap();
     // Days go by, with backups in between; each prune marks and sweeps.
     for number in 8..16 {
@@ -150,12 +225,21 @@ fn every_snapshot_that_is_kept_restores_as_it_was() {
         let kept = repository.snapshots().unwrap();
         assert_eq!(kept.len(), 3, "day {number}");
         for info in kept {
-            let mut view = Arc::clone(&repository).view(&Selection::Snapshot(info.hash.clone())).unwrap();
-            assert!(canon(&mut view).unwrap() == states[&info.hash], "day {number}");
+            let mut view = Arc::clone(&repository)
+                .view(&Selection::Snapshot(info.hash.clone()))
+                .unwrap();
+            assert!(
+                canon(&mut view).unwrap() == states[&info.hash],
+                "day {number}"
+            );
         }
         assert_whole(&store, &mut made, &format!("day {number}"));
     }
-    let snapshots = memory.objects().keys().filter(|name| name.starts_with("snapshots/")).count();
+    let snapshots = memory
+        .objects()
+        .keys()
+        .filter(|name| name.starts_with("snapshots/"))
+        .count();
     assert!(snapshots <= 3 + 4, "{snapshots} snapshots are left");
 }
 
@@ -166,13 +250,39 @@ fn the_newest_of_every_lineage_stays() {
     let mut made = Made::new(23, 2, 200);
     shrink(&mut made, 3000);
     back_up(&store, &one, &mut made, &day(0)).unwrap();
-    back_up(&store, &two, &mut made, &Run { device: 8, ..day(1) }).unwrap();
+    back_up(
+        &store,
+        &two,
+        &mut made,
+        &Run {
+            device: 8,
+            ..day(1)
+        },
+    )
+    .unwrap();
     grow(&mut made, 1, 8);
-    back_up(&store, &two, &mut made, &Run { device: 8, ..day(2) }).unwrap();
+    back_up(
+        &store,
+        &two,
+        &mut made,
+        &Run {
+            device: 8,
+            ..day(2)
+        },
+    )
+    .unwrap();
     let plan = plan(&store, KeepRules::default(), START_MS + 3 * DAY_MS);
-    assert_eq!(plan.snapshots.iter().filter(|choice| choice.keep).count(), 2);
+    assert_eq!(
+        plan.snapshots.iter().filter(|choice| choice.keep).count(),
+        2
+    );
     prune_at(&store, KeepRules::default(), START_MS + 3 * DAY_MS).unwrap();
-    prune_at(&store, KeepRules::default(), START_MS + 3 * DAY_MS + GRACE_MS).unwrap();
+    prune_at(
+        &store,
+        KeepRules::default(),
+        START_MS + 3 * DAY_MS + GRACE_MS,
+    )
+    .unwrap();
     assert_eq!(open(&store).snapshots().unwrap().len(), 2);
     assert_whole(&store, &mut made, "swept");
 }
@@ -187,7 +297,14 @@ fn a_snapshot_that_is_marked_is_no_longer_offered() {
     // Even if the rules become wider, and although the objects are still there.
     grow(&mut made, 77, 9);
     back_up(&store, &ledger, &mut made, &locked(5)).unwrap();
-    let plan = plan(&store, KeepRules { last: 10, ..KeepRules::default() }, START_MS + 5 * DAY_MS);
+    let plan = plan(
+        &store,
+        KeepRules {
+            last: 10,
+            ..KeepRules::default()
+        },
+        START_MS + 5 * DAY_MS,
+    );
     assert_eq!(plan.snapshots.len(), 2);
     assert_whole(&store, &mut made, "between mark and deletion");
 }
@@ -205,14 +322,24 @@ fn a_prune_that_is_killed_at_any_delete_is_taken_up_again() {
         let mut done = false;
         for writes in 0.. {
             let inner: Arc<dyn Store> = Arc::new(MemoryStore::from_objects(objects.clone()));
-            let faulty: Arc<dyn Store> = Arc::new(FaultyStore::stopping_after(Arc::clone(&inner), writes));
+            let faulty: Arc<dyn Store> =
+                Arc::new(FaultyStore::stopping_after(Arc::clone(&inner), writes));
             done = prune_at(&faulty, LAST, now).is_ok();
             assert_whole(&inner, &mut made, &format!("killed at write {writes}"));
             prune_at(&inner, LAST, now).unwrap();
             prune_at(&inner, LAST, now + GRACE_MS).unwrap();
-            assert_whole(&inner, &mut made, &format!("after what was killed at write {writes}"));
+            assert_whole(
+                &inner,
+                &mut made,
+                &format!("after what was killed at write {writes}"),
+            );
             assert_eq!(open(&inner).snapshots().unwrap().len(), 1);
-            let left = inner.list("").unwrap().into_iter().filter(|listed| listed.name.starts_with("snapshots/")).count();
+            let left = inner
+                .list("")
+                .unwrap()
+                .into_iter()
+                .filter(|listed| listed.name.starts_with("snapshots/"))
+                .count();
             assert_eq!(left, 1);
             if done {
                 break;
@@ -223,12 +350,27 @@ fn a_prune_that_is_killed_at_any_delete_is_taken_up_again() {
 }
 
 /// Packs of a run that stopped: nothing refers to them, and the ledger knows them.
-fn orphan(store: &Arc<dyn Store>, ledger: &MemoryLedger, made: &mut Made, number: i64) -> Vec<String> {
-    let packs = |store: &Arc<dyn Store>| store.list("packs/").unwrap().into_iter().map(|listed| listed.name).collect::<Vec<_>>();
+fn orphan(
+    store: &Arc<dyn Store>,
+    ledger: &MemoryLedger,
+    made: &mut Made,
+    number: i64,
+) -> Vec<String> {
+    let packs = |store: &Arc<dyn Store>| {
+        store
+            .list("packs/")
+            .unwrap()
+            .into_iter()
+            .map(|listed| listed.name)
+            .collect::<Vec<_>>()
+    };
     let before = packs(store);
     let faulty: Arc<dyn Store> = Arc::new(FaultyStore::stopping_after(Arc::clone(store), 2));
     back_up(&faulty, ledger, made, &locked(number)).unwrap_err();
-    let new: Vec<String> = packs(store).into_iter().filter(|name| !before.contains(name)).collect();
+    let new: Vec<String> = packs(store)
+        .into_iter()
+        .filter(|name| !before.contains(name))
+        .collect();
     assert!(!new.is_empty());
     new
 }
@@ -248,7 +390,10 @@ fn a_backup_that_wants_a_marked_chunk_stores_it_again() {
     let swept = prune_at(&store, LAST, START_MS + 3 * DAY_MS + GRACE_MS).unwrap();
     assert!(swept.swept_objects > 0);
     for name in &orphans {
-        assert!(!memory.objects().contains_key(name), "{name} was marked, and nothing needs it");
+        assert!(
+            !memory.objects().contains_key(name),
+            "{name} was marked, and nothing needs it"
+        );
     }
     assert_whole(&store, &mut made, "swept");
     for number in 8..14 {
@@ -275,7 +420,14 @@ fn a_prune_that_began_before_a_backup_and_ends_after_it_takes_nothing_from_it() 
     let repository = open(&store);
     let plan = prune::plan(&repository, &LAST, now).unwrap();
     back_up(&store, &ledger, &mut grown, &locked(7)).unwrap();
-    prune::apply(&repository, plan, &writer(7), &mut UnwrapErr(getrandom::SysRng), &Silent).unwrap();
+    prune::apply(
+        &repository,
+        plan,
+        &writer(7),
+        &mut UnwrapErr(getrandom::SysRng),
+        &Silent,
+    )
+    .unwrap();
     assert_whole(&store, &mut grown, "deleted after the backup");
 }
 
@@ -294,7 +446,12 @@ impl Store for BeforeMarks {
         self.0.get_range(name, offset, len)
     }
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        Ok(self.0.list(prefix)?.into_iter().filter(|listed| !listed.name.starts_with("prune/")).collect())
+        Ok(self
+            .0
+            .list(prefix)?
+            .into_iter()
+            .filter(|listed| !listed.name.starts_with("prune/"))
+            .collect())
     }
     fn delete(&self, name: &str) -> Result<(), StoreError> {
         self.0.delete(name)
@@ -316,7 +473,12 @@ fn a_backup_that_began_before_the_mark_keeps_what_it_refers_to() {
     prune_at(&store, LAST, START_MS + 3 * DAY_MS).unwrap();
     back_up(&before, &ledger, &mut made, &locked(3)).unwrap();
     prune_at(&store, LAST, START_MS + 3 * DAY_MS + GRACE_MS).unwrap();
-    assert!(orphans.iter().any(|name| memory.objects().contains_key(name)), "packs that are needed stay");
+    assert!(
+        orphans
+            .iter()
+            .any(|name| memory.objects().contains_key(name)),
+        "packs that are needed stay"
+    );
     assert_whole(&store, &mut made, "the backup ended after the mark");
     // From now on the mark is seen. What the newest snapshot needs must stay in the index, however often indexes are merged.
     for number in 8..18 {
@@ -343,9 +505,21 @@ fn a_forged_mark_costs_an_upload_and_no_message() {
         grow(&mut made, u64::try_from(number).unwrap(), 70);
         back_up(&store, &ledger, &mut made, &locked(number)).unwrap();
         let repository = open(&store);
-        let outcome = check::run(&repository, &CheckOptions { read_data: Some(100) }, &Silent).unwrap();
-        let [problem] = outcome.problems.as_slice() else { panic!("day {number}: {:#?}", outcome.problems) };
-        assert_eq!((&problem.object, problem.affects.as_str()), (&name, "nothing: it is not heeded"));
+        let outcome = check::run(
+            &repository,
+            &CheckOptions {
+                read_data: Some(100),
+            },
+            &Silent,
+        )
+        .unwrap();
+        let [problem] = outcome.problems.as_slice() else {
+            panic!("day {number}: {:#?}", outcome.problems)
+        };
+        assert_eq!(
+            (&problem.object, problem.affects.as_str()),
+            (&name, "nothing: it is not heeded")
+        );
         let read = canon(&mut repository.view(&Selection::Newest).unwrap()).unwrap();
         assert!(read == canon_of_source(&mut made), "day {number}");
     }
@@ -381,11 +555,20 @@ fn a_device_that_saw_a_head_which_was_pruned_still_opens() {
     }
     prune_at(&store, LAST, START_MS + 5 * DAY_MS).unwrap();
     prune_at(&store, LAST, START_MS + 5 * DAY_MS + GRACE_MS).unwrap();
-    assert!(!memory.objects().keys().any(|name| name.ends_with(&seen.heads[0].hash)), "the head is gone");
+    assert!(
+        !memory
+            .objects()
+            .keys()
+            .any(|name| name.ends_with(&seen.heads[0].hash)),
+        "the head is gone"
+    );
     Repository::open(Arc::clone(&store), TestReader::new(), Some(&seen)).unwrap();
     // Without the mark that says so it might as well have been stolen.
     let mut objects = memory.objects();
     objects.retain(|name, _| !name.starts_with("prune/"));
     let stolen: Arc<dyn Store> = Arc::new(MemoryStore::from_objects(objects));
-    assert!(matches!(Repository::open(stolen, TestReader::new(), Some(&seen)), Err(EngineError::Forked { .. })));
+    assert!(matches!(
+        Repository::open(stolen, TestReader::new(), Some(&seen)),
+        Err(EngineError::Forked { .. })
+    ));
 }

@@ -1,5 +1,9 @@
 //! A restore brings back what was there, in parts or as a whole, whatever stops it, and nothing beside its folder.
-#![expect(clippy::unwrap_used, clippy::as_conversions, reason = "a test that cannot go on may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    reason = "a test that cannot go on may panic"
+)]
 
 mod support;
 
@@ -12,9 +16,10 @@ use std::{fs, io};
 
 use heirloom_archive::form::ArchiveReader;
 use heirloom_archive::{
-    Attachment, Conversation, History as _, Kind, MediaFile, MediaStore, Message, MessageKind, MessageQuery, Presence, Report, Sink, Source,
-    SourceError, SourceInfo,
+    Attachment, Conversation, History as _, Kind, MediaFile, MediaStore, Message, MessageKind,
+    MessageQuery, Presence, Report, Sink, Source, SourceError, SourceInfo,
 };
+use heirloom_engine::EngineError;
 use heirloom_engine::backup::{self, BackupJob, BackupOptions};
 use heirloom_engine::ledger::MemoryLedger;
 use heirloom_engine::progress::{Amount, Phase, Progress, Silent};
@@ -22,7 +27,6 @@ use heirloom_engine::repository::{Repository, Selection, View};
 use heirloom_engine::restore::{self, RestoreOptions, RestoreOutcome};
 use heirloom_engine::store::memory::MemoryStore;
 use heirloom_engine::store::{Listed, Put, Store, StoreError};
-use heirloom_engine::EngineError;
 use rand_core::UnwrapErr;
 use support::{Made, Run, TestReader, back_up, canon, canon_of_source, read_all, shrink, writer};
 
@@ -33,10 +37,16 @@ fn stored(made: &mut Made) -> Arc<dyn Store> {
 }
 
 fn view(store: &Arc<dyn Store>) -> View {
-    Arc::new(Repository::open(Arc::clone(store), TestReader::new(), None).unwrap()).view(&Selection::Newest).unwrap()
+    Arc::new(Repository::open(Arc::clone(store), TestReader::new(), None).unwrap())
+        .view(&Selection::Newest)
+        .unwrap()
 }
 
-fn restore(store: &Arc<dyn Store>, dir: &Path, options: &RestoreOptions) -> Result<RestoreOutcome, EngineError> {
+fn restore(
+    store: &Arc<dyn Store>,
+    dir: &Path,
+    options: &RestoreOptions,
+) -> Result<RestoreOutcome, EngineError> {
     restore::run(&mut view(store), dir, options, &Silent)
 }
 
@@ -66,12 +76,24 @@ fn what_is_restored_equals_the_source() {
         let outcome = restore(&store, dir.path(), &RestoreOptions::default()).unwrap();
         assert_eq!((outcome.conversations, outcome.messages), (4, made.total()));
         assert_eq!((outcome.missing, outcome.problems.len()), (0, 0));
-        let present = made.conversations.iter().flat_map(|(_, list)| list).flat_map(|message| &message.attachments);
-        let (there, gone): (Vec<_>, Vec<_>) = present.partition(|attachment| attachment.presence() == Presence::Present);
-        assert_eq!((outcome.attachments, outcome.absent), (there.len() as u64, gone.len() as u64));
+        let present = made
+            .conversations
+            .iter()
+            .flat_map(|(_, list)| list)
+            .flat_map(|message| &message.attachments);
+        let (there, gone): (Vec<_>, Vec<_>) =
+            present.partition(|attachment| attachment.presence() == Presence::Present);
+        assert_eq!(
+            (outcome.attachments, outcome.absent),
+            (there.len() as u64, gone.len() as u64)
+        );
         let mut restored = ArchiveReader::open(dir.path()).unwrap();
         assert!(canon(&mut restored).unwrap() == canon_of_source(&mut made));
-        assert!(files_below(dir.path()).iter().all(|file| !file.to_string_lossy().contains(".part-")));
+        assert!(
+            files_below(dir.path())
+                .iter()
+                .all(|file| !file.to_string_lossy().contains(".part-"))
+        );
     }
 }
 
@@ -80,10 +102,14 @@ fn a_restore_can_be_limited_to_conversations() {
     let mut made = Made::new(4, 4, 800);
     let store = stored(&mut made);
     let dir = tempfile::tempdir().unwrap();
-    let options = RestoreOptions { conversations: vec!["chat2".into(), "chat0".into()], ..RestoreOptions::default() };
+    let options = RestoreOptions {
+        conversations: vec!["chat2".into(), "chat0".into()],
+        ..RestoreOptions::default()
+    };
     let outcome = restore(&store, dir.path(), &options).unwrap();
     assert_eq!(outcome.conversations, 2);
-    made.conversations.retain(|(conversation, _)| options.conversations.contains(&conversation.id));
+    made.conversations
+        .retain(|(conversation, _)| options.conversations.contains(&conversation.id));
     let mut restored = ArchiveReader::open(dir.path()).unwrap();
     assert!(canon(&mut restored).unwrap() == canon_of_source(&mut made));
 }
@@ -92,17 +118,41 @@ fn a_restore_can_be_limited_to_conversations() {
 fn a_restore_can_be_limited_to_dates() {
     let mut made = Made::new(5, 2, 1200);
     let store = stored(&mut made);
-    let times: Vec<i64> = made.conversations[0].1.iter().map(|message| message.sent_at).collect();
-    for (from, until) in [(Some(times[300]), Some(times[700])), (None, Some(times[10])), (Some(times[1100]), None), (Some(times[5]), Some(times[5]))] {
+    let times: Vec<i64> = made.conversations[0]
+        .1
+        .iter()
+        .map(|message| message.sent_at)
+        .collect();
+    for (from, until) in [
+        (Some(times[300]), Some(times[700])),
+        (None, Some(times[10])),
+        (Some(times[1100]), None),
+        (Some(times[5]), Some(times[5])),
+    ] {
         let dir = tempfile::tempdir().unwrap();
-        let outcome = restore(&store, dir.path(), &RestoreOptions { from, until, ..RestoreOptions::default() }).unwrap();
+        let outcome = restore(
+            &store,
+            dir.path(),
+            &RestoreOptions {
+                from,
+                until,
+                ..RestoreOptions::default()
+            },
+        )
+        .unwrap();
         let mut part = made.clone();
         for (_, list) in &mut part.conversations {
-            list.retain(|message| from.is_none_or(|from| message.sent_at >= from) && until.is_none_or(|until| message.sent_at < until));
+            list.retain(|message| {
+                from.is_none_or(|from| message.sent_at >= from)
+                    && until.is_none_or(|until| message.sent_at < until)
+            });
         }
         assert_eq!(outcome.messages, part.total());
         let mut restored = ArchiveReader::open(dir.path()).unwrap();
-        assert!(canon(&mut restored).unwrap() == canon_of_source(&mut part), "{from:?} to {until:?}");
+        assert!(
+            canon(&mut restored).unwrap() == canon_of_source(&mut part),
+            "{from:?} to {until:?}"
+        );
     }
 }
 
@@ -111,22 +161,43 @@ fn a_restore_can_be_limited_to_media_of_some_kinds_or_none() {
     let mut made = Made::new(6, 2, 1000);
     // Every third medium is a voice note.
     let mut number = 0;
-    for message in made.conversations.iter_mut().flat_map(|(_, list)| list).filter(|message| message.kind() == MessageKind::Picture) {
+    for message in made
+        .conversations
+        .iter_mut()
+        .flat_map(|(_, list)| list)
+        .filter(|message| message.kind() == MessageKind::Picture)
+    {
         number += 1;
         if number % 3 == 0 {
             message.set_kind(MessageKind::VoiceNote);
         }
     }
     let store = stored(&mut made);
-    for (kinds, messages_only) in [(vec![MessageKind::VoiceNote], false), (vec![MessageKind::Video], false), (Vec::new(), true), (vec![MessageKind::Picture], true)] {
+    for (kinds, messages_only) in [
+        (vec![MessageKind::VoiceNote], false),
+        (vec![MessageKind::Video], false),
+        (Vec::new(), true),
+        (vec![MessageKind::Picture], true),
+    ] {
         let dir = tempfile::tempdir().unwrap();
-        let options = RestoreOptions { kinds: kinds.clone(), messages_only, ..RestoreOptions::default() };
+        let options = RestoreOptions {
+            kinds: kinds.clone(),
+            messages_only,
+            ..RestoreOptions::default()
+        };
         let outcome = restore(&store, dir.path(), &options).unwrap();
-        assert_eq!((outcome.messages, outcome.problems.len()), (made.total(), 0));
+        assert_eq!(
+            (outcome.messages, outcome.problems.len()),
+            (made.total(), 0)
+        );
         let (mut there, mut missing) = (0, 0);
         for message in made.conversations.iter().flat_map(|(_, list)| list) {
             let wanted = !messages_only && kinds.contains(&message.kind());
-            for attachment in message.attachments.iter().filter(|attachment| attachment.presence() == Presence::Present) {
+            for attachment in message
+                .attachments
+                .iter()
+                .filter(|attachment| attachment.presence() == Presence::Present)
+            {
                 if wanted {
                     there += 1;
                 } else {
@@ -136,12 +207,21 @@ fn a_restore_can_be_limited_to_media_of_some_kinds_or_none() {
             }
         }
         assert!(there > 0 || messages_only || kinds == [MessageKind::Video]);
-        assert_eq!((outcome.attachments, outcome.missing), (there, missing), "{kinds:?} {messages_only}");
-        let media = files_below(dir.path()).iter().filter(|file| file.parent().unwrap().ends_with("attachments")).count();
+        assert_eq!(
+            (outcome.attachments, outcome.missing),
+            (there, missing),
+            "{kinds:?} {messages_only}"
+        );
+        let media = files_below(dir.path())
+            .iter()
+            .filter(|file| file.parent().unwrap().ends_with("attachments"))
+            .count();
         assert!(media as u64 <= there && (media > 0) == (there > 0));
         // The text is whole all the same.
         let mut restored = ArchiveReader::open(dir.path()).unwrap();
-        let texts = |list: &mut Vec<(String, String)>, message: Message| list.push((message.id, message.text));
+        let texts = |list: &mut Vec<(String, String)>, message: Message| {
+            list.push((message.id, message.text))
+        };
         let (mut got, mut wanted) = (Vec::new(), Vec::new());
         for (conversation, list) in &made.conversations {
             restored
@@ -150,7 +230,9 @@ fn a_restore_can_be_limited_to_media_of_some_kinds_or_none() {
                     Ok(ControlFlow::Continue(()))
                 })
                 .unwrap();
-            list.iter().cloned().for_each(|message| texts(&mut wanted, message));
+            list.iter()
+                .cloned()
+                .for_each(|message| texts(&mut wanted, message));
         }
         assert_eq!(got.len(), wanted.len());
         got.sort();
@@ -167,7 +249,11 @@ impl Progress for StopAfter {
     fn advance(&self, _: Phase, _: u64, _: u64) {}
     fn warn(&self, _: &str) {}
     fn interrupted(&self) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            })
+            .is_err()
     }
 }
 
@@ -180,24 +266,48 @@ fn an_interrupted_restore_is_taken_up_again_and_ends_equal() {
     let (mut steps, mut interrupted) = (0, 0);
     loop {
         let dir = tempfile::tempdir().unwrap();
-        let stopped = restore::run(&mut view(&store), dir.path(), &RestoreOptions::default(), &StopAfter(AtomicU64::new(steps)));
+        let stopped = restore::run(
+            &mut view(&store),
+            dir.path(),
+            &RestoreOptions::default(),
+            &StopAfter(AtomicU64::new(steps)),
+        );
         match stopped {
             Ok(_) => break,
             Err(EngineError::Interrupted) => interrupted += 1,
             Err(other) => panic!("after {steps} steps: {other}"),
         }
-        assert!(ArchiveReader::open(dir.path()).is_err(), "an unfinished restore does not pass for a whole one");
+        assert!(
+            ArchiveReader::open(dir.path()).is_err(),
+            "an unfinished restore does not pass for a whole one"
+        );
         // A second time stopped, a little later.
-        let _ = restore::run(&mut view(&store), dir.path(), &RestoreOptions::default(), &StopAfter(AtomicU64::new(steps + 3)));
+        let _ = restore::run(
+            &mut view(&store),
+            dir.path(),
+            &RestoreOptions::default(),
+            &StopAfter(AtomicU64::new(steps + 3)),
+        );
         if ArchiveReader::open(dir.path()).is_err() {
             let outcome = restore(&store, dir.path(), &RestoreOptions::default()).unwrap();
             assert_eq!((outcome.messages, outcome.missing), (made.total(), 0));
         }
-        assert!(canon(&mut ArchiveReader::open(dir.path()).unwrap()).unwrap() == wanted, "stopped after {steps} steps");
-        assert!(files_below(dir.path()).iter().all(|file| !file.to_string_lossy().contains(".part-")), "stopped after {steps} steps");
+        assert!(
+            canon(&mut ArchiveReader::open(dir.path()).unwrap()).unwrap() == wanted,
+            "stopped after {steps} steps"
+        );
+        assert!(
+            files_below(dir.path())
+                .iter()
+                .all(|file| !file.to_string_lossy().contains(".part-")),
+            "stopped after {steps} steps"
+        );
         steps += 1 + steps / 40;
     }
-    assert!(interrupted > 15, "{interrupted} interruptions, {steps} steps");
+    assert!(
+        interrupted > 15,
+        "{interrupted} interruptions, {steps} steps"
+    );
 }
 
 #[test]
@@ -205,10 +315,24 @@ fn a_restore_of_something_else_does_not_mix_with_what_was_begun() {
     let mut made = Made::new(8, 2, 300);
     let store = stored(&mut made);
     let dir = tempfile::tempdir().unwrap();
-    restore::run(&mut view(&store), dir.path(), &RestoreOptions::default(), &StopAfter(AtomicU64::new(3))).unwrap_err();
-    let other = RestoreOptions { messages_only: true, ..RestoreOptions::default() };
+    restore::run(
+        &mut view(&store),
+        dir.path(),
+        &RestoreOptions::default(),
+        &StopAfter(AtomicU64::new(3)),
+    )
+    .unwrap_err();
+    let other = RestoreOptions {
+        messages_only: true,
+        ..RestoreOptions::default()
+    };
     let refused = restore(&store, dir.path(), &other).unwrap_err();
-    assert!(refused.to_string().ends_with("holds an unfinished archive of another snapshot or selection"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .ends_with("holds an unfinished archive of another snapshot or selection"),
+        "{refused}"
+    );
     assert!(refused.hint().is_some());
 }
 
@@ -219,15 +343,26 @@ fn a_folder_that_is_not_empty_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("diary.txt"), "mine").unwrap();
     let refused = restore(&store, dir.path(), &RestoreOptions::default()).unwrap_err();
-    assert_eq!(refused.to_string(), format!("{} is not empty", dir.path().display()));
+    assert_eq!(
+        refused.to_string(),
+        format!("{} is not empty", dir.path().display())
+    );
     assert_eq!(files_below(dir.path()), [dir.path().join("diary.txt")]);
 
     let whole = tempfile::tempdir().unwrap();
     restore(&store, whole.path(), &RestoreOptions::default()).unwrap();
     let refused = restore(&store, whole.path(), &RestoreOptions::default()).unwrap_err();
-    assert!(refused.to_string().ends_with("already holds a complete archive"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .ends_with("already holds a complete archive"),
+        "{refused}"
+    );
     let file = tempfile::NamedTempFile::new().unwrap();
-    assert!(matches!(restore(&store, file.path(), &RestoreOptions::default()), Err(EngineError::Local { .. })));
+    assert!(matches!(
+        restore(&store, file.path(), &RestoreOptions::default()),
+        Err(EngineError::Local { .. })
+    ));
 }
 
 /// Remembers which packs were read, in order.
@@ -239,7 +374,10 @@ struct Recording {
 
 impl Recording {
     fn new(inner: &Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::clone(inner), packs: Mutex::default() })
+        Arc::new(Self {
+            inner: Arc::clone(inner),
+            packs: Mutex::default(),
+        })
     }
 
     fn note(&self, name: &str) {
@@ -283,7 +421,10 @@ fn text_is_complete_before_the_first_medium_is_read() {
     let recording = Recording::new(&inner);
     let store: Arc<dyn Store> = Arc::clone(&recording) as _;
     // Which packs hold media: those that are read beyond the text.
-    let only_text = RestoreOptions { messages_only: true, ..RestoreOptions::default() };
+    let only_text = RestoreOptions {
+        messages_only: true,
+        ..RestoreOptions::default()
+    };
     restore(&store, tempfile::tempdir().unwrap().path(), &only_text).unwrap();
     let text: BTreeSet<String> = recording.take().into_iter().collect();
     let mut view = view(&store);
@@ -303,12 +444,25 @@ fn text_is_complete_before_the_first_medium_is_read() {
     }
     let media: BTreeSet<String> = recording.take().into_iter().collect();
     assert!(media.len() > 1 && !text.is_empty());
-    assert!(media.is_disjoint(&text), "messages alone read no pack with media");
+    assert!(
+        media.is_disjoint(&text),
+        "messages alone read no pack with media"
+    );
 
-    restore(&store, tempfile::tempdir().unwrap().path(), &RestoreOptions::default()).unwrap();
+    restore(
+        &store,
+        tempfile::tempdir().unwrap().path(),
+        &RestoreOptions::default(),
+    )
+    .unwrap();
     let reads = recording.take();
     let first_medium = reads.iter().position(|name| media.contains(name)).unwrap();
-    assert!(reads[first_medium..].iter().all(|name| !text.contains(name)), "text was read after a medium");
+    assert!(
+        reads[first_medium..]
+            .iter()
+            .all(|name| !text.contains(name)),
+        "text was read after a medium"
+    );
 }
 
 #[test]
@@ -317,21 +471,46 @@ fn a_damaged_medium_is_named_and_all_else_restored() {
     shrink(&mut made, 200_000);
     let memory = Arc::new(MemoryStore::new());
     let inner: Arc<dyn Store> = Arc::clone(&memory) as _;
-    back_up(&inner, &MemoryLedger::new(), &mut made, &Run { workers: 0, ..Run::default() }).unwrap();
+    back_up(
+        &inner,
+        &MemoryLedger::new(),
+        &mut made,
+        &Run {
+            workers: 0,
+            ..Run::default()
+        },
+    )
+    .unwrap();
     let recording = Recording::new(&inner);
     let store: Arc<dyn Store> = Arc::clone(&recording) as _;
-    restore(&store, tempfile::tempdir().unwrap().path(), &RestoreOptions { messages_only: true, ..RestoreOptions::default() }).unwrap();
+    restore(
+        &store,
+        tempfile::tempdir().unwrap().path(),
+        &RestoreOptions {
+            messages_only: true,
+            ..RestoreOptions::default()
+        },
+    )
+    .unwrap();
     let text: BTreeSet<String> = recording.take().into_iter().collect();
     let objects = memory.objects();
-    let (pack, bytes) = objects.iter().find(|(name, _)| name.starts_with("packs/") && !text.contains(*name)).unwrap();
+    let (pack, bytes) = objects
+        .iter()
+        .find(|(name, _)| name.starts_with("packs/") && !text.contains(*name))
+        .unwrap();
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 3] ^= 1;
     memory.tamper(pack, damaged);
 
     let dir = tempfile::tempdir().unwrap();
     let outcome = restore(&store, dir.path(), &RestoreOptions::default()).unwrap();
-    let [problem] = outcome.problems.as_slice() else { panic!("{:?}", outcome.problems) };
-    assert!(problem.contains(&format!(": {pack} is damaged: it fails authentication")), "{problem}");
+    let [problem] = outcome.problems.as_slice() else {
+        panic!("{:?}", outcome.problems)
+    };
+    assert!(
+        problem.contains(&format!(": {pack} is damaged: it fails authentication")),
+        "{problem}"
+    );
     let name = problem.split(": ").next().unwrap();
     assert!(!dir.path().join(name).exists());
     assert!(outcome.missing >= 1 && outcome.messages == made.total());
@@ -344,7 +523,12 @@ fn a_damaged_medium_is_named_and_all_else_restored() {
             .messages(&conversation.id, MessageQuery::default(), &mut |message| {
                 let (wanted, bodies) = expected.next().unwrap();
                 assert_eq!((&message.id, &message.text), (&wanted.id, &wanted.text));
-                for (attachment, body) in message.attachments.iter().zip(bodies).filter(|(_, body)| body.is_some()) {
+                for (attachment, body) in message
+                    .attachments
+                    .iter()
+                    .zip(bodies)
+                    .filter(|(_, body)| body.is_some())
+                {
                     match fs::read(dir.path().join(&attachment.path)) {
                         Ok(bytes) => assert!(Some(bytes) == body),
                         Err(_) => gone += 1,
@@ -361,20 +545,51 @@ fn a_damaged_medium_is_named_and_all_else_restored() {
 #[test]
 fn hostile_names_never_leave_the_folder() {
     let names = [
-        "../../../evil", "/etc/passwd", "..", ".", "", "a/b\\c", "nul\0byte", "CON", "con.txt", "-rf", " lead", "trail. ", "\u{202e}gpj.exe",
-        "C:\\Windows\\x", "line\nbreak", ".part-x", ".hidden", "😀".repeat(90).as_str(), "x".repeat(5000).as_str(), "IMG.jpg", "img.JPG", "IMG.jpg",
+        "../../../evil",
+        "/etc/passwd",
+        "..",
+        ".",
+        "",
+        "a/b\\c",
+        "nul\0byte",
+        "CON",
+        "con.txt",
+        "-rf",
+        " lead",
+        "trail. ",
+        "\u{202e}gpj.exe",
+        "C:\\Windows\\x",
+        "line\nbreak",
+        ".part-x",
+        ".hidden",
+        "😀".repeat(90).as_str(),
+        "x".repeat(5000).as_str(),
+        "IMG.jpg",
+        "img.JPG",
+        "IMG.jpg",
     ]
     .map(str::to_owned);
     let mut made = Made::new(12, 0, 0);
     for (number, name) in names.iter().enumerate() {
-        let conversation = Conversation { id: format!("../{name}"), title: name.clone(), app: name.clone(), ..Conversation::default() };
+        let conversation = Conversation {
+            id: format!("../{name}"),
+            title: name.clone(),
+            app: name.clone(),
+            ..Conversation::default()
+        };
         let list = names
             .iter()
             .enumerate()
             .map(|(n, name)| {
                 let path = format!("m{number}-{n}");
-                made.files.insert(path.clone(), format!("body {n}").into_bytes());
-                let attachment = Attachment { name: name.clone(), bytes: made.files[&path].len() as u64, source_path: path, ..Attachment::default() };
+                made.files
+                    .insert(path.clone(), format!("body {n}").into_bytes());
+                let attachment = Attachment {
+                    name: name.clone(),
+                    bytes: made.files[&path].len() as u64,
+                    source_path: path,
+                    ..Attachment::default()
+                };
                 Message {
                     id: format!("../{name}/{n}"),
                     author: format!("../{name}"),
@@ -384,7 +599,11 @@ fn hostile_names_never_leave_the_folder() {
                 }
             })
             .collect();
-        if !made.conversations.iter().any(|(known, _): &(Conversation, Vec<Message>)| known.id == conversation.id) {
+        if !made
+            .conversations
+            .iter()
+            .any(|(known, _): &(Conversation, Vec<Message>)| known.id == conversation.id)
+        {
             made.conversations.push((conversation, list));
         }
     }
@@ -416,7 +635,11 @@ impl MediaStore for FolderMedia {
 
 impl Source for Folder {
     fn info(&self) -> SourceInfo {
-        SourceInfo { app: "test", form: "heirloom-archive", label: "restored".into() }
+        SourceInfo {
+            app: "test",
+            form: "heirloom-archive",
+            label: "restored".into(),
+        }
     }
     fn read(&mut self, sink: &mut dyn Sink) -> Result<Report, SourceError> {
         let mut reader = ArchiveReader::open(&self.0).unwrap();
@@ -428,19 +651,23 @@ impl Source for Folder {
             report.take(Kind::Conversations);
             let handle = sink.conversation(summary.conversation.clone())?;
             reader
-                .messages(&summary.conversation.id, MessageQuery::default(), &mut |mut message| {
-                    report.take(Kind::Messages);
-                    for attachment in &mut message.attachments {
-                        attachment.source_path = std::mem::take(&mut attachment.path);
-                        if attachment.presence() == Presence::Present {
-                            report.take(Kind::Attachments);
-                        } else {
-                            report.absent();
+                .messages(
+                    &summary.conversation.id,
+                    MessageQuery::default(),
+                    &mut |mut message| {
+                        report.take(Kind::Messages);
+                        for attachment in &mut message.attachments {
+                            attachment.source_path = std::mem::take(&mut attachment.path);
+                            if attachment.presence() == Presence::Present {
+                                report.take(Kind::Attachments);
+                            } else {
+                                report.absent();
+                            }
                         }
-                    }
-                    sink.message(handle, message).unwrap();
-                    Ok(ControlFlow::Continue(()))
-                })
+                        sink.message(handle, message).unwrap();
+                        Ok(ControlFlow::Continue(()))
+                    },
+                )
                 .unwrap();
         }
         Ok(report)
@@ -472,8 +699,19 @@ fn what_was_restored_backed_up_again_adds_nothing() {
         progress: &Silent,
     })
     .unwrap();
-    assert_eq!((outcome.new.messages, outcome.new.attachments, outcome.new.conversations), (0, 0, 0));
+    assert_eq!(
+        (
+            outcome.new.messages,
+            outcome.new.attachments,
+            outcome.new.conversations
+        ),
+        (0, 0, 0)
+    );
     assert_eq!(outcome.report.counts(Kind::Messages).taken, made.total());
-    assert!(outcome.stored_bytes < 30_000, "{} bytes", outcome.stored_bytes);
+    assert!(
+        outcome.stored_bytes < 30_000,
+        "{} bytes",
+        outcome.stored_bytes
+    );
     assert!(read_all(&mut view(&store)) == before);
 }

@@ -8,13 +8,18 @@ use crate::format::object::Codec;
 use crate::ids::ChunkId;
 
 fn seeds(target: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/seeds")
+        .join(target)
 }
 
 #[test]
 fn every_seed_of_the_fuzz_targets_is_replayed() {
     for (target, run) in targets() {
-        let files: Vec<_> = fs::read_dir(seeds(target)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let files: Vec<_> = fs::read_dir(seeds(target))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         assert!(!files.is_empty(), "{target} has seeds");
         for file in files {
             run(&fs::read(file).unwrap());
@@ -47,12 +52,27 @@ proptest! {
 }
 
 /// What a writer makes, small.
-#[expect(clippy::too_many_lines, reason = "one example of each object, one after the other")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one example of each object, one after the other"
+)]
 fn examples(target: &str) -> Vec<Vec<u8>> {
     let repository = REPOSITORY.to_vec();
     let device = vec![7; 16];
-    let reference = |n: u8| proto::ObjectRef { hash: vec![n; 32], bytes: 700 };
-    let row = |n: u8| Row { id: [n; 16], pack: u32::from(n % 3), offset: 132, sealed_len: 200 * u32::from(n), raw_len: 90, ordinal: 0, codec: 1, kind: 1 };
+    let reference = |n: u8| proto::ObjectRef {
+        hash: vec![n; 32],
+        bytes: 700,
+    };
+    let row = |n: u8| Row {
+        id: [n; 16],
+        pack: u32::from(n % 3),
+        offset: 132,
+        sealed_len: 200 * u32::from(n),
+        raw_len: 90,
+        ordinal: 0,
+        codec: 1,
+        kind: 1,
+    };
     let entry = proto::ConversationEntry {
         key: vec![1; 16],
         tree: vec![2; 32],
@@ -77,7 +97,11 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
                 plain.resize(plain.len() + 40, 0);
                 plain
             };
-            vec![sealed, inner(Codec::Stored, &message), inner(Codec::Zstd, &zstd::bulk::compress(&message, 3).unwrap())]
+            vec![
+                sealed,
+                inner(Codec::Stored, &message),
+                inner(Codec::Zstd, &zstd::bulk::compress(&message, 3).unwrap()),
+            ]
         }
         "repo_pack" => {
             let (header, derived) = header(Kind::Pack);
@@ -86,9 +110,21 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
             let len = bytes.len();
             bytes.extend_from_slice(&[6; 30]);
             let (offset, sealed_len) = (u32::try_from(len).unwrap(), 25);
-            let entry = pack::DirectoryEntry { id: ChunkId([6; 32]), offset, sealed_len, raw_len: 9, codec: 0, kind: 1 };
+            let entry = pack::DirectoryEntry {
+                id: ChunkId([6; 32]),
+                offset,
+                sealed_len,
+                raw_len: 9,
+                codec: 0,
+                kind: 1,
+            };
             let continues = Some((ObjectHash([7; 32]), 5));
-            let directory = pack::Directory { continues, payload_end: offset + 30, entries: vec![entry; 3] }.encode();
+            let directory = pack::Directory {
+                continues,
+                payload_end: offset + 30,
+                entries: vec![entry; 3],
+            }
+            .encode();
             let mut sealed = directory.clone();
             let tag = AeadKey::new(&derived.directory).seal(u64::MAX, &bytes[..len], &mut sealed);
             sealed.extend_from_slice(&tag);
@@ -110,7 +146,14 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
                 next: if n < 3 { vec![n + 1; 32] } else { Vec::new() },
             };
             let packs = vec![place(1), place(2), place(3)];
-            let index = proto::Index { repository, device, run_keys: vec![vec![5; 40]], packs, rows: rows.clone(), mac: vec![8; 32] };
+            let index = proto::Index {
+                repository,
+                device,
+                run_keys: vec![vec![5; 40]],
+                packs,
+                rows: rows.clone(),
+                mac: vec![8; 32],
+            };
             vec![rows, index.encode_to_vec()]
         }
         "repo_head" => {
@@ -143,15 +186,37 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
             let hash = ObjectHash([0xab; 32]);
             let name = crate::format::names::head(&crate::ids::LineageId([1; 16]), 7, &hash);
             let objects = vec![name.clone(), crate::format::names::pack(&hash)];
-            let mark = proto::PruneMark { repository, device, created_at: 5, objects, sealed_run_key: vec![5; 40], mac: vec![8; 32] };
-            vec![head.encode_to_vec(), snapshot.encode_to_vec(), mark.encode_to_vec(), name.into_bytes(), format!("keyring/00000001-{hash}").into_bytes()]
+            let mark = proto::PruneMark {
+                repository,
+                device,
+                created_at: 5,
+                objects,
+                sealed_run_key: vec![5; 40],
+                mac: vec![8; 32],
+            };
+            vec![
+                head.encode_to_vec(),
+                snapshot.encode_to_vec(),
+                mark.encode_to_vec(),
+                name.into_bytes(),
+                format!("keyring/00000001-{hash}").into_bytes(),
+            ]
         }
         "repo_filter" => {
             let mut hashes = ["hello", "train", "東京"].map(terms::hash_word).to_vec();
-            vec![terms::encode_filter(&mut hashes), "See you at 8, Größe! 👋 東京都 ไปไหน don't".into()]
+            vec![
+                terms::encode_filter(&mut hashes),
+                "See you at 8, Größe! 👋 東京都 ไปไหน don't".into(),
+            ]
         }
         "repo_tree" => {
-            let message = Message { id: "m1".into(), author: "p1".into(), text: "hello".into(), received_at: 5, ..Message::default() };
+            let message = Message {
+                id: "m1".into(),
+                author: "p1".into(),
+                text: "hello".into(),
+                received_at: 5,
+                ..Message::default()
+            };
             let mut framed = Vec::new();
             frames::push(&message, &mut framed);
             let segment = |n: u8| proto::SegmentEntry {
@@ -164,10 +229,27 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
                 added_at: 1_700_000_000_000,
                 contents: vec![n; 32],
             };
-            let conversation = Conversation { id: "49170@g.us".into(), title: "Family".into(), ..Conversation::default() }.encode_to_vec();
-            let tree = proto::ConversationTree { conversation, segments: vec![segment(1), segment(2), segment(2)] };
-            let content = proto::Content { bytes: 1_500_000, pieces: vec![1; 64], lists: Vec::new() };
-            vec![tree.encode_to_vec(), content.encode_to_vec(), framed, message.encode_to_vec()]
+            let conversation = Conversation {
+                id: "49170@g.us".into(),
+                title: "Family".into(),
+                ..Conversation::default()
+            }
+            .encode_to_vec();
+            let tree = proto::ConversationTree {
+                conversation,
+                segments: vec![segment(1), segment(2), segment(2)],
+            };
+            let content = proto::Content {
+                bytes: 1_500_000,
+                pieces: vec![1; 64],
+                lists: Vec::new(),
+            };
+            vec![
+                tree.encode_to_vec(),
+                content.encode_to_vec(),
+                framed,
+                message.encode_to_vec(),
+            ]
         }
         other => panic!("{other} has no examples"),
     }

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 
 use getrandom::SysRng;
 use heirloom_archive::{
-    Attachment, Conversation, ConversationRef, Kind, MediaFile, MediaStore, Message, MessageKind, Participant, Presence, Reaction,
-    Report, Sink, Source, SourceError, SourceInfo, Stamp,
+    Attachment, Conversation, ConversationRef, Kind, MediaFile, MediaStore, Message, MessageKind,
+    Participant, Presence, Reaction, Report, Sink, Source, SourceError, SourceInfo, Stamp,
 };
 use heirloom_engine::backup::{BackupJob, BackupOptions, BackupOutcome};
 use heirloom_engine::keys::{Key, KeyRefused, ReaderKeys, WriterKeys};
@@ -41,7 +41,9 @@ pub struct TestReader {
 
 impl TestReader {
     pub fn new() -> Arc<dyn ReaderKeys> {
-        Arc::new(Self { chunk_id_key: key(9) })
+        Arc::new(Self {
+            chunk_id_key: key(9),
+        })
     }
 }
 
@@ -53,10 +55,17 @@ impl ReaderKeys for TestReader {
         &self.chunk_id_key
     }
     fn writer_keys(&self, device: &[u8; 16], _: &[u8]) -> Vec<Key> {
-        if device[0] < 100 { vec![key(device[0])] } else { Vec::new() }
+        if device[0] < 100 {
+            vec![key(device[0])]
+        } else {
+            Vec::new()
+        }
     }
     fn open_run_key(&self, sealed: &[u8]) -> Result<Key, KeyRefused> {
-        let bytes: [u8; 32] = sealed.get(..32).and_then(|bytes| bytes.try_into().ok()).ok_or(KeyRefused)?;
+        let bytes: [u8; 32] = sealed
+            .get(..32)
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(KeyRefused)?;
         Ok(SecretBox::new(Box::new(bytes)))
     }
 }
@@ -66,7 +75,16 @@ pub fn writer(device: u8) -> WriterKeys {
     UnwrapErr(SysRng).fill_bytes(&mut run_key);
     let mut sealed = run_key.to_vec();
     sealed.resize(1200, 0xEE);
-    WriterKeys::new(REPOSITORY, [device; 16], 1, [2; 32], SecretBox::new(Box::new(run_key)), sealed, key(device), key(9))
+    WriterKeys::new(
+        REPOSITORY,
+        [device; 16],
+        1,
+        [2; 32],
+        SecretBox::new(Box::new(run_key)),
+        sealed,
+        key(device),
+        key(9),
+    )
 }
 
 /// A small generator: the same seed gives the same history.
@@ -82,7 +100,10 @@ pub struct Lcg(pub u64);
 
 impl Lcg {
     pub fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
     }
 }
@@ -90,12 +111,26 @@ impl Lcg {
 impl Made {
     pub fn new(seed: u64, conversations: u64, messages: u64) -> Self {
         let mut rng = Lcg(seed);
-        let mut made = Self { conversations: Vec::new(), participants: Vec::new(), files: BTreeMap::new(), stamp: None };
+        let mut made = Self {
+            conversations: Vec::new(),
+            participants: Vec::new(),
+            files: BTreeMap::new(),
+            stamp: None,
+        };
         for person in 0..6 {
-            made.participants.push(Participant { id: format!("p{person}"), name: format!("Person {person}"), ..Participant::default() });
+            made.participants.push(Participant {
+                id: format!("p{person}"),
+                name: format!("Person {person}"),
+                ..Participant::default()
+            });
         }
         for number in 0..conversations {
-            let conversation = Conversation { id: format!("chat{number}"), app: "test".into(), title: format!("Chat {number}"), ..Conversation::default() };
+            let conversation = Conversation {
+                id: format!("chat{number}"),
+                app: "test".into(),
+                title: format!("Chat {number}"),
+                ..Conversation::default()
+            };
             let mut list = Vec::new();
             let mut at = 1_600_000_000_000 + i64::try_from(rng.next(1000)).unwrap();
             for n in 0..messages / (number + 1) {
@@ -108,8 +143,25 @@ impl Made {
     }
 
     pub fn message(&mut self, rng: &mut Lcg, conversation: u64, n: u64, at: i64) -> Message {
-        let words = ["hello", "breakfast", "train", "Größe", "ok", "tomorrow", "photo", "東京"];
-        let text: Vec<String> = (0..rng.next(9)).map(|_| format!("{}{}", words[usize::try_from(rng.next(8)).unwrap()], rng.next(30))).collect();
+        let words = [
+            "hello",
+            "breakfast",
+            "train",
+            "Größe",
+            "ok",
+            "tomorrow",
+            "photo",
+            "東京",
+        ];
+        let text: Vec<String> = (0..rng.next(9))
+            .map(|_| {
+                format!(
+                    "{}{}",
+                    words[usize::try_from(rng.next(8)).unwrap()],
+                    rng.next(30)
+                )
+            })
+            .collect();
         let mut message = Message {
             id: format!("m{conversation}-{n}"),
             author: format!("p{}", rng.next(6)),
@@ -118,7 +170,11 @@ impl Made {
             ..Message::default()
         };
         if rng.next(20) == 0 {
-            message.reactions.push(Reaction { author: "p1".into(), emoji: "👍".into(), at });
+            message.reactions.push(Reaction {
+                author: "p1".into(),
+                emoji: "👍".into(),
+                at,
+            });
         }
         if rng.next(25) == 0 {
             let len = usize::try_from(match rng.next(12) {
@@ -130,7 +186,9 @@ impl Made {
             .unwrap();
             let path = format!("media/{conversation}-{n}.jpg");
             let tag = rng.next(40);
-            let bytes: Vec<u8> = (0..len).map(|i| u8::try_from((i as u64 * (tag + 3) >> 2) & 0xff).unwrap()).collect();
+            let bytes: Vec<u8> = (0..len)
+                .map(|i| u8::try_from((i as u64 * (tag + 3) >> 2) & 0xff).unwrap())
+                .collect();
             message.set_kind(MessageKind::Picture);
             message.attachments.push(Attachment {
                 name: format!("IMG-{n}.jpg"),
@@ -141,7 +199,10 @@ impl Made {
             self.files.insert(path, bytes);
         }
         if rng.next(60) == 0 {
-            let mut gone = Attachment { name: "gone.jpg".into(), ..Attachment::default() };
+            let mut gone = Attachment {
+                name: "gone.jpg".into(),
+                ..Attachment::default()
+            };
             gone.set_presence(Presence::Absent);
             message.attachments.push(gone);
         }
@@ -149,7 +210,10 @@ impl Made {
     }
 
     pub fn total(&self) -> u64 {
-        self.conversations.iter().map(|(_, list)| list.len() as u64).sum()
+        self.conversations
+            .iter()
+            .map(|(_, list)| list.len() as u64)
+            .sum()
     }
 }
 
@@ -163,13 +227,22 @@ impl MediaStore for Files {
     }
     fn stamp(&self, path: &str) -> io::Result<Option<Stamp>> {
         let bytes = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Some(Stamp { len: bytes.len() as u64, modified_ns: 1, changed_ns: 1, inode: 1 }))
+        Ok(Some(Stamp {
+            len: bytes.len() as u64,
+            modified_ns: 1,
+            changed_ns: 1,
+            inode: 1,
+        }))
     }
 }
 
 impl Source for Made {
     fn info(&self) -> SourceInfo {
-        SourceInfo { app: "test", form: "test", label: "made".into() }
+        SourceInfo {
+            app: "test",
+            form: "test",
+            label: "made".into(),
+        }
     }
     fn read(&mut self, sink: &mut dyn Sink) -> Result<Report, SourceError> {
         let mut report = Report::default();
@@ -182,7 +255,12 @@ impl Source for Made {
             handles.push(sink.conversation(conversation.clone())?);
             report.take(Kind::Conversations);
         }
-        let longest = self.conversations.iter().map(|(_, list)| list.len()).max().unwrap_or(0);
+        let longest = self
+            .conversations
+            .iter()
+            .map(|(_, list)| list.len())
+            .max()
+            .unwrap_or(0);
         for n in (0..longest).rev() {
             for ((_, list), handle) in self.conversations.iter().zip(&handles) {
                 if let Some(message) = list.get(n) {
@@ -217,11 +295,21 @@ pub struct Run {
 
 impl Default for Run {
     fn default() -> Self {
-        Self { device: 7, now_ms: 1_700_000_000_000, workers: 2, unlocked: true }
+        Self {
+            device: 7,
+            now_ms: 1_700_000_000_000,
+            workers: 2,
+            unlocked: true,
+        }
     }
 }
 
-pub fn back_up(store: &Arc<dyn Store>, ledger: &dyn Ledger, source: &mut Made, run: &Run) -> Result<BackupOutcome, EngineError> {
+pub fn back_up(
+    store: &Arc<dyn Store>,
+    ledger: &dyn Ledger,
+    source: &mut Made,
+    run: &Run,
+) -> Result<BackupOutcome, EngineError> {
     let mut rng = UnwrapErr(SysRng);
     backup::run(BackupJob {
         store: Arc::clone(store),
@@ -232,23 +320,32 @@ pub fn back_up(store: &Arc<dyn Store>, ledger: &dyn Ledger, source: &mut Made, r
         rng: &mut rng,
         now_ms: run.now_ms,
         device_name: "test device",
-        options: BackupOptions { workers: run.workers, ..BackupOptions::default() },
+        options: BackupOptions {
+            workers: run.workers,
+            ..BackupOptions::default()
+        },
         progress: &Silent,
     })
 }
 
 /// Everything that a history says, for comparison: messages with their media's bytes.
-pub fn read_all(history: &mut dyn heirloom_archive::History) -> Vec<(Conversation, Vec<(Message, Vec<Option<Vec<u8>>>)>)> {
+pub fn read_all(
+    history: &mut dyn heirloom_archive::History,
+) -> Vec<(Conversation, Vec<(Message, Vec<Option<Vec<u8>>>)>)> {
     let mut all = Vec::new();
     let mut conversations = history.conversations().unwrap();
     conversations.sort_by(|a, b| a.conversation.id.cmp(&b.conversation.id));
     for summary in conversations {
         let list = Mutex::new(Vec::new());
         history
-            .messages(&summary.conversation.id, heirloom_archive::MessageQuery::default(), &mut |message| {
-                list.lock().unwrap().push(message);
-                Ok(std::ops::ControlFlow::Continue(()))
-            })
+            .messages(
+                &summary.conversation.id,
+                heirloom_archive::MessageQuery::default(),
+                &mut |message| {
+                    list.lock().unwrap().push(message);
+                    Ok(std::ops::ControlFlow::Continue(()))
+                },
+            )
             .unwrap();
         let mut messages = Vec::new();
         for mut message in list.into_inner().unwrap() {
@@ -283,7 +380,11 @@ pub fn expected(made: &Made) -> Vec<(Conversation, Vec<(Message, Vec<Option<Vec<
             let list = list
                 .into_iter()
                 .map(|mut message| {
-                    let bodies = message.attachments.iter().map(|attachment| made.files.get(&attachment.source_path).cloned()).collect();
+                    let bodies = message
+                        .attachments
+                        .iter()
+                        .map(|attachment| made.files.get(&attachment.source_path).cloned())
+                        .collect();
                     for attachment in &mut message.attachments {
                         attachment.source_path.clear();
                     }
@@ -305,7 +406,9 @@ pub fn canon_of_source(source: &mut dyn Source) -> String {
 }
 
 /// The canonical form of a history.
-pub fn canon(history: &mut dyn heirloom_archive::History) -> Result<String, heirloom_archive::HistoryError> {
+pub fn canon(
+    history: &mut dyn heirloom_archive::History,
+) -> Result<String, heirloom_archive::HistoryError> {
     let mut text = Vec::new();
     heirloom_archive::canon::canonical(history, &mut text)?;
     Ok(String::from_utf8(text).unwrap())
@@ -324,12 +427,23 @@ pub fn shrink(made: &mut Made, at_most: usize) {
 }
 
 /// The same table again: what a cloned computer has.
-pub fn copy_of(ledger: &heirloom_engine::ledger::MemoryLedger) -> heirloom_engine::ledger::MemoryLedger {
+pub fn copy_of(
+    ledger: &heirloom_engine::ledger::MemoryLedger,
+) -> heirloom_engine::ledger::MemoryLedger {
     use heirloom_engine::ledger::{MemoryLedger, Space};
     let copy = MemoryLedger::new();
-    for space in [Space::Chunk, Space::Pack, Space::Segment, Space::Tree, Space::File, Space::State] {
+    for space in [
+        Space::Chunk,
+        Space::Pack,
+        Space::Segment,
+        Space::Tree,
+        Space::File,
+        Space::State,
+    ] {
         ledger
-            .each(space, &mut |key, value| copy.apply(vec![(space, key.to_vec(), Some(value.to_vec()))]))
+            .each(space, &mut |key, value| {
+                copy.apply(vec![(space, key.to_vec(), Some(value.to_vec()))])
+            })
             .unwrap();
     }
     copy
