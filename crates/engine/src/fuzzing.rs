@@ -190,7 +190,7 @@ pub fn filter(bytes: &[u8]) {
     let _ = terms::may_hold(bytes, &words);
     let mut hashes = Vec::new();
     terms::for_each_word(&String::from_utf8_lossy(bytes), &mut |word| {
-        hashes.push(terms::hash_word(word))
+        hashes.push(terms::hash_word(word));
     });
     let all = hashes.clone();
     let made = terms::encode_filter(&mut hashes);

@@ -186,7 +186,7 @@ fn restore_and_compare(fixture: &Fixture, repository: &Arc<Repository>) {
                     for (attachment, body) in message.attachments.iter_mut().zip(bodies) {
                         match (std::fs::read(dir.path().join(&attachment.path)), body) {
                             (Ok(bytes), Some(body)) => {
-                                assert!(bytes == body, "{} came back changed", attachment.name)
+                                assert!(bytes == body, "{} came back changed", attachment.name);
                             }
                             (Err(_), Some(_)) => gone += 1,
                             (_, None) => {}

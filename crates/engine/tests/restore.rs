@@ -220,7 +220,7 @@ fn a_restore_can_be_limited_to_media_of_some_kinds_or_none() {
         // The text is whole all the same.
         let mut restored = ArchiveReader::open(dir.path()).unwrap();
         let texts = |list: &mut Vec<(String, String)>, message: Message| {
-            list.push((message.id, message.text))
+            list.push((message.id, message.text));
         };
         let (mut got, mut wanted) = (Vec::new(), Vec::new());
         for (conversation, list) in &made.conversations {
