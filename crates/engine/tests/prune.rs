@@ -572,3 +572,65 @@ fn a_device_that_saw_a_head_which_was_pruned_still_opens() {
         Err(EngineError::Forked { .. })
     ));
 }
+
+/// Another device's index still lists the marked pack; what was stored again is found where it is now.
+#[test]
+fn an_idle_devices_old_index_hides_nothing() {
+    let memory = Arc::new(MemoryStore::new());
+    let store: Arc<dyn Store> = Arc::clone(&memory) as _;
+    let (one, two) = (MemoryLedger::new(), MemoryLedger::new());
+    let mut made = daily(&store, &one, 2);
+    let mut grown = made.clone();
+    grow(&mut grown, 50, 60);
+    let orphans = orphan(&store, &one, &mut grown, 2);
+    // The next run does not need the orphans, and lists them; another device joins and takes the list over.
+    grow(&mut made, 51, 6);
+    back_up(&store, &one, &mut made, &locked(3)).unwrap();
+    back_up(
+        &store,
+        &two,
+        &mut made,
+        &Run {
+            device: 8,
+            ..day(4)
+        },
+    )
+    .unwrap();
+    let marked = prune_at(&store, LAST, START_MS + 5 * DAY_MS).unwrap();
+    assert!(marked.marked_objects > 0);
+    // Now they are needed, and stored again.
+    for (conversation, list) in &grown.conversations {
+        let known = made
+            .conversations
+            .iter_mut()
+            .find(|(known, _)| known.id == conversation.id)
+            .unwrap();
+        for message in list {
+            if !known.1.iter().any(|other| other.id == message.id) {
+                known.1.push(message.clone());
+            }
+        }
+    }
+    made.files.extend(grown.files);
+    back_up(&store, &one, &mut made, &locked(6)).unwrap();
+    assert_whole(&store, &mut made, "stored again");
+    prune_at(&store, LAST, START_MS + 5 * DAY_MS + GRACE_MS).unwrap();
+    assert!(
+        orphans
+            .iter()
+            .all(|name| !memory.objects().contains_key(name)),
+        "the marked packs are gone"
+    );
+    assert_whole(&store, &mut made, "deleted");
+    for number in 9..13 {
+        grow(&mut made, 60 + u64::try_from(number).unwrap(), 50);
+        let device = if number % 2 == 0 { 7 } else { 8 };
+        let ledger = if number % 2 == 0 { &one } else { &two };
+        let run = Run {
+            device,
+            ..day(number)
+        };
+        back_up(&store, ledger, &mut made, &run).unwrap();
+        assert_whole(&store, &mut made, &format!("day {number}"));
+    }
+}
