@@ -36,7 +36,8 @@ mod native {
 
     impl AeadKey {
         pub(crate) fn new(key: &Key) -> Self {
-            let key = UnboundKey::new(&AES_256_GCM, key.expose_secret()).expect("AES-256 takes 32 bytes");
+            let key =
+                UnboundKey::new(&AES_256_GCM, key.expose_secret()).expect("AES-256 takes 32 bytes");
             Self(LessSafeKey::new(key))
         }
 
@@ -53,9 +54,16 @@ mod native {
         }
 
         /// Opens ciphertext ‖ tag in place and returns the plaintext.
-        pub(crate) fn open<'a>(&self, counter: u64, aad: &[u8], data: &'a mut [u8]) -> Result<&'a mut [u8], Unauthentic> {
+        pub(crate) fn open<'a>(
+            &self,
+            counter: u64,
+            aad: &[u8],
+            data: &'a mut [u8],
+        ) -> Result<&'a mut [u8], Unauthentic> {
             let nonce = Nonce::assume_unique_for_key(nonce(counter));
-            self.0.open_in_place(nonce, Aad::from(aad), data).map_err(|_| Unauthentic)
+            self.0
+                .open_in_place(nonce, Aad::from(aad), data)
+                .map_err(|_| Unauthentic)
         }
     }
 }
@@ -86,12 +94,22 @@ mod portable {
         }
 
         /// Opens ciphertext ‖ tag in place and returns the plaintext.
-        pub(crate) fn open<'a>(&self, counter: u64, aad: &[u8], data: &'a mut [u8]) -> Result<&'a mut [u8], Unauthentic> {
+        pub(crate) fn open<'a>(
+            &self,
+            counter: u64,
+            aad: &[u8],
+            data: &'a mut [u8],
+        ) -> Result<&'a mut [u8], Unauthentic> {
             let at = data.len().checked_sub(TAG_BYTES).ok_or(Unauthentic)?;
             let (text, tag) = data.split_at_mut(at);
             let tag: [u8; TAG_BYTES] = (&*tag).try_into().map_err(|_| Unauthentic)?;
             self.0
-                .decrypt_inout_detached(&nonce(counter).into(), aad, (&mut *text).into(), &tag.into())
+                .decrypt_inout_detached(
+                    &nonce(counter).into(),
+                    aad,
+                    (&mut *text).into(),
+                    &tag.into(),
+                )
                 .map_err(|_| Unauthentic)?;
             Ok(text)
         }
@@ -134,7 +152,11 @@ mod tests {
             let mut flipped = sealed.clone();
             flipped[at] ^= 1;
             assert!(aead.open(1, b"here", &mut flipped).is_err());
-            assert!(portable::AeadKey::new(&key).open(1, b"here", &mut sealed[..at].to_vec()).is_err());
+            assert!(
+                portable::AeadKey::new(&key)
+                    .open(1, b"here", &mut sealed[..at].to_vec())
+                    .is_err()
+            );
         }
     }
 }

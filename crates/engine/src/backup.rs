@@ -53,7 +53,9 @@ pub struct BackupJob<'a> {
 
 impl std::fmt::Debug for BackupJob<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BackupJob").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("BackupJob")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,7 +72,11 @@ pub struct BackupOptions {
 
 impl Default for BackupOptions {
     fn default() -> Self {
-        Self { workers: if cfg!(feature = "native") { 2 } else { 0 }, force: false, dry_run: false }
+        Self {
+            workers: if cfg!(feature = "native") { 2 } else { 0 },
+            force: false,
+            dry_run: false,
+        }
     }
 }
 
@@ -109,26 +115,60 @@ pub struct BackupOutcome {
 /// Cost: one pass over the source's messages, one over media that are not known by size and time; memory is bounded
 /// whatever the source's size. Leaks to the store: the times of runs and the number and sizes of packs.
 pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
-    let BackupJob { store, keys, reader, ledger, source, rng, now_ms, device_name, options, progress } = job;
+    let BackupJob {
+        store,
+        keys,
+        reader,
+        ledger,
+        source,
+        rng,
+        now_ms,
+        device_name,
+        options,
+        progress,
+    } = job;
     store.sweep_unfinished()?;
     let packer = Packer::new(keys, store.as_ref(), ledger, rng, progress, options.dry_run);
     let mut base = base::load(&packer, &store, reader.as_ref(), now_ms)?;
     if now_ms < base.state.created_at {
-        return Err(EngineError::ClockInPast { newest_ms: base.state.created_at });
+        return Err(EngineError::ClockInPast {
+            newest_ms: base.state.created_at,
+        });
     }
 
-    let stamp = source.stamp().map_err(|error| SourceError::Io { path: source.info().label, source: error })?;
-    let source_key = packer.ids.keyed(crate::keys::purpose::FILE, format!("source {:?}", source.info()).as_bytes());
+    let stamp = source.stamp().map_err(|error| SourceError::Io {
+        path: source.info().label,
+        source: error,
+    })?;
+    let source_key = packer.ids.keyed(
+        crate::keys::purpose::FILE,
+        format!("source {:?}", source.info()).as_bytes(),
+    );
     if let (Some(stamp), false) = (stamp, options.force)
-        && let Some(outcome) = publish::renew_if_unchanged(&packer, &base, &source_key, &stamp, now_ms, options.dry_run)?
+        && let Some(outcome) = publish::renew_if_unchanged(
+            &packer,
+            &base,
+            &source_key,
+            &stamp,
+            now_ms,
+            options.dry_run,
+        )?
     {
         return Ok(outcome);
     }
 
     progress.phase(Phase::Reading, None);
     let scanned = scan::run(&packer, source, &options, now_ms)?;
-    progress.phase(Phase::SealingMessages, Some(Amount { items: scanned.sorted.len(), bytes: 0 }));
-    let merged = segments::run(&packer, scanned, &mut base, &reader, &store, &options, now_ms)?;
+    progress.phase(
+        Phase::SealingMessages,
+        Some(Amount {
+            items: scanned.sorted.len(),
+            bytes: 0,
+        }),
+    );
+    let merged = segments::run(
+        &packer, scanned, &mut base, &reader, &store, &options, now_ms,
+    )?;
     if options.dry_run {
         return Ok(BackupOutcome {
             report: merged.report,
@@ -141,7 +181,18 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
         });
     }
     progress.phase(Phase::Publishing, None);
-    publish::run(&packer, base, merged, publish::About { source: source.info(), source_key, stamp, device_name, now_ms })
+    publish::run(
+        &packer,
+        base,
+        merged,
+        publish::About {
+            source: source.info(),
+            source_key,
+            stamp,
+            device_name,
+            now_ms,
+        },
+    )
 }
 
 /// The counts of a report, in the order conversations, messages, attachments.

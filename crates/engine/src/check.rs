@@ -56,13 +56,37 @@ struct Holds {
 /// Checks a repository. Never fails because of damage: damage is what it is for.
 ///
 /// Cost: every object but packs is read; of packs, those that `read_data` says.
-pub fn run(repository: &Repository, options: &CheckOptions, progress: &dyn Progress) -> Result<CheckOutcome, EngineError> {
-    let mut check = Check { repository, outcome: CheckOutcome::default(), holds: HashMap::new(), needed: BTreeSet::new() };
-    let listed: BTreeMap<String, u64> = repository.store.list("")?.into_iter().map(|object| (object.name, object.bytes)).collect();
-    progress.phase(Phase::Checking, Some(Amount { items: u64::try_from(listed.len()).unwrap_or(0), bytes: 0 }));
+pub fn run(
+    repository: &Repository,
+    options: &CheckOptions,
+    progress: &dyn Progress,
+) -> Result<CheckOutcome, EngineError> {
+    let mut check = Check {
+        repository,
+        outcome: CheckOutcome::default(),
+        holds: HashMap::new(),
+        needed: BTreeSet::new(),
+    };
+    let listed: BTreeMap<String, u64> = repository
+        .store
+        .list("")?
+        .into_iter()
+        .map(|object| (object.name, object.bytes))
+        .collect();
+    progress.phase(
+        Phase::Checking,
+        Some(Amount {
+            items: u64::try_from(listed.len()).unwrap_or(0),
+            bytes: 0,
+        }),
+    );
     let marks = Marks::load(repository)?;
     for name in &marks.refused {
-        check.problem(name, "it was not written by a device of this backup", "nothing: it is not heeded");
+        check.problem(
+            name,
+            "it was not written by a device of this backup",
+            "nothing: it is not heeded",
+        );
     }
     let snapshots = check.chains(&marks);
     check.snapshots(&snapshots, &marks);
@@ -87,7 +111,11 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn problem(&mut self, object: &str, what: &str, affects: &str) {
-        self.outcome.problems.push(Problem { object: object.to_owned(), what: what.to_owned(), affects: affects.to_owned() });
+        self.outcome.problems.push(Problem {
+            object: object.to_owned(),
+            what: what.to_owned(),
+            affects: affects.to_owned(),
+        });
     }
 
     fn error(&mut self, object: &str, error: &EngineError, affects: &str) {
@@ -95,7 +123,11 @@ impl Check<'_> {
             EngineError::Damaged { object, damage } => (object.as_str(), damage.to_string()),
             other => (object, other.to_string()),
         };
-        self.outcome.problems.push(Problem { object: object.to_owned(), what, affects: affects.to_owned() });
+        self.outcome.problems.push(Problem {
+            object: object.to_owned(),
+            what,
+            affects: affects.to_owned(),
+        });
     }
 
     /// Heads back to the oldest; gives all snapshots that they name.
@@ -105,14 +137,21 @@ impl Check<'_> {
             let chain = match self.repository.head_chain(head, marks) {
                 Ok(chain) => chain,
                 Err(error) => {
-                    self.error(&format!("heads/{}", head.lineage), &error, "the older snapshots of this lineage");
+                    self.error(
+                        &format!("heads/{}", head.lineage),
+                        &error,
+                        "the older snapshots of this lineage",
+                    );
                     vec![(head.hash, head.message.clone())]
                 }
             };
             for (hash, message) in chain {
-                self.needed.insert(names::head(&head.lineage, message.sequence, &hash));
+                self.needed
+                    .insert(names::head(&head.lineage, message.sequence, &hash));
                 let reference = message.snapshot.unwrap_or_default();
-                let Some(snapshot) = ObjectHash::from_slice(&reference.hash) else { continue };
+                let Some(snapshot) = ObjectHash::from_slice(&reference.hash) else {
+                    continue;
+                };
                 self.needed.insert(names::snapshot(&snapshot));
                 if snapshots.iter().any(|known| known.hash == snapshot) {
                     continue;
@@ -120,7 +159,11 @@ impl Check<'_> {
                 match self.repository.snapshot_unless_pruned(&snapshot, marks) {
                     Ok(Some(snapshot)) => snapshots.push(snapshot),
                     Ok(None) => {}
-                    Err(error) => self.error(&names::snapshot(&snapshot), &error, "one older snapshot; newer ones do not need it"),
+                    Err(error) => self.error(
+                        &names::snapshot(&snapshot),
+                        &error,
+                        "one older snapshot; newer ones do not need it",
+                    ),
                 }
             }
         }
@@ -133,7 +176,9 @@ impl Check<'_> {
         for snapshot in snapshots {
             let name = names::snapshot(&snapshot.hash);
             for index in &snapshot.message.indexes {
-                let Some(hash) = ObjectHash::from_slice(&index.hash) else { continue };
+                let Some(hash) = ObjectHash::from_slice(&index.hash) else {
+                    continue;
+                };
                 let index = names::index(&hash);
                 if self.needed.insert(index.clone())
                     && marks.marked_at(&index).is_none()
@@ -155,10 +200,15 @@ impl Check<'_> {
 
     fn tree(&mut self, snapshot: &str, entry: &proto::ConversationEntry) {
         let title = entry.title.clone();
-        self.chunk(snapshot, &entry.tree, &format!("the conversation \"{title}\""), |holds| {
-            holds.conversations.insert(title.clone());
-            holds.other = true;
-        });
+        self.chunk(
+            snapshot,
+            &entry.tree,
+            &format!("the conversation \"{title}\""),
+            |holds| {
+                holds.conversations.insert(title.clone());
+                holds.other = true;
+            },
+        );
         let tree = match self.repository.tree(entry) {
             Ok(tree) => tree,
             Err(error) => {
@@ -168,16 +218,31 @@ impl Check<'_> {
         };
         for segment in tree.segments {
             let messages = u64::from(segment.messages);
-            self.chunk(snapshot, &segment.id, &format!("{messages} messages of \"{title}\""), |holds| {
-                holds.messages += messages;
-                holds.conversations.insert(title.clone());
-            });
-            self.chunk(snapshot, &segment.filter, &format!("searching in \"{title}\""), |holds| holds.other = true);
-            for content in segment.contents.as_chunks::<16>().0 {
-                self.short(snapshot, content, &format!("a medium of \"{title}\""), |holds| {
-                    holds.media += 1;
+            self.chunk(
+                snapshot,
+                &segment.id,
+                &format!("{messages} messages of \"{title}\""),
+                |holds| {
+                    holds.messages += messages;
                     holds.conversations.insert(title.clone());
-                });
+                },
+            );
+            self.chunk(
+                snapshot,
+                &segment.filter,
+                &format!("searching in \"{title}\""),
+                |holds| holds.other = true,
+            );
+            for content in segment.contents.as_chunks::<16>().0 {
+                self.short(
+                    snapshot,
+                    content,
+                    &format!("a medium of \"{title}\""),
+                    |holds| {
+                        holds.media += 1;
+                        holds.conversations.insert(title.clone());
+                    },
+                );
             }
         }
     }
@@ -208,7 +273,12 @@ impl Check<'_> {
     }
 
     /// Every object besides packs: its bytes must have its name's hash.
-    fn objects(&mut self, listed: &BTreeMap<String, u64>, marks: &Marks, progress: &dyn Progress) -> Result<(), EngineError> {
+    fn objects(
+        &mut self,
+        listed: &BTreeMap<String, u64>,
+        marks: &Marks,
+        progress: &dyn Progress,
+    ) -> Result<(), EngineError> {
         for (name, bytes) in listed {
             if progress.interrupted() {
                 return Err(EngineError::Interrupted);
@@ -232,7 +302,12 @@ impl Check<'_> {
             self.outcome.bytes += bytes;
             if ObjectHash::of(&content) != parsed.hash() {
                 // Whoever needs it has said so already, and what that costs.
-                if !self.outcome.problems.iter().any(|known| known.object == *name) {
+                if !self
+                    .outcome
+                    .problems
+                    .iter()
+                    .any(|known| known.object == *name)
+                {
                     let affects = match parsed {
                         Name::Keyring(_) => "unlocking with this keyring",
                         _ if self.needed.contains(name) => "opening this backup",
@@ -252,14 +327,27 @@ impl Check<'_> {
     /// An object that nothing leads to and no prune has marked: left by an interrupted run, or else not ours.
     fn unneeded(&mut self, name: &str, parsed: Name, content: Vec<u8>) {
         let opened = match parsed {
-            Name::Head(lineage, sequence, hash) => self.repository.load_head(&lineage, sequence, &hash).map(|_| ()),
-            Name::Snapshot(_) => self.repository.open_signed::<proto::Snapshot>(name, content).map(|_| ()),
-            Name::Index(_) => self.repository.open_signed::<proto::Index>(name, content).map(|_| ()),
+            Name::Head(lineage, sequence, hash) => self
+                .repository
+                .load_head(&lineage, sequence, &hash)
+                .map(|_| ()),
+            Name::Snapshot(_) => self
+                .repository
+                .open_signed::<proto::Snapshot>(name, content)
+                .map(|_| ()),
+            Name::Index(_) => self
+                .repository
+                .open_signed::<proto::Index>(name, content)
+                .map(|_| ()),
             Name::Keyring(_) | Name::Pack(_) | Name::PruneMark(_) => return,
         };
         match (opened, parsed) {
             // Authentic, and on no chain: two histories of one lineage.
-            (Ok(()), Name::Head(..)) => self.problem(name, "no newer head of its lineage leads to it", "which history is the right one"),
+            (Ok(()), Name::Head(..)) => self.problem(
+                name,
+                "no newer head of its lineage leads to it",
+                "which history is the right one",
+            ),
             (Ok(()), _) => {}
             (Err(error), _) => self.error(name, &error, "nothing: it is not heeded"),
         }
@@ -267,12 +355,22 @@ impl Check<'_> {
 
     /// Every pack that an index names must be there, with its size.
     fn packs(&mut self, listed: &BTreeMap<String, u64>, marks: &Marks) {
-        let places: Vec<(ObjectHash, u32)> = self.repository.index.packs().iter().map(|place| (place.hash, place.bytes)).collect();
+        let places: Vec<(ObjectHash, u32)> = self
+            .repository
+            .index
+            .packs()
+            .iter()
+            .map(|place| (place.hash, place.bytes))
+            .collect();
         for (hash, bytes) in places {
             let name = names::pack(&hash);
             match listed.get(&name) {
                 Some(found) if *found == u64::from(bytes) => {}
-                Some(_) => self.problem(&name, "it has another size than the index says", &self.cost(&hash)),
+                Some(_) => self.problem(
+                    &name,
+                    "it has another size than the index says",
+                    &self.cost(&hash),
+                ),
                 None if marks.marked_at(&name).is_some() && !self.needed.contains(&name) => {}
                 None => self.problem(&name, "it is missing", &self.cost(&hash)),
             }
@@ -291,7 +389,13 @@ impl Check<'_> {
 
     /// What the loss of a pack costs, in words.
     fn cost(&self, pack: &ObjectHash) -> String {
-        let Some(Holds { messages, media, conversations, other }) = self.holds.get(pack) else {
+        let Some(Holds {
+            messages,
+            media,
+            conversations,
+            other,
+        }) = self.holds.get(pack)
+        else {
             return "nothing that a snapshot needs".to_owned();
         };
         let mut parts = Vec::new();
@@ -304,10 +408,18 @@ impl Check<'_> {
         if *other {
             parts.push("lists".to_owned());
         }
-        let mut names: Vec<String> = conversations.iter().take(3).map(|title| format!("\"{title}\"")).collect();
+        let mut names: Vec<String> = conversations
+            .iter()
+            .take(3)
+            .map(|title| format!("\"{title}\""))
+            .collect();
         if conversations.len() > 3 {
             names.push(format!("{} more", conversations.len() - 3));
         }
-        if names.is_empty() { parts.join(", ") } else { format!("{} of {}", parts.join(", "), names.join(", ")) }
+        if names.is_empty() {
+            parts.join(", ")
+        } else {
+            format!("{} of {}", parts.join(", "), names.join(", "))
+        }
     }
 }

@@ -54,7 +54,10 @@ pub fn run(
 ) -> Result<DrillOutcome, EngineError> {
     let mut shuffled: BTreeMap<u64, (String, u64)> = BTreeMap::new();
     for conversation in view.entries() {
-        shuffled.insert(rng.next_u64(), (conversation.entry.id.clone(), conversation.entry.messages));
+        shuffled.insert(
+            rng.next_u64(),
+            (conversation.entry.id.clone(), conversation.entry.messages),
+        );
     }
     let (mut conversations, mut promised) = (Vec::new(), 0);
     for (id, messages) in shuffled.into_values() {
@@ -68,12 +71,19 @@ pub fn run(
     if conversations.is_empty() {
         return Ok(outcome);
     }
-    let only_text = RestoreOptions { conversations: conversations.clone(), messages_only: true, ..RestoreOptions::default() };
+    let only_text = RestoreOptions {
+        conversations: conversations.clone(),
+        messages_only: true,
+        ..RestoreOptions::default()
+    };
     let restored = restore::run(view, folder, &only_text, progress)?;
     outcome.problems.extend(restored.problems);
     outcome.bytes += restored.bytes;
 
-    let local = |source: std::io::Error| EngineError::Local { path: folder.display().to_string(), source };
+    let local = |source: std::io::Error| EngineError::Local {
+        path: folder.display().to_string(),
+        source,
+    };
     let mut reader = ArchiveReader::open(folder).map_err(engine_error)?;
     let mut sample: BTreeMap<u64, Attachment> = BTreeMap::new();
     for id in &conversations {
@@ -97,10 +107,16 @@ pub fn run(
         .map_err(engine_error)?;
     }
     if outcome.messages != restored.messages {
-        outcome.problems.push(format!("{} messages were restored and {} read back", restored.messages, outcome.messages));
+        outcome.problems.push(format!(
+            "{} messages were restored and {} read back",
+            restored.messages, outcome.messages
+        ));
     }
     if restored.messages < promised {
-        outcome.problems.push(format!("{promised} messages are in the backup and {} came back", restored.messages));
+        outcome.problems.push(format!(
+            "{promised} messages are in the backup and {} came back",
+            restored.messages
+        ));
     }
     for (number, attachment) in sample.into_values().enumerate() {
         if progress.interrupted() {
@@ -110,15 +126,30 @@ pub fn run(
         let mut bytes = Vec::new();
         let opened = view.open(&attachment).map_err(engine_error)?;
         let read = opened.map_or(Ok(0), |mut reader| reader.read_to_end(&mut bytes));
-        let same = read.and_then(|_| std::fs::write(&path, &bytes)).and_then(|()| std::fs::read(&path)).map(|back| back == bytes);
-        std::fs::remove_file(&path).or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }).map_err(local)?;
+        let same = read
+            .and_then(|_| std::fs::write(&path, &bytes))
+            .and_then(|()| std::fs::read(&path))
+            .map(|back| back == bytes);
+        std::fs::remove_file(&path)
+            .or_else(|error| {
+                if error.kind() == std::io::ErrorKind::NotFound {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })
+            .map_err(local)?;
         match same {
             Ok(true) if u64::try_from(bytes.len()).ok() == Some(attachment.bytes) => {
                 outcome.attachments += 1;
                 outcome.bytes += attachment.bytes;
             }
-            Ok(_) => outcome.problems.push(format!("{} came back with other bytes", attachment.name)),
-            Err(error) => outcome.problems.push(format!("{}: {error}", attachment.name)),
+            Ok(_) => outcome
+                .problems
+                .push(format!("{} came back with other bytes", attachment.name)),
+            Err(error) => outcome
+                .problems
+                .push(format!("{}: {error}", attachment.name)),
         }
     }
     Ok(outcome)

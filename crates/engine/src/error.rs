@@ -158,12 +158,18 @@ impl EngineError {
     }
 
     pub(crate) fn damaged(object: impl Into<String>, damage: Damage) -> Self {
-        Self::Damaged { object: object.into(), damage }
+        Self::Damaged {
+            object: object.into(),
+            damage,
+        }
     }
 }
 
 impl From<EngineError> for HistoryError {
     fn from(error: EngineError) -> Self {
-        Self { message: error.to_string(), source: Some(Box::new(error)) }
+        Self {
+            message: error.to_string(),
+            source: Some(Box::new(error)),
+        }
     }
 }

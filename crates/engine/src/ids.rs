@@ -99,11 +99,14 @@ fn decode_hex(text: &str, out: &mut [u8]) -> bool {
     if text.len() != out.len() * 2 {
         return false;
     }
-    text.as_bytes().chunks_exact(2).zip(out).all(|(pair, byte)| match (digit(pair[0]), digit(pair[1])) {
-        (Some(high), Some(low)) => {
-            *byte = high << 4 | low;
-            true
-        }
-        _ => false,
-    })
+    text.as_bytes()
+        .chunks_exact(2)
+        .zip(out)
+        .all(|(pair, byte)| match (digit(pair[0]), digit(pair[1])) {
+            (Some(high), Some(low)) => {
+                *byte = high << 4 | low;
+                true
+            }
+            _ => false,
+        })
 }

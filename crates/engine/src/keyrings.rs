@@ -23,7 +23,10 @@ pub fn list(store: &dyn Store) -> Result<Vec<KeyringName>, EngineError> {
         .into_iter()
         .filter_map(|object| {
             let number = parse_name(&object.name)?.0;
-            Some(KeyringName { number, name: object.name })
+            Some(KeyringName {
+                number,
+                name: object.name,
+            })
         })
         .collect();
     found.sort();

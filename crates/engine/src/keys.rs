@@ -48,7 +48,10 @@ pub struct WriterKeys {
 impl WriterKeys {
     /// Takes the keys of one run. `run_key` must be fresh and random, `sealed_run_key` the same key sealed to
     /// the newest epoch's reader public key.
-    #[expect(clippy::too_many_arguments, reason = "one constructor, called in one place")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one constructor, called in one place"
+    )]
     pub fn new(
         repository: [u8; 16],
         device: [u8; 16],
@@ -59,7 +62,16 @@ impl WriterKeys {
         writer_key: Key,
         chunk_id_key: Key,
     ) -> Self {
-        Self { repository, device, keyring_number, keyring_hash, run_key, sealed_run_key, writer_key, chunk_id_key }
+        Self {
+            repository,
+            device,
+            keyring_number,
+            keyring_hash,
+            run_key,
+            sealed_run_key,
+            writer_key,
+            chunk_id_key,
+        }
     }
 
     /// The device that writes.
@@ -87,17 +99,32 @@ const LABEL_MAC: &[u8] = b"heirloom/v1/writer-mac";
 
 /// `HKDF-SHA256(salt, run key, "heirloom/v1/object" ‖ kind ‖ repository)`, 128 bytes: see docs/format.md,
 /// "Sealed objects".
-pub(crate) fn derive_object_keys(run_key: &Key, salt: &[u8; 32], kind: u8, repository: &[u8; 16]) -> ObjectKeys {
+pub(crate) fn derive_object_keys(
+    run_key: &Key,
+    salt: &[u8; 32],
+    kind: u8,
+    repository: &[u8; 16],
+) -> ObjectKeys {
     let hkdf = Hkdf::<Sha256>::new(Some(salt), run_key.expose_secret());
     let mut okm = SecretBox::new(Box::new([0u8; 128]));
-    hkdf.expand_multi_info(&[LABEL_OBJECT, &[kind], repository], okm.expose_secret_mut())
-        .expect("128 bytes is a valid HKDF-SHA256 length");
+    hkdf.expand_multi_info(
+        &[LABEL_OBJECT, &[kind], repository],
+        okm.expose_secret_mut(),
+    )
+    .expect("128 bytes is a valid HKDF-SHA256 length");
     let part = |at: usize| {
-        SecretBox::init_with_mut(|key: &mut [u8; 32]| key.copy_from_slice(&okm.expose_secret()[at..at + 32]))
+        SecretBox::init_with_mut(|key: &mut [u8; 32]| {
+            key.copy_from_slice(&okm.expose_secret()[at..at + 32])
+        })
     };
     let mut commitment = [0; 32];
     commitment.copy_from_slice(&okm.expose_secret()[96..]);
-    ObjectKeys { content: part(0), directory: part(32), padding: part(64), commitment }
+    ObjectKeys {
+        content: part(0),
+        directory: part(32),
+        padding: part(64),
+        commitment,
+    }
 }
 
 /// Names chunks and cuts segments. The keys confirm nothing about the store to who lacks them.
@@ -108,7 +135,8 @@ pub(crate) struct IdKeys {
 
 impl IdKeys {
     pub(crate) fn new(chunk_id_key: &Key) -> Self {
-        let copy = |key: &[u8; 32]| SecretBox::init_with_mut(|to: &mut [u8; 32]| to.copy_from_slice(key));
+        let copy =
+            |key: &[u8; 32]| SecretBox::init_with_mut(|to: &mut [u8; 32]| to.copy_from_slice(key));
         let chunk = copy(chunk_id_key.expose_secret());
         let derived = copy(&blake3::derive_key(LABEL_IDS, chunk_id_key.expose_secret()));
         Self { chunk, derived }
@@ -144,7 +172,8 @@ pub(crate) mod purpose {
 
 /// `HMAC-SHA-256(writer key, "heirloom/v1/writer-mac" ‖ kind ‖ bytes)`.
 pub(crate) fn writer_mac(writer_key: &Key, kind: u8, bytes: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(writer_key.expose_secret()).expect("HMAC takes a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(writer_key.expose_secret())
+        .expect("HMAC takes a key of any length");
     mac.update(LABEL_MAC);
     mac.update(&[kind]);
     mac.update(bytes);

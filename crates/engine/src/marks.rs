@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use prost::Message as _;
 
 use crate::error::EngineError;
-use crate::format::names::{self, Name};
 use crate::format::MAX_OBJECT_BYTES;
+use crate::format::names::{self, Name};
 use crate::ids::ObjectHash;
 use crate::keys::{ReaderKeys, WriterKeys, equal, writer_mac};
 use crate::proto;
@@ -48,8 +48,14 @@ impl Marks {
 }
 
 /// The mark, if its bytes have its name's hash and a device of this backup signed it.
-pub(crate) fn verified(name: &str, bytes: &[u8], reader: &dyn ReaderKeys) -> Option<proto::PruneMark> {
-    let Some(Name::PruneMark(hash)) = Name::parse(name) else { return None };
+pub(crate) fn verified(
+    name: &str,
+    bytes: &[u8],
+    reader: &dyn ReaderKeys,
+) -> Option<proto::PruneMark> {
+    let Some(Name::PruneMark(hash)) = Name::parse(name) else {
+        return None;
+    };
     if ObjectHash::of(bytes) != hash {
         return None;
     }
@@ -58,7 +64,10 @@ pub(crate) fn verified(name: &str, bytes: &[u8], reader: &dyn ReaderKeys) -> Opt
     let device: [u8; 16] = mark.device.as_slice().try_into().ok()?;
     let signed = mark.encode_to_vec();
     let writers = reader.writer_keys(&device, &mark.sealed_run_key);
-    let ours = mark.repository == reader.repository() && writers.iter().any(|writer| equal(&writer_mac(writer, KIND, &signed), &mac));
+    let ours = mark.repository == reader.repository()
+        && writers
+            .iter()
+            .any(|writer| equal(&writer_mac(writer, KIND, &signed), &mac));
     ours.then_some(mark)
 }
 

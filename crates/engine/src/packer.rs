@@ -99,7 +99,10 @@ impl<'a> Packer<'a> {
     }
 
     pub(crate) fn stream(&self) -> Stream {
-        Stream { builder: PackBuilder::new(self.keys, self.salt(), Vec::new()), open: None }
+        Stream {
+            builder: PackBuilder::new(self.keys, self.salt(), Vec::new()),
+            open: None,
+        }
     }
 
     /// A salt from the RNG, hedged: should the RNG repeat itself, device, run and counter still differ.
@@ -109,7 +112,10 @@ impl<'a> Packer<'a> {
         salts.rng.fill_bytes(&mut random);
         salts.counter += 1;
         let mut hasher = blake3::Hasher::new_keyed(&random);
-        hasher.update(&self.keys.device).update(&self.keys.sealed_run_key).update(&salts.counter.to_le_bytes());
+        hasher
+            .update(&self.keys.device)
+            .update(&self.keys.sealed_run_key)
+            .update(&salts.counter.to_le_bytes());
         *hasher.finalize().as_bytes()
     }
 
@@ -141,14 +147,23 @@ impl<'a> Packer<'a> {
     }
 
     /// Adds a chunk that was claimed, with compression where it pays.
-    pub(crate) fn add(&self, stream: &mut Stream, id: ChunkId, kind: ChunkKind, raw: &[u8], compressed: Option<&[u8]>) -> Result<(), EngineError> {
+    pub(crate) fn add(
+        &self,
+        stream: &mut Stream,
+        id: ChunkId,
+        kind: ChunkKind,
+        raw: &[u8],
+        compressed: Option<&[u8]>,
+    ) -> Result<(), EngineError> {
         let (codec, body) = match compressed {
             Some(body) if body.len() < raw.len() => (Codec::Zstd, body),
             _ => (Codec::Stored, raw),
         };
         let at = stream.builder.buffer().len();
         stream.builder.buffer().extend_from_slice(body);
-        stream.builder.seal_tail(at, id, kind, codec, raw.len(), &self.keys.repository);
+        stream
+            .builder
+            .seal_tail(at, id, kind, codec, raw.len(), &self.keys.repository);
         self.store_if_full(stream)
     }
 
@@ -168,7 +183,9 @@ impl<'a> Packer<'a> {
         let len = buffer.len() - at;
         let id = self.ids.chunk_id(&buffer[at..]);
         if self.claim(&id)? {
-            stream.builder.seal_tail(at, id, kind, Codec::Stored, len, &self.keys.repository);
+            stream
+                .builder
+                .seal_tail(at, id, kind, Codec::Stored, len, &self.keys.repository);
             self.store_if_full(stream)?;
         } else {
             stream.builder.buffer().truncate(at);
@@ -183,7 +200,8 @@ impl<'a> Packer<'a> {
             let (pack, carried) = full.finish_full();
             let hash = pack.hash;
             let recycled = self.store_pack(&mut stream.open, pack)?;
-            stream.builder = PackBuilder::going_on(self.keys, self.salt(), recycled, hash, &carried);
+            stream.builder =
+                PackBuilder::going_on(self.keys, self.salt(), recycled, hash, &carried);
         }
         Ok(())
     }
@@ -198,19 +216,34 @@ impl<'a> Packer<'a> {
     }
 
     /// Stores a pack; gives its buffer back for the next one.
-    fn store_pack(&self, open: &mut Option<OpenEntry>, pack: FinishedPack) -> Result<Vec<u8>, EngineError> {
-        let FinishedPack { hash, bytes, salt, commitment, directory, goes_on } = pack;
+    fn store_pack(
+        &self,
+        open: &mut Option<OpenEntry>,
+        pack: FinishedPack,
+    ) -> Result<Vec<u8>, EngineError> {
         if self.progress.interrupted() {
             return Err(EngineError::Interrupted);
         }
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let bytes_narrow = u32::try_from(bytes.len()).expect("a pack is small");
+        let len = u64::try_from(pack.bytes().len()).unwrap_or(u64::MAX);
+        let bytes_narrow = u32::try_from(pack.bytes().len()).expect("a pack is small");
         self.stored_bytes.fetch_add(len, Ordering::Relaxed);
         if self.dry_run {
-            return Ok(bytes);
+            return Ok(pack.buffer);
         }
-        self.store.put_new(&names::pack(&hash), &bytes)?;
-        lock(&self.packs).push(proto::ObjectRef { hash: hash.0.to_vec(), bytes: len });
+        self.store.put_new(&names::pack(&pack.hash), pack.bytes())?;
+        let FinishedPack {
+            hash,
+            buffer,
+            base: _,
+            salt,
+            commitment,
+            directory,
+            goes_on,
+        } = pack;
+        lock(&self.packs).push(proto::ObjectRef {
+            hash: hash.0.to_vec(),
+            bytes: len,
+        });
 
         let mut rows: Vec<Row> = (0u32..)
             .zip(&directory.entries)
@@ -251,27 +284,42 @@ impl<'a> Packer<'a> {
             self.close_entry(&entry)?;
         }
         if let Some(row) = begun {
-            *open = Some(OpenEntry { packs: vec![hash], row });
+            *open = Some(OpenEntry {
+                packs: vec![hash],
+                row,
+            });
         }
         let mut in_flight = lock(&self.in_flight);
         for row in &rows {
             in_flight.remove(&row.id);
         }
-        Ok(bytes)
+        Ok(buffer)
     }
 
     fn close_entry(&self, entry: &OpenEntry) -> Result<(), EngineError> {
         let mut changes: Vec<Change> = Vec::new();
         for pair in entry.packs.windows(2) {
-            let value = self.ledger.get(Space::Pack, &pair[0].0)?.unwrap_or_default();
-            let mut record = PackRecord::decode(value.as_slice()).map_err(|error| EngineError::Ledger(error.to_string()))?;
+            let value = self
+                .ledger
+                .get(Space::Pack, &pair[0].0)?
+                .unwrap_or_default();
+            let mut record = PackRecord::decode(value.as_slice())
+                .map_err(|error| EngineError::Ledger(error.to_string()))?;
             record.next = pair[1].0.to_vec();
             if pair[0] == entry.packs[0] {
                 entry.row.write(&mut record.rows);
             }
-            changes.push((Space::Pack, pair[0].0.to_vec(), Some(record.encode_to_vec())));
+            changes.push((
+                Space::Pack,
+                pair[0].0.to_vec(),
+                Some(record.encode_to_vec()),
+            ));
         }
-        changes.push((Space::Chunk, entry.row.id.to_vec(), Some(entry.packs[0].0[..16].to_vec())));
+        changes.push((
+            Space::Chunk,
+            entry.row.id.to_vec(),
+            Some(entry.packs[0].0[..16].to_vec()),
+        ));
         self.ledger.apply(changes)?;
         lock(&self.in_flight).remove(&entry.row.id);
         Ok(())
@@ -279,7 +327,11 @@ impl<'a> Packer<'a> {
 
     /// Tells the ledger something that costs nothing if the run ends here.
     pub(crate) fn remember(&self, changes: Vec<Change>) -> Result<(), EngineError> {
-        if self.dry_run { Ok(()) } else { self.ledger.apply(changes) }
+        if self.dry_run {
+            Ok(())
+        } else {
+            self.ledger.apply(changes)
+        }
     }
 
     pub(crate) fn stored_bytes(&self) -> u64 {
@@ -288,7 +340,8 @@ impl<'a> Packer<'a> {
 
     /// Counts an object that was stored besides packs.
     pub(crate) fn count_stored(&self, bytes: usize) {
-        self.stored_bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.stored_bytes
+            .fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// The packs that this run has stored so far.
@@ -305,5 +358,10 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Rows of a record.
 pub(crate) fn rows_of(record: &PackRecord) -> impl Iterator<Item = Row> {
-    record.rows.as_chunks::<ROW_BYTES>().0.iter().filter_map(Row::parse)
+    record
+        .rows
+        .as_chunks::<ROW_BYTES>()
+        .0
+        .iter()
+        .filter_map(Row::parse)
 }

@@ -1,6 +1,10 @@
 //! The messages inside sealed objects, generated from `proto/heirloom/engine.proto`.
 
-#[expect(missing_docs, clippy::pedantic, reason = "generated; the .proto file carries the comments")]
+#[expect(
+    missing_docs,
+    clippy::pedantic,
+    reason = "generated; the .proto file carries the comments"
+)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/heirloom.engine.v1.rs"));
 }

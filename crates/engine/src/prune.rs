@@ -77,7 +77,11 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 /// Finds out what a prune would do. Changes nothing.
 ///
 /// Cost: all kept snapshots and their trees are read, no message and no medium.
-pub fn plan(repository: &Repository, rules: &KeepRules, now_ms: i64) -> Result<PrunePlan, EngineError> {
+pub fn plan(
+    repository: &Repository,
+    rules: &KeepRules,
+    now_ms: i64,
+) -> Result<PrunePlan, EngineError> {
     let marks = Marks::load(repository)?;
     let mut choices = Vec::new();
     let mut live: BTreeSet<String> = BTreeSet::new();
@@ -86,7 +90,10 @@ pub fn plan(repository: &Repository, rules: &KeepRules, now_ms: i64) -> Result<P
         let chain = repository.head_chain(head, &marks)?;
         let mut snapshots: Vec<LoadedSnapshot> = Vec::new();
         for (_, message) in &chain {
-            let hash = message.snapshot.as_ref().and_then(|reference| ObjectHash::from_slice(&reference.hash));
+            let hash = message
+                .snapshot
+                .as_ref()
+                .and_then(|reference| ObjectHash::from_slice(&reference.hash));
             if let Some(hash) = hash
                 && !snapshots.iter().any(|known| known.hash == hash)
                 && let Some(snapshot) = repository.snapshot_unless_pruned(&hash, &marks)?
@@ -95,7 +102,11 @@ pub fn plan(repository: &Repository, rules: &KeepRules, now_ms: i64) -> Result<P
             }
         }
         let decided = decide(&snapshots, rules);
-        let oldest_kept = decided.iter().filter(|choice| choice.keep).map(|choice| choice.created_at).min();
+        let oldest_kept = decided
+            .iter()
+            .filter(|choice| choice.keep)
+            .map(|choice| choice.created_at)
+            .min();
         for (choice, snapshot) in decided.iter().zip(snapshots) {
             if choice.keep {
                 live.insert(names::snapshot(&snapshot.hash));
@@ -128,7 +139,11 @@ pub fn plan(repository: &Repository, rules: &KeepRules, now_ms: i64) -> Result<P
             }
         }
     }
-    choices.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.snapshot.cmp(&b.snapshot)));
+    choices.sort_by(|a, b| {
+        b.created_at
+            .cmp(&a.created_at)
+            .then_with(|| a.snapshot.cmp(&b.snapshot))
+    });
     let count = |list: &[String]| u64::try_from(list.len()).unwrap_or(u64::MAX);
     Ok(PrunePlan {
         snapshots: choices,
@@ -149,14 +164,30 @@ pub fn apply(
     _rng: &mut dyn CryptoRng,
     progress: &dyn Progress,
 ) -> Result<PruneOutcome, EngineError> {
-    let PrunePlan { snapshots: _, marked_objects, swept_objects, freed_bytes, mark, sweep, now_ms } = plan;
+    let PrunePlan {
+        snapshots: _,
+        marked_objects,
+        swept_objects,
+        freed_bytes,
+        mark,
+        sweep,
+        now_ms,
+    } = plan;
     if !mark.is_empty() {
         let (name, bytes) = marks::make(mark, keys, now_ms);
         repository.store.put_new(&name, &bytes)?;
     }
-    progress.phase(Phase::Deleting, Some(Amount { items: swept_objects, bytes: freed_bytes }));
+    progress.phase(
+        Phase::Deleting,
+        Some(Amount {
+            items: swept_objects,
+            bytes: freed_bytes,
+        }),
+    );
     // Snapshots and heads go before the packs they need: whoever is stopped half-way leaves nothing that cannot be read.
-    let (packs, others): (Vec<String>, Vec<String>) = sweep.into_iter().partition(|name| name.starts_with("packs/"));
+    let (packs, others): (Vec<String>, Vec<String>) = sweep
+        .into_iter()
+        .partition(|name| name.starts_with("packs/"));
     for name in others.into_iter().chain(packs) {
         if progress.interrupted() {
             return Err(EngineError::Interrupted);
@@ -164,17 +195,29 @@ pub fn apply(
         repository.store.delete(&name)?;
         progress.advance(Phase::Deleting, 1, 0);
     }
-    Ok(PruneOutcome { marked_objects, swept_objects, freed_bytes })
+    Ok(PruneOutcome {
+        marked_objects,
+        swept_objects,
+        freed_bytes,
+    })
 }
 
 /// `snapshots` are those of one lineage, newest first.
 fn decide(snapshots: &[LoadedSnapshot], rules: &KeepRules) -> Vec<Choice> {
-    let KeepRules { last, daily, weekly, monthly, yearly } = *rules;
+    let KeepRules {
+        last,
+        daily,
+        weekly,
+        monthly,
+        yearly,
+    } = *rules;
     type Period = fn(i64) -> (i64, i64);
     let periods: [(usize, &str, Period); 4] = [
         (daily, "day", |at| (at.div_euclid(DAY_MS), 0)),
         // 1970-01-01 was a Thursday: weeks begin on Mondays.
-        (weekly, "week", |at| ((at.div_euclid(DAY_MS) + 3).div_euclid(7), 0)),
+        (weekly, "week", |at| {
+            ((at.div_euclid(DAY_MS) + 3).div_euclid(7), 0)
+        }),
         (monthly, "month", |at| year_and_month(at)),
         (yearly, "year", |at| (year_and_month(at).0, 0)),
     ];
@@ -196,8 +239,17 @@ fn decide(snapshots: &[LoadedSnapshot], rules: &KeepRules) -> Vec<Choice> {
                 }
             }
             let keep = !why.is_empty();
-            let why = if keep { why.join(", ") } else { "no rule keeps it".to_owned() };
-            Choice { snapshot: snapshot.hash.to_string(), created_at, keep, why }
+            let why = if keep {
+                why.join(", ")
+            } else {
+                "no rule keeps it".to_owned()
+            };
+            Choice {
+                snapshot: snapshot.hash.to_string(),
+                created_at,
+                keep,
+                why,
+            }
         })
         .collect()
 }
@@ -207,15 +259,24 @@ fn year_and_month(at_ms: i64) -> (i64, i64) {
     let days = at_ms.div_euclid(DAY_MS) + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month)
 }
 
 /// Adds what the kept snapshots need: index objects, and the packs that hold their chunks.
-fn live_objects(repository: &Repository, kept: &[LoadedSnapshot], live: &mut BTreeSet<String>) -> Result<(), EngineError> {
+fn live_objects(
+    repository: &Repository,
+    kept: &[LoadedSnapshot],
+    live: &mut BTreeSet<String>,
+) -> Result<(), EngineError> {
     let mut chunks: HashSet<ShortId> = HashSet::new();
     let mut trees: BTreeMap<Vec<u8>, proto::ConversationEntry> = BTreeMap::new();
     for snapshot in kept {
@@ -224,9 +285,18 @@ fn live_objects(repository: &Repository, kept: &[LoadedSnapshot], live: &mut BTr
                 live.insert(names::index(&hash));
             }
         }
-        chunks.extend(snapshot.message.participants.iter().filter_map(|id| ChunkId::from_slice(id)).map(|id| id.short()));
+        chunks.extend(
+            snapshot
+                .message
+                .participants
+                .iter()
+                .filter_map(|id| ChunkId::from_slice(id))
+                .map(|id| id.short()),
+        );
         for entry in &snapshot.message.conversations {
-            trees.entry(entry.tree.clone()).or_insert_with(|| entry.clone());
+            trees
+                .entry(entry.tree.clone())
+                .or_insert_with(|| entry.clone());
         }
     }
     for (id, entry) in &trees {
@@ -263,20 +333,65 @@ mod tests {
     }
 
     fn snapshot(day: i64, hour: i64) -> LoadedSnapshot {
-        let message = proto::Snapshot { created_at: day * DAY_MS + hour * 3_600_000, ..proto::Snapshot::default() };
-        LoadedSnapshot { hash: ObjectHash([u8::try_from(day % 251).unwrap(); 32]), message }
+        let message = proto::Snapshot {
+            created_at: day * DAY_MS + hour * 3_600_000,
+            ..proto::Snapshot::default()
+        };
+        LoadedSnapshot {
+            hash: ObjectHash([u8::try_from(day % 251).unwrap(); 32]),
+            message,
+        }
     }
 
     #[test]
     fn rules_keep_the_newest_of_each_period_and_always_the_newest() {
-        let snapshots: Vec<_> = (0..100).rev().flat_map(|day| [snapshot(20_000 + day, 20), snapshot(20_000 + day, 3)]).collect();
-        let kept = |rules: KeepRules| decide(&snapshots, &rules).iter().filter(|choice| choice.keep).count();
+        let snapshots: Vec<_> = (0..100)
+            .rev()
+            .flat_map(|day| [snapshot(20_000 + day, 20), snapshot(20_000 + day, 3)])
+            .collect();
+        let kept = |rules: KeepRules| {
+            decide(&snapshots, &rules)
+                .iter()
+                .filter(|choice| choice.keep)
+                .count()
+        };
         assert_eq!(kept(KeepRules::default()), 1);
-        assert_eq!(kept(KeepRules { last: 5, ..KeepRules::default() }), 5);
-        assert_eq!(kept(KeepRules { daily: 7, ..KeepRules::default() }), 7);
-        assert_eq!(kept(KeepRules { weekly: 3, ..KeepRules::default() }), 3);
-        assert_eq!(kept(KeepRules { daily: 7, weekly: 4, ..KeepRules::default() }), 7 + 4 - 2);
-        let daily = decide(&snapshots, &KeepRules { daily: 2, ..KeepRules::default() });
+        assert_eq!(
+            kept(KeepRules {
+                last: 5,
+                ..KeepRules::default()
+            }),
+            5
+        );
+        assert_eq!(
+            kept(KeepRules {
+                daily: 7,
+                ..KeepRules::default()
+            }),
+            7
+        );
+        assert_eq!(
+            kept(KeepRules {
+                weekly: 3,
+                ..KeepRules::default()
+            }),
+            3
+        );
+        assert_eq!(
+            kept(KeepRules {
+                daily: 7,
+                weekly: 4,
+                ..KeepRules::default()
+            }),
+            7 + 4 - 2
+        );
+        let daily = decide(
+            &snapshots,
+            &KeepRules {
+                daily: 2,
+                ..KeepRules::default()
+            },
+        );
         assert!(daily[0].keep && !daily[1].keep && daily[2].keep && !daily[3].keep);
     }
 }

@@ -97,7 +97,9 @@ pub struct Repository {
 
 impl std::fmt::Debug for Repository {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Repository").field("lineages", &self.heads.len()).finish_non_exhaustive()
+        f.debug_struct("Repository")
+            .field("lineages", &self.heads.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -107,13 +109,20 @@ impl Repository {
     /// Cost: one listing, and for each lineage a head and a snapshot, and the index objects that they name. Nothing is
     /// taken that no authenticated head reaches. With `seen`, an older, forked or missing head is an error; without it
     /// nobody can tell, and the caller should say what was found.
-    pub fn open(store: Arc<dyn Store>, reader: Arc<dyn ReaderKeys>, seen: Option<&Seen>) -> Result<Self, EngineError> {
+    pub fn open(
+        store: Arc<dyn Store>,
+        reader: Arc<dyn ReaderKeys>,
+        seen: Option<&Seen>,
+    ) -> Result<Self, EngineError> {
         let fetcher = Fetcher::new(Arc::clone(&store));
         let listed = fetcher.list("heads/")?;
         let mut by_lineage: BTreeMap<LineageId, Vec<(u64, ObjectHash)>> = BTreeMap::new();
         for object in &listed {
             if let Some(Name::Head(lineage, sequence, hash)) = Name::parse(&object.name) {
-                by_lineage.entry(lineage).or_default().push((sequence, hash));
+                by_lineage
+                    .entry(lineage)
+                    .or_default()
+                    .push((sequence, hash));
             }
         }
         if let Some(seen) = seen {
@@ -123,23 +132,37 @@ impl Repository {
             return Err(EngineError::NoBackup);
         }
         let ids = IdKeys::new(reader.chunk_id_key());
-        let mut repository =
-            Self { store, reader, ids, heads: Vec::new(), snapshots: Vec::new(), index: IndexTable::default(), fetcher };
+        let mut repository = Self {
+            store,
+            reader,
+            ids,
+            heads: Vec::new(),
+            snapshots: Vec::new(),
+            index: IndexTable::default(),
+            fetcher,
+        };
         for (lineage, mut heads) in by_lineage {
             heads.sort_unstable();
             let (sequence, hash) = *heads.last().ok_or(EngineError::NoBackup)?;
             if heads.iter().filter(|(other, _)| *other == sequence).count() > 1 {
-                return Err(EngineError::Forked { what: format!("lineage {lineage} has two heads with number {sequence}") });
+                return Err(EngineError::Forked {
+                    what: format!("lineage {lineage} has two heads with number {sequence}"),
+                });
             }
             let head = repository.load_head(&lineage, sequence, &hash)?;
             if let Some(seen) = seen {
                 load::check_seen_is_kept(seen, &head, &heads, || Marks::load(&repository))?;
             }
             let reference = head.message.snapshot.clone().unwrap_or_default();
-            let snapshot = ObjectHash::from_slice(&reference.hash)
-                .ok_or_else(|| EngineError::damaged(names::head(&lineage, sequence, &hash), Damage::Malformed))?;
+            let snapshot = ObjectHash::from_slice(&reference.hash).ok_or_else(|| {
+                EngineError::damaged(names::head(&lineage, sequence, &hash), Damage::Malformed)
+            })?;
             repository.heads.push(head);
-            if !repository.snapshots.iter().any(|known| known.hash == snapshot) {
+            if !repository
+                .snapshots
+                .iter()
+                .any(|known| known.hash == snapshot)
+            {
                 let snapshot = repository.load_snapshot(&snapshot)?;
                 repository.snapshots.push(snapshot);
             }
@@ -153,14 +176,20 @@ impl Repository {
             }
         }
         for index in wanted {
-            let hash = ObjectHash::from_slice(&index.hash).ok_or_else(|| EngineError::damaged("index", Damage::Malformed))?;
+            let hash = ObjectHash::from_slice(&index.hash)
+                .ok_or_else(|| EngineError::damaged("index", Damage::Malformed))?;
             let index = repository.load_index(&hash)?;
-            repository.index.add(hash, index).map_err(|damage| EngineError::damaged(names::index(&hash), damage))?;
+            repository
+                .index
+                .add(hash, index)
+                .map_err(|damage| EngineError::damaged(names::index(&hash), damage))?;
         }
         // Within a lineage the newest index is right; one of another device may still list what was stored again elsewhere.
         if repository.heads.len() > 1 && repository.index.is_contested() {
             let marks = Marks::load(&repository)?;
-            repository.index.avoid(|pack| marks.marked_at(&names::pack(pack)).is_some());
+            repository
+                .index
+                .avoid(|pack| marks.marked_at(&names::pack(pack)).is_some());
         }
         Ok(repository)
     }
@@ -204,15 +233,26 @@ impl Repository {
                 if done.contains(&reference) {
                     continue;
                 }
-                let Some(hash) = ObjectHash::from_slice(&reference) else { continue };
+                let Some(hash) = ObjectHash::from_slice(&reference) else {
+                    continue;
+                };
                 done.push(reference.clone());
-                let Some(snapshot) = self.snapshot_unless_pruned(&hash, &marks)? else { continue };
-                let confirmed_at = confirmed.get(&reference).copied().unwrap_or(snapshot.message.created_at);
+                let Some(snapshot) = self.snapshot_unless_pruned(&hash, &marks)? else {
+                    continue;
+                };
+                let confirmed_at = confirmed
+                    .get(&reference)
+                    .copied()
+                    .unwrap_or(snapshot.message.created_at);
                 infos.push(load::info(&snapshot, confirmed_at, newest));
                 newest = false;
             }
         }
-        infos.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.hash.cmp(&b.hash)));
+        infos.sort_by(|a, b| {
+            b.created_at
+                .cmp(&a.created_at)
+                .then_with(|| a.hash.cmp(&b.hash))
+        });
         Ok(infos)
     }
 
@@ -227,7 +267,8 @@ impl Repository {
             .index
             .row(&id.short())
             .ok_or_else(|| EngineError::damaged(format!("a chunk ({id:?})"), Damage::Missing))?;
-        self.fetcher.chunk(self.reader.as_ref(), &self.ids, &self.index, row, id)
+        self.fetcher
+            .chunk(self.reader.as_ref(), &self.ids, &self.index, row, id)
     }
 
     /// Where an entry's bytes lie: (pack, offset, length), one after the other.
@@ -236,7 +277,11 @@ impl Repository {
     }
 
     /// A snapshot, or `None` when it was pruned.
-    pub(crate) fn snapshot_unless_pruned(&self, hash: &ObjectHash, marks: &Marks) -> Result<Option<LoadedSnapshot>, EngineError> {
+    pub(crate) fn snapshot_unless_pruned(
+        &self,
+        hash: &ObjectHash,
+        marks: &Marks,
+    ) -> Result<Option<LoadedSnapshot>, EngineError> {
         if let Some(known) = self.snapshots.iter().find(|known| known.hash == *hash) {
             return Ok(Some(known.clone()));
         }
@@ -249,26 +294,55 @@ impl Repository {
 
     /// Whether an entry lies in one pack only.
     pub(crate) fn whole_in_pack(&self, row: &Row) -> bool {
-        self.index.pack(row.pack).is_ok_and(|place| row.offset.checked_add(row.sealed_len).is_some_and(|end| end <= place.payload_end))
+        self.index.pack(row.pack).is_ok_and(|place| {
+            row.offset
+                .checked_add(row.sealed_len)
+                .is_some_and(|end| end <= place.payload_end)
+        })
     }
 
     /// Reads a part of a pack in whole blocks: where it begins, and its bytes.
-    pub(crate) fn pack_range(&self, pack: u32, offset: u64, end: u64) -> Result<(u64, Vec<u8>), EngineError> {
-        let place = self.index.pack(pack).map_err(|damage| EngineError::damaged("the index", damage))?;
-        let (start, end) = fetch::aligned(offset, end.saturating_sub(offset), u64::from(place.bytes));
+    pub(crate) fn pack_range(
+        &self,
+        pack: u32,
+        offset: u64,
+        end: u64,
+    ) -> Result<(u64, Vec<u8>), EngineError> {
+        let place = self
+            .index
+            .pack(pack)
+            .map_err(|damage| EngineError::damaged("the index", damage))?;
+        let (start, end) =
+            fetch::aligned(offset, end.saturating_sub(offset), u64::from(place.bytes));
         Ok((start, self.fetcher.range(place, start, end)?))
     }
 
     /// Opens an entry whose bytes were read already.
-    pub(crate) fn open_row(&self, row: &Row, id: &ChunkId, sealed: &mut [u8]) -> Result<Vec<u8>, EngineError> {
-        let key = self.fetcher.pack_key(self.reader.as_ref(), &self.index, row.pack)?;
-        fetch::open_entry(&key, &self.ids, &self.reader.repository(), row, id, sealed).map_err(|damage| {
-            let name = self.index.pack(row.pack).map(|place| names::pack(&place.hash)).unwrap_or_default();
-            EngineError::damaged(name, damage)
-        })
+    pub(crate) fn open_row(
+        &self,
+        row: &Row,
+        id: &ChunkId,
+        sealed: &mut [u8],
+    ) -> Result<Vec<u8>, EngineError> {
+        let key = self
+            .fetcher
+            .pack_key(self.reader.as_ref(), &self.index, row.pack)?;
+        fetch::open_entry(&key, &self.ids, &self.reader.repository(), row, id, sealed).map_err(
+            |damage| {
+                let name = self
+                    .index
+                    .pack(row.pack)
+                    .map(|place| names::pack(&place.hash))
+                    .unwrap_or_default();
+                EngineError::damaged(name, damage)
+            },
+        )
     }
 
-    pub(crate) fn tree(&self, entry: &proto::ConversationEntry) -> Result<proto::ConversationTree, EngineError> {
+    pub(crate) fn tree(
+        &self,
+        entry: &proto::ConversationEntry,
+    ) -> Result<proto::ConversationTree, EngineError> {
         let damaged = |damage| EngineError::damaged("a conversation's tree", damage);
         let id = ChunkId::from_slice(&entry.tree).ok_or_else(|| damaged(Damage::Malformed))?;
         proto::decode_canonical(&self.chunk(&id)?).map_err(damaged)
@@ -279,7 +353,9 @@ impl Repository {
     }
 
     /// The index objects themselves: for a device that rebuilds its ledger.
-    pub(crate) fn index_objects(&self) -> Result<Vec<(ObjectHash, u64, proto::Index)>, EngineError> {
+    pub(crate) fn index_objects(
+        &self,
+    ) -> Result<Vec<(ObjectHash, u64, proto::Index)>, EngineError> {
         let mut objects = Vec::new();
         for hash in self.index.objects() {
             let bytes = self.store.stat(&names::index(hash))?;

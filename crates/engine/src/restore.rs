@@ -54,21 +54,57 @@ pub struct RestoreOutcome {
 ///
 /// Messages are complete before the first medium is read. A damaged medium is named and left out; everything else is
 /// restored. Cost: every needed byte of every pack is read once.
-pub fn run(view: &mut View, dir: &Path, options: &RestoreOptions, progress: &dyn Progress) -> Result<RestoreOutcome, EngineError> {
-    let snapshots: BTreeSet<String> = view.snapshots().map(|snapshot| ObjectHash::to_string(&snapshot)).collect();
+pub fn run(
+    view: &mut View,
+    dir: &Path,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+) -> Result<RestoreOutcome, EngineError> {
+    let snapshots: BTreeSet<String> = view
+        .snapshots()
+        .map(|snapshot| ObjectHash::to_string(&snapshot))
+        .collect();
     let snapshot = snapshots.into_iter().collect::<Vec<_>>().join(",");
     let origin = format!("{snapshot} {options:?}");
-    let local = |source: std::io::Error| EngineError::Local { path: dir.display().to_string(), source };
-    let mut writer = ArchiveWriter::create(dir, concat!("heirloom ", env!("CARGO_PKG_VERSION")), &origin).map_err(from_form)?;
+    let local = |source: std::io::Error| EngineError::Local {
+        path: dir.display().to_string(),
+        source,
+    };
+    let mut writer = ArchiveWriter::create(
+        dir,
+        concat!("heirloom ", env!("CARGO_PKG_VERSION")),
+        &origin,
+    )
+    .map_err(from_form)?;
 
-    let total: u64 = view.entries().map(|conversation| conversation.entry.messages).sum();
-    progress.phase(Phase::RestoringMessages, Some(Amount { items: total, bytes: 0 }));
+    let total: u64 = view
+        .entries()
+        .map(|conversation| conversation.entry.messages)
+        .sum();
+    progress.phase(
+        Phase::RestoringMessages,
+        Some(Amount {
+            items: total,
+            bytes: 0,
+        }),
+    );
     for participant in view.participants().map_err(engine_error)? {
         writer.participant(&participant).map_err(local)?;
     }
-    let mut outcome = RestoreOutcome { snapshot, ..RestoreOutcome::default() };
+    let mut outcome = RestoreOutcome {
+        snapshot,
+        ..RestoreOutcome::default()
+    };
     let mut wanted = media::Wanted::default();
-    let conversations = text::restore(view, &mut writer, options, &mut wanted, &mut outcome, progress, dir)?;
+    let conversations = text::restore(
+        view,
+        &mut writer,
+        options,
+        &mut wanted,
+        &mut outcome,
+        progress,
+        dir,
+    )?;
     outcome.missing += wanted.unwanted;
     media::restore(view, dir, wanted, &mut outcome, progress)?;
     writer.finish(conversations).map_err(local)?;
@@ -77,8 +113,14 @@ pub fn run(view: &mut View, dir: &Path, options: &RestoreOptions, progress: &dyn
 
 fn from_form(error: FormError) -> EngineError {
     match error {
-        FormError::Io { path, source } => EngineError::Local { path: path.display().to_string(), source },
-        other => EngineError::Target { what: other.to_string(), hint: other.hint().unwrap_or_default().to_owned() },
+        FormError::Io { path, source } => EngineError::Local {
+            path: path.display().to_string(),
+            source,
+        },
+        other => EngineError::Target {
+            what: other.to_string(),
+            hint: other.hint().unwrap_or_default().to_owned(),
+        },
     }
 }
 

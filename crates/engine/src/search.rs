@@ -69,10 +69,19 @@ pub fn run(
     let hashes: Vec<u64> = wanted.iter().map(|word| terms::hash_word(word)).collect();
     let chosen: Vec<_> = view
         .entries()
-        .filter(|conversation| options.conversations.is_empty() || options.conversations.contains(&conversation.entry.id))
+        .filter(|conversation| {
+            options.conversations.is_empty()
+                || options.conversations.contains(&conversation.entry.id)
+        })
         .collect();
     view.read_trees_ahead(&chosen)?;
-    progress.phase(Phase::Searching, Some(Amount { items: u64::try_from(chosen.len()).unwrap_or(0), bytes: 0 }));
+    progress.phase(
+        Phase::Searching,
+        Some(Amount {
+            items: u64::try_from(chosen.len()).unwrap_or(0),
+            bytes: 0,
+        }),
+    );
     let mut stopped = false;
     for conversation in chosen {
         if progress.interrupted() {
@@ -80,7 +89,8 @@ pub fn run(
         }
         let (_, mut segments) = view.tree(conversation)?;
         segments.retain(|segment| {
-            options.from.is_none_or(|from| segment.last_at >= from) && options.until.is_none_or(|until| segment.first_at < until)
+            options.from.is_none_or(|from| segment.last_at >= from)
+                && options.until.is_none_or(|until| segment.first_at < until)
         });
         let likely = filter(view, &segments, &hashes, &mut outcome)?;
         outcome.segments_opened += u64::try_from(likely.len()).unwrap_or(0);
@@ -91,10 +101,15 @@ pub fn run(
                 return Ok(ControlFlow::Continue(()));
             }
             outcome.hits += 1;
-            let full = options.limit > 0 && usize::try_from(outcome.hits).is_ok_and(|hits| hits >= options.limit);
+            let full = options.limit > 0
+                && usize::try_from(outcome.hits).is_ok_and(|hits| hits >= options.limit);
             let flow = hit(&conversation.entry.id, message)?;
             stopped = full || flow.is_break();
-            Ok(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            Ok(if stopped {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
         })?;
         progress.advance(Phase::Searching, 1, 0);
         if stopped {
@@ -117,9 +132,15 @@ fn filter(
     for batch in segments.chunks(READ_AHEAD) {
         let mut filters = Vec::with_capacity(batch.len());
         for segment in batch {
-            filters.push((segment, ChunkId::from_slice(&segment.filter).ok_or_else(damaged)?));
+            filters.push((
+                segment,
+                ChunkId::from_slice(&segment.filter).ok_or_else(damaged)?,
+            ));
         }
-        let rows: Vec<_> = filters.iter().filter_map(|(_, id)| repository.index.row(&id.short()).copied()).collect();
+        let rows: Vec<_> = filters
+            .iter()
+            .filter_map(|(_, id)| repository.index.row(&id.short()).copied())
+            .collect();
         repository.fetcher.read_ahead(&repository.index, &rows)?;
         for (segment, id) in filters {
             outcome.filters += 1;

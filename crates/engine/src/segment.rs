@@ -32,11 +32,16 @@ impl Fingerprint {
             id: hash[..8].try_into().expect("8 bytes"),
             content: content[..4].try_into().expect("4 bytes"),
         };
-        (fingerprint, u64::from_le_bytes(hash[8..16].try_into().expect("8 bytes")))
+        (
+            fingerprint,
+            u64::from_le_bytes(hash[8..16].try_into().expect("8 bytes")),
+        )
     }
 
     pub(crate) fn encode_all(all: &[Self]) -> Vec<u8> {
-        all.iter().flat_map(|one| one.id.into_iter().chain(one.content)).collect()
+        all.iter()
+            .flat_map(|one| one.id.into_iter().chain(one.content))
+            .collect()
     }
 
     pub(crate) fn decode_all(bytes: &[u8]) -> Vec<Self> {
@@ -90,7 +95,8 @@ pub(crate) struct EncodedMessage<'a> {
 impl Segmenter {
     /// Takes the next message; returns the segment that it ends.
     pub(crate) fn push(&mut self, message: &EncodedMessage<'_>) -> Option<Segment> {
-        let too_large = !self.segment.plaintext.is_empty() && self.segment.plaintext.len() + message.record.len() > MAX_BYTES;
+        let too_large = !self.segment.plaintext.is_empty()
+            && self.segment.plaintext.len() + message.record.len() > MAX_BYTES;
         let before = if too_large { self.finish() } else { None };
         let segment = &mut self.segment;
         if segment.messages == 0 {
@@ -98,18 +104,29 @@ impl Segmenter {
         }
         segment.last_at = message.sent_at;
         if message.present > 0 {
-            segment.attachments_at.push((segment.messages, message.present));
+            segment
+                .attachments_at
+                .push((segment.messages, message.present));
         }
         segment.messages += 1;
         segment.attachments += message.attachments;
         segment.contents.extend_from_slice(message.contents);
         segment.fingerprints.push(message.fingerprint);
-        prost::encoding::encode_varint(u64::try_from(message.record.len()).expect("fits"), &mut segment.plaintext);
+        prost::encoding::encode_varint(
+            u64::try_from(message.record.len()).expect("fits"),
+            &mut segment.plaintext,
+        );
         segment.plaintext.extend_from_slice(message.record);
         let cut = segment.messages >= MAX_MESSAGES
             || segment.messages >= MIN_MESSAGES && message.boundary % u64::from(ONE_IN) == 0;
         // A segment that a large message ended already: the message after it waits for its own boundary.
-        if before.is_some() { before } else if cut { self.finish() } else { None }
+        if before.is_some() {
+            before
+        } else if cut {
+            self.finish()
+        } else {
+            None
+        }
     }
 
     /// Ends the conversation.
@@ -140,11 +157,15 @@ pub(crate) fn content_of(record: &[u8]) -> &[u8] {
     loop {
         let at = record.len() - rest.len();
         let mut peek = rest;
-        let Ok(key) = prost::encoding::decode_varint(&mut peek) else { return record };
+        let Ok(key) = prost::encoding::decode_varint(&mut peek) else {
+            return record;
+        };
         if key >> 3 >= 30 {
             return &record[..at];
         }
-        let Some(next) = skip(key & 7, peek) else { return record };
+        let Some(next) = skip(key & 7, peek) else {
+            return record;
+        };
         if next.is_empty() {
             return record;
         }
@@ -154,7 +175,9 @@ pub(crate) fn content_of(record: &[u8]) -> &[u8] {
 
 fn skip(wire_type: u64, mut bytes: &[u8]) -> Option<&[u8]> {
     match wire_type {
-        0 => prost::encoding::decode_varint(&mut bytes).ok().map(|_| bytes),
+        0 => prost::encoding::decode_varint(&mut bytes)
+            .ok()
+            .map(|_| bytes),
         1 => bytes.get(8..),
         5 => bytes.get(4..),
         2 => {
@@ -182,10 +205,23 @@ mod tests {
         let mut segmenter = Segmenter::default();
         let mut segments = Vec::new();
         for n in ids {
-            let record = Message { id: format!("id{n}"), text: "hello".into(), ..Message::default() }.encode_to_vec();
-            let (fingerprint, boundary) = Fingerprint::new(&keys, id_of(&record), content_of(&record));
-            let message =
-                EncodedMessage { sent_at: i64::from(*n), record: &record, attachments: 0, present: 0, contents: &[], fingerprint, boundary };
+            let record = Message {
+                id: format!("id{n}"),
+                text: "hello".into(),
+                ..Message::default()
+            }
+            .encode_to_vec();
+            let (fingerprint, boundary) =
+                Fingerprint::new(&keys, id_of(&record), content_of(&record));
+            let message = EncodedMessage {
+                sent_at: i64::from(*n),
+                record: &record,
+                attachments: 0,
+                present: 0,
+                contents: &[],
+                fingerprint,
+                boundary,
+            };
             segments.extend(segmenter.push(&message));
         }
         segments.extend(segmenter.finish());
@@ -199,8 +235,12 @@ mod tests {
         let mut ids = ids;
         ids.insert(9_000, 77_777);
         let after = cut(&ids);
-        let known: std::collections::HashSet<_> = before.iter().map(|s| s.plaintext.clone()).collect();
-        let new = after.iter().filter(|s| !known.contains(&s.plaintext)).count();
+        let known: std::collections::HashSet<_> =
+            before.iter().map(|s| s.plaintext.clone()).collect();
+        let new = after
+            .iter()
+            .filter(|s| !known.contains(&s.plaintext))
+            .count();
         assert!(new <= 4, "{new} of {} segments changed", after.len());
         assert!(before.len() > 60 && before.len() < 200);
     }
@@ -215,22 +255,36 @@ mod tests {
             .flat_map(|s| frames::decode_all::<Message>(&s.plaintext).unwrap())
             .map(|m| m.id)
             .collect();
-        assert_eq!(ids, (0..5_000).map(|n| format!("id{n}")).collect::<Vec<_>>());
+        assert_eq!(
+            ids,
+            (0..5_000).map(|n| format!("id{n}")).collect::<Vec<_>>()
+        );
         assert!(segments.iter().all(|s| s.messages <= MAX_MESSAGES));
     }
 
     #[test]
     fn reactions_do_not_change_what_a_message_is() {
         let keys = keys();
-        let plain = Message { id: "a".into(), text: "b".into(), received_at: 5, ..Message::default() };
+        let plain = Message {
+            id: "a".into(),
+            text: "b".into(),
+            received_at: 5,
+            ..Message::default()
+        };
         let mut loved = plain.clone();
-        loved.reactions.push(Reaction { emoji: "❤".into(), ..Reaction::default() });
+        loved.reactions.push(Reaction {
+            emoji: "❤".into(),
+            ..Reaction::default()
+        });
         let print = |m: &Message| {
             let record = m.encode_to_vec();
             Fingerprint::new(&keys, id_of(&record), content_of(&record)).0
         };
         assert_eq!(print(&plain), print(&loved));
-        let edited = Message { text: "c".into(), ..plain.clone() };
+        let edited = Message {
+            text: "c".into(),
+            ..plain.clone()
+        };
         assert_ne!(print(&plain), print(&edited));
         assert_eq!(id_of(&plain.encode_to_vec()), b"a");
     }

@@ -54,11 +54,24 @@ struct Run {
 
 impl Sorter {
     pub(crate) fn new(rng: &mut dyn CryptoRng) -> Self {
-        Self { arena: Vec::new(), places: Vec::new(), spool: Spool::new(rng), runs: Vec::new(), taken: 0 }
+        Self {
+            arena: Vec::new(),
+            places: Vec::new(),
+            spool: Spool::new(rng),
+            runs: Vec::new(),
+            taken: 0,
+        }
     }
 
     /// Takes a record. `id` orders records of one time.
-    pub(crate) fn push(&mut self, rank: u64, conversation: u32, sent_at: i64, id: &[u8], body: &[u8]) -> Result<(), EngineError> {
+    pub(crate) fn push(
+        &mut self,
+        rank: u64,
+        conversation: u32,
+        sent_at: i64,
+        id: &[u8],
+        body: &[u8],
+    ) -> Result<(), EngineError> {
         if self.arena.len() + id.len() + body.len() > ARENA_BYTES && !self.places.is_empty() {
             self.spill()?;
         }
@@ -117,9 +130,20 @@ impl Sorter {
         }
         self.arena = Vec::new();
         self.places = Vec::new();
-        let mut sorted = Sorted { spool: self.spool, runs: Vec::new(), heap: BinaryHeap::new(), taken: self.taken };
+        let mut sorted = Sorted {
+            spool: self.spool,
+            runs: Vec::new(),
+            heap: BinaryHeap::new(),
+            taken: self.taken,
+        };
         for run in self.runs {
-            sorted.runs.push(RunReader { next_block: run.first_block, left: run.bytes, buffer: Vec::new(), at: 0, body: Vec::new() });
+            sorted.runs.push(RunReader {
+                next_block: run.first_block,
+                left: run.bytes,
+                buffer: Vec::new(),
+                at: 0,
+                body: Vec::new(),
+            });
         }
         for index in 0..sorted.runs.len() {
             sorted.refill(index)?;
@@ -139,7 +163,10 @@ fn encode<'a>(place: &Place, arena: &'a [u8]) -> ([u8; FIXED], &'a [u8]) {
     head[28..32].copy_from_slice(&place.id_len.to_le_bytes());
     head[32..36].copy_from_slice(&place.len.to_le_bytes());
     let at = usize::try_from(place.at).expect("fits");
-    (head, &arena[at..at + usize::try_from(place.len).expect("fits")])
+    (
+        head,
+        &arena[at..at + usize::try_from(place.len).expect("fits")],
+    )
 }
 
 struct RunReader {
@@ -166,7 +193,9 @@ impl Sorted {
 
     /// The next record: its key and body.
     pub(crate) fn next(&mut self) -> Result<Option<(SortKey, Vec<u8>)>, EngineError> {
-        let Some(Reverse((key, run))) = self.heap.pop() else { return Ok(None) };
+        let Some(Reverse((key, run))) = self.heap.pop() else {
+            return Ok(None);
+        };
         let body = std::mem::take(&mut self.runs[run].body);
         self.refill(run)?;
         Ok(Some((key, body)))
@@ -181,7 +210,10 @@ impl Sorted {
         take(&mut self.spool, run, &mut head)?;
         let word = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("4 bytes"));
         let long = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("8 bytes"));
-        let (id_len, len) = (usize::try_from(word(28)).expect("fits"), usize::try_from(word(32)).expect("fits"));
+        let (id_len, len) = (
+            usize::try_from(word(28)).expect("fits"),
+            usize::try_from(word(32)).expect("fits"),
+        );
         let mut id = vec![0; id_len];
         take(&mut self.spool, run, &mut id)?;
         run.body = vec![0; len - id_len];
@@ -236,7 +268,12 @@ impl Spool {
     fn new(rng: &mut dyn CryptoRng) -> Self {
         let mut key = SecretBox::new(Box::new([0; 32]));
         rng.fill_bytes(key.expose_secret_mut());
-        Self { key: AeadKey::new(&key), block: Vec::with_capacity(SEALED), blocks: 0, place: Backing::default() }
+        Self {
+            key: AeadKey::new(&key),
+            block: Vec::with_capacity(SEALED),
+            blocks: 0,
+            place: Backing::default(),
+        }
     }
 
     /// The number of the block that the next run begins with.
@@ -261,7 +298,9 @@ impl Spool {
         if self.block.is_empty() {
             return Ok(());
         }
-        let used = u32::try_from(self.block.len()).expect("a block is small").to_le_bytes();
+        let used = u32::try_from(self.block.len())
+            .expect("a block is small")
+            .to_le_bytes();
         self.block.resize(BLOCK, 0);
         self.block.extend_from_slice(&used);
         let tag = self.key.seal(self.blocks, b"spool", &mut self.block);
@@ -277,7 +316,9 @@ impl Spool {
         use std::io::Write as _;
         let written = match &mut self.place {
             Some(file) => file.write_all(&self.block),
-            None => tempfile::tempfile().and_then(|file| self.place.insert(file).write_all(&self.block)),
+            None => {
+                tempfile::tempfile().and_then(|file| self.place.insert(file).write_all(&self.block))
+            }
         };
         written.map_err(spool_failed)
     }
@@ -304,8 +345,13 @@ impl Spool {
     fn fetch(&mut self, block: u64, out: &mut [u8]) -> Result<(), EngineError> {
         use std::io::{Read as _, Seek as _, SeekFrom};
         let at = block * u64::try_from(SEALED).expect("fits");
-        let file = self.place.as_mut().ok_or_else(|| spool_failed(std::io::Error::other("no temporary file")))?;
-        file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(out)).map_err(spool_failed)
+        let file = self
+            .place
+            .as_mut()
+            .ok_or_else(|| spool_failed(std::io::Error::other("no temporary file")))?;
+        file.seek(SeekFrom::Start(at))
+            .and_then(|_| file.read_exact(out))
+            .map_err(spool_failed)
     }
 
     #[cfg(not(feature = "native"))]
@@ -317,7 +363,10 @@ impl Spool {
 }
 
 fn spool_failed(source: std::io::Error) -> EngineError {
-    EngineError::Local { path: "the temporary file of this run".into(), source }
+    EngineError::Local {
+        path: "the temporary file of this run".into(),
+        source,
+    }
 }
 
 #[cfg(test)]

@@ -75,16 +75,32 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may go through later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Failed { temporary: true, .. })
+        matches!(
+            self,
+            Self::Failed {
+                temporary: true,
+                ..
+            }
+        )
     }
 
     /// What a person can do next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Full => Some("make room there, then run the same command again: it goes on where it stopped".into()),
-            Self::Denied { .. } => Some("check who owns the folder and what you may do there".into()),
-            Self::Failed { temporary: true, .. } => Some("run the same command again: it goes on where it stopped".into()),
-            Self::NotFound { .. } | Self::TooLarge { .. } | Self::BadAddress { .. } | Self::Failed { .. } => None,
+            Self::Full => Some(
+                "make room there, then run the same command again: it goes on where it stopped"
+                    .into(),
+            ),
+            Self::Denied { .. } => {
+                Some("check who owns the folder and what you may do there".into())
+            }
+            Self::Failed {
+                temporary: true, ..
+            } => Some("run the same command again: it goes on where it stopped".into()),
+            Self::NotFound { .. }
+            | Self::TooLarge { .. }
+            | Self::BadAddress { .. }
+            | Self::Failed { .. } => None,
         }
     }
 }
@@ -125,6 +141,8 @@ pub(crate) fn is_valid_name(name: &str) -> bool {
             !part.is_empty()
                 && part != "."
                 && part != ".."
-                && part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+                && part
+                    .bytes()
+                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
         })
 }

@@ -19,7 +19,10 @@ pub(crate) fn for_each_word(text: &str, word: &mut dyn FnMut(&str)) {
     let mut buffer = String::with_capacity(MAX_WORD_BYTES + 8);
     let mut neighbour: Option<char> = None;
     for char in text.chars() {
-        if let Some(known) = usize::try_from(u32::from(char)).ok().and_then(|at| FOLDED.get(at)) {
+        if let Some(known) = usize::try_from(u32::from(char))
+            .ok()
+            .and_then(|at| FOLDED.get(at))
+        {
             neighbour = None;
             match known {
                 Folded::Letter(lower) if buffer.len() < MAX_WORD_BYTES => buffer.push(*lower),
@@ -64,7 +67,9 @@ enum Folded {
 static FOLDED: LazyLock<Vec<Folded>> = LazyLock::new(|| {
     (0..0x0700)
         .map(|code| {
-            let Some(char) = char::from_u32(code).filter(|char| char.is_alphanumeric()) else { return Folded::Other };
+            let Some(char) = char::from_u32(code).filter(|char| char.is_alphanumeric()) else {
+                return Folded::Other;
+            };
             let mut lower = char.to_lowercase();
             match (lower.next(), lower.next()) {
                 (Some(one), None) => Folded::Letter(one),
@@ -77,7 +82,9 @@ static FOLDED: LazyLock<Vec<Folded>> = LazyLock::new(|| {
 /// The runs of three and more characters of scripts without spaces.
 pub(crate) fn runs_without_spaces(text: &str) -> Vec<String> {
     let is_part = |char: char| char.is_alphanumeric() && is_without_spaces(char);
-    let runs = text.split(|char: char| !is_part(char)).filter(|run| run.chars().nth(2).is_some());
+    let runs = text
+        .split(|char: char| !is_part(char))
+        .filter(|run| run.chars().nth(2).is_some());
     runs.map(str::to_owned).collect()
 }
 
@@ -116,7 +123,11 @@ pub(crate) fn encode_filter(hashes: &mut Vec<u64>) -> Vec<u8> {
     let count = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
     let mut out = count.to_le_bytes().to_vec();
     out.reserve(hashes.len() * 12 / 8 + 8);
-    let mut bits = BitWriter { out: &mut out, byte: 0, used: 0 };
+    let mut bits = BitWriter {
+        out: &mut out,
+        byte: 0,
+        used: 0,
+    };
     let mut before = 0;
     for hash in hashes.iter() {
         let at = place(*hash, count);
@@ -143,7 +154,9 @@ pub(crate) fn may_hold(filter: &[u8], words: &[u64]) -> Result<bool, Damage> {
     let mut reader = BitReader { bits, at: 0 };
     let mut at = 0u64;
     for _ in 0..count {
-        let Some(next) = wanted.peek().copied() else { return Ok(true) };
+        let Some(next) = wanted.peek().copied() else {
+            return Ok(true);
+        };
         let mut quotient = 0u64;
         while reader.next()? == 1 {
             quotient += 1;
@@ -152,7 +165,10 @@ pub(crate) fn may_hold(filter: &[u8], words: &[u64]) -> Result<bool, Damage> {
         for _ in 0..RICE_BITS {
             rest = rest << 1 | reader.next()?;
         }
-        at = (quotient << RICE_BITS).checked_add(rest).and_then(|distance| at.checked_add(distance)).ok_or(Damage::Malformed)?;
+        at = (quotient << RICE_BITS)
+            .checked_add(rest)
+            .and_then(|distance| at.checked_add(distance))
+            .ok_or(Damage::Malformed)?;
         if at > next {
             return Ok(false);
         }
@@ -208,15 +224,35 @@ pub(crate) fn for_each_text(message: &[u8], text: &mut dyn FnMut(&str)) {
     for_each_field(message, &mut |number, value| match number {
         7 => utf8(value, text),
         8 => {}
-        9 => for_each_field(value, &mut |number, value| if number == 2 { utf8(value, text) }),
-        14 => for_each_field(value, &mut |number, value| if matches!(number, 3 | 4) { utf8(value, text) }),
+        9 => for_each_field(value, &mut |number, value| {
+            if number == 2 {
+                utf8(value, text)
+            }
+        }),
+        14 => for_each_field(value, &mut |number, value| {
+            if matches!(number, 3 | 4) {
+                utf8(value, text)
+            }
+        }),
         15 => for_each_field(value, &mut |number, value| match number {
             1 => utf8(value, text),
-            2 => for_each_field(value, &mut |number, value| if number == 1 { utf8(value, text) }),
+            2 => for_each_field(value, &mut |number, value| {
+                if number == 1 {
+                    utf8(value, text)
+                }
+            }),
             _ => {}
         }),
-        16 => for_each_field(value, &mut |number, value| if number == 1 { utf8(value, text) }),
-        40 => for_each_field(value, &mut |number, value| if matches!(number, 1 | 10) { utf8(value, text) }),
+        16 => for_each_field(value, &mut |number, value| {
+            if number == 1 {
+                utf8(value, text)
+            }
+        }),
+        40 => for_each_field(value, &mut |number, value| {
+            if matches!(number, 1 | 10) {
+                utf8(value, text)
+            }
+        }),
         _ => {}
     });
 }
@@ -230,14 +266,21 @@ fn utf8(bytes: &[u8], text: &mut dyn FnMut(&str)) {
 /// Visits the length-delimited fields of a protobuf message.
 pub(crate) fn for_each_field<'a>(mut bytes: &'a [u8], field: &mut dyn FnMut(u64, &'a [u8])) {
     while !bytes.is_empty() {
-        let Ok(key) = prost::encoding::decode_varint(&mut bytes) else { return };
+        let Ok(key) = prost::encoding::decode_varint(&mut bytes) else {
+            return;
+        };
         match key & 7 {
             0 if prost::encoding::decode_varint(&mut bytes).is_ok() => {}
             1 if bytes.len() >= 8 => bytes = &bytes[8..],
             5 if bytes.len() >= 4 => bytes = &bytes[4..],
             2 => {
-                let Ok(len) = prost::encoding::decode_varint(&mut bytes) else { return };
-                let Some((value, rest)) = usize::try_from(len).ok().and_then(|len| bytes.split_at_checked(len)) else {
+                let Ok(len) = prost::encoding::decode_varint(&mut bytes) else {
+                    return;
+                };
+                let Some((value, rest)) = usize::try_from(len)
+                    .ok()
+                    .and_then(|len| bytes.split_at_checked(len))
+                else {
                     return;
                 };
                 field(key >> 3, value);
@@ -262,7 +305,10 @@ mod tests {
 
     #[test]
     fn words_are_lower_case_runs_of_letters_and_digits() {
-        assert_eq!(words("See you at 8, Größe! 👋 don't"), ["see", "you", "at", "8", "größe", "don", "t"]);
+        assert_eq!(
+            words("See you at 8, Größe! 👋 don't"),
+            ["see", "you", "at", "8", "größe", "don", "t"]
+        );
         assert_eq!(words("ДОМ x"), ["дом", "x"]);
     }
 
@@ -294,7 +340,9 @@ mod tests {
         let mut hashes: Vec<u64> = (0..1000).map(|n| hash_word(&format!("word{n}"))).collect();
         let filter = encode_filter(&mut hashes);
         assert!(filter.len() < 1000 * 12 / 8 + 100);
-        let alarms = (0..10_000).filter(|n| may_hold(&filter, &[hash_word(&format!("other{n}"))]).unwrap()).count();
+        let alarms = (0..10_000)
+            .filter(|n| may_hold(&filter, &[hash_word(&format!("other{n}"))]).unwrap())
+            .count();
         assert!(alarms < 40, "{alarms}");
     }
 }

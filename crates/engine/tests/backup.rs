@@ -12,8 +12,14 @@ use heirloom_engine::store::faulty::FaultyStore;
 use heirloom_engine::store::memory::MemoryStore;
 use support::{Lcg, Made, Run, TestReader, back_up, expected, read_all};
 
-fn read_newest(store: &Arc<dyn Store>) -> Vec<(heirloom_archive::Conversation, Vec<(heirloom_archive::Message, Vec<Option<Vec<u8>>>)>)> {
-    let repository = Arc::new(Repository::open(Arc::clone(store), TestReader::new(), None).unwrap());
+fn read_newest(
+    store: &Arc<dyn Store>,
+) -> Vec<(
+    heirloom_archive::Conversation,
+    Vec<(heirloom_archive::Message, Vec<Option<Vec<u8>>>)>,
+)> {
+    let repository =
+        Arc::new(Repository::open(Arc::clone(store), TestReader::new(), None).unwrap());
     read_all(&mut repository.view(&Selection::Newest).unwrap())
 }
 
@@ -23,7 +29,16 @@ fn what_goes_in_comes_out() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let ledger = MemoryLedger::new();
         let mut made = Made::new(1, 5, 3000);
-        let outcome = back_up(&store, &ledger, &mut made, &Run { workers, ..Run::default() }).unwrap();
+        let outcome = back_up(
+            &store,
+            &ledger,
+            &mut made,
+            &Run {
+                workers,
+                ..Run::default()
+            },
+        )
+        .unwrap();
         assert!(outcome.report.adds_up());
         assert_eq!(outcome.new.messages, made.total());
         assert!(read_newest(&store) == expected(&made));
@@ -36,8 +51,25 @@ fn the_same_again_stores_next_to_nothing() {
     let ledger = MemoryLedger::new();
     let mut made = Made::new(2, 4, 2000);
     back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
-    let again = back_up(&store, &ledger, &mut made, &Run { now_ms: 1_700_000_100_000, unlocked: false, ..Run::default() }).unwrap();
-    assert_eq!((again.new.messages, again.new.attachments, again.new.conversations), (0, 0, 0));
+    let again = back_up(
+        &store,
+        &ledger,
+        &mut made,
+        &Run {
+            now_ms: 1_700_000_100_000,
+            unlocked: false,
+            ..Run::default()
+        },
+    )
+    .unwrap();
+    assert_eq!(
+        (
+            again.new.messages,
+            again.new.attachments,
+            again.new.conversations
+        ),
+        (0, 0, 0)
+    );
     assert!(again.stored_bytes < 20_000, "{}", again.stored_bytes);
     assert!(read_newest(&store) == expected(&made));
 }
@@ -49,13 +81,34 @@ fn an_unchanged_source_is_not_even_read() {
     let mut made = Made::new(2, 2, 200);
     made.stamp = Some([4; 32]);
     let first = back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
-    let again = back_up(&store, &ledger, &mut made, &Run { now_ms: 1_700_000_100_000, ..Run::default() }).unwrap();
+    let again = back_up(
+        &store,
+        &ledger,
+        &mut made,
+        &Run {
+            now_ms: 1_700_000_100_000,
+            ..Run::default()
+        },
+    )
+    .unwrap();
     assert!(again.unchanged && !first.unchanged);
     assert_eq!(again.snapshot, first.snapshot);
     assert_eq!(again.report, first.report);
     assert!(again.stored_bytes < 64 * 1024);
     made.stamp = Some([5; 32]);
-    assert!(!back_up(&store, &ledger, &mut made, &Run { now_ms: 1_700_000_200_000, ..Run::default() }).unwrap().unchanged);
+    assert!(
+        !back_up(
+            &store,
+            &ledger,
+            &mut made,
+            &Run {
+                now_ms: 1_700_000_200_000,
+                ..Run::default()
+            }
+        )
+        .unwrap()
+        .unchanged
+    );
 }
 
 #[test]
@@ -67,13 +120,35 @@ fn a_next_day_adds_only_what_is_new() {
     let mut rng = Lcg(99);
     for number in 0..6u64 {
         for n in 0..5 {
-            let message = made.message(&mut rng, number + 100, n, 1_690_000_000_000 + i64::try_from(n).unwrap());
-            made.conversations[usize::try_from(number).unwrap()].1.push(message);
+            let message = made.message(
+                &mut rng,
+                number + 100,
+                n,
+                1_690_000_000_000 + i64::try_from(n).unwrap(),
+            );
+            made.conversations[usize::try_from(number).unwrap()]
+                .1
+                .push(message);
         }
     }
-    let second = back_up(&store, &ledger, &mut made, &Run { now_ms: 1_700_000_100_000, unlocked: false, ..Run::default() }).unwrap();
+    let second = back_up(
+        &store,
+        &ledger,
+        &mut made,
+        &Run {
+            now_ms: 1_700_000_100_000,
+            unlocked: false,
+            ..Run::default()
+        },
+    )
+    .unwrap();
     assert_eq!(second.new.messages, 30);
-    assert!(second.stored_bytes < first.stored_bytes / 3, "{} of {}", second.stored_bytes, first.stored_bytes);
+    assert!(
+        second.stored_bytes < first.stored_bytes / 3,
+        "{} of {}",
+        second.stored_bytes,
+        first.stored_bytes
+    );
     assert!(read_newest(&store) == expected(&made));
 }
 
@@ -83,13 +158,37 @@ fn an_edited_message_keeps_its_older_text() {
     let ledger = MemoryLedger::new();
     let mut made = Made::new(4, 1, 500);
     back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
-    let before = std::mem::replace(&mut made.conversations[0].1[250].text, "quite another text".into());
-    let second = back_up(&store, &ledger, &mut made, &Run { now_ms: 1_700_000_100_000, ..Run::default() }).unwrap();
+    let before = std::mem::replace(
+        &mut made.conversations[0].1[250].text,
+        "quite another text".into(),
+    );
+    let second = back_up(
+        &store,
+        &ledger,
+        &mut made,
+        &Run {
+            now_ms: 1_700_000_100_000,
+            ..Run::default()
+        },
+    )
+    .unwrap();
     assert_eq!(second.new.messages, 0);
     let all = read_newest(&store);
     assert_eq!(all[0].1.len(), 500);
-    let message = &all[0].1.iter().find(|(message, _)| message.text == "quite another text").unwrap().0;
-    assert_eq!(message.edits.iter().map(|edit| edit.before.clone()).collect::<Vec<_>>(), [before]);
+    let message = &all[0]
+        .1
+        .iter()
+        .find(|(message, _)| message.text == "quite another text")
+        .unwrap()
+        .0;
+    assert_eq!(
+        message
+            .edits
+            .iter()
+            .map(|edit| edit.before.clone())
+            .collect::<Vec<_>>(),
+        [before]
+    );
 }
 
 #[test]
@@ -103,9 +202,19 @@ fn importing_less_loses_nothing() {
     for range in [1000..3000, 0..700, 500..1200] {
         let mut part = made.clone();
         let len = part.conversations[0].1.len();
-        part.conversations[0].1 = part.conversations[0].1[range.start.min(len)..range.end.min(len)].to_vec();
+        part.conversations[0].1 =
+            part.conversations[0].1[range.start.min(len)..range.end.min(len)].to_vec();
         part.conversations.truncate(1);
-        let outcome = back_up(&store, &ledger, &mut part, &Run { now_ms: 1_700_000_100_000, ..Run::default() }).unwrap();
+        let outcome = back_up(
+            &store,
+            &ledger,
+            &mut part,
+            &Run {
+                now_ms: 1_700_000_100_000,
+                ..Run::default()
+            },
+        )
+        .unwrap();
         assert_eq!(outcome.new.messages, 0, "{range:?}");
         assert!(read_newest(&store) == all, "{range:?}");
     }
@@ -116,14 +225,32 @@ fn a_device_that_joins_reuses_what_is_stored() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let mut made = Made::new(6, 4, 2000);
     let first = back_up(&store, &MemoryLedger::new(), &mut made, &Run::default()).unwrap();
-    let locked = back_up(&store, &MemoryLedger::new(), &mut made, &Run { device: 8, unlocked: false, ..Run::default() });
+    let locked = back_up(
+        &store,
+        &MemoryLedger::new(),
+        &mut made,
+        &Run {
+            device: 8,
+            unlocked: false,
+            ..Run::default()
+        },
+    );
     assert!(matches!(locked, Err(EngineError::UnlockNeeded)));
     let other = MemoryLedger::new();
-    let run = Run { device: 8, now_ms: 1_700_000_100_000, ..Run::default() };
+    let run = Run {
+        device: 8,
+        now_ms: 1_700_000_100_000,
+        ..Run::default()
+    };
     let joined = back_up(&store, &other, &mut made, &run).unwrap();
     assert_ne!(joined.lineage, first.lineage);
     assert_eq!(joined.new.messages, 0);
-    assert!(joined.stored_bytes < first.stored_bytes / 10, "{} of {}", joined.stored_bytes, first.stored_bytes);
+    assert!(
+        joined.stored_bytes < first.stored_bytes / 10,
+        "{} of {}",
+        joined.stored_bytes,
+        first.stored_bytes
+    );
     assert!(read_newest(&store) == expected(&made));
 }
 
@@ -137,13 +264,43 @@ fn two_devices_see_each_others_messages_together() {
     let mut other_half = made.clone();
     other_half.conversations[0].1.drain(..400);
     back_up(&store, &one, &mut half, &Run::default()).unwrap();
-    back_up(&store, &two, &mut other_half, &Run { device: 8, now_ms: 1_700_000_100_000, ..Run::default() }).unwrap();
+    back_up(
+        &store,
+        &two,
+        &mut other_half,
+        &Run {
+            device: 8,
+            now_ms: 1_700_000_100_000,
+            ..Run::default()
+        },
+    )
+    .unwrap();
     assert!(read_newest(&store) == expected(&made));
     // The first device goes on without having read the second one's.
-    back_up(&store, &one, &mut half, &Run { now_ms: 1_700_000_200_000, unlocked: false, ..Run::default() }).unwrap();
+    back_up(
+        &store,
+        &one,
+        &mut half,
+        &Run {
+            now_ms: 1_700_000_200_000,
+            unlocked: false,
+            ..Run::default()
+        },
+    )
+    .unwrap();
     assert!(read_newest(&store) == expected(&made));
     // A third joins both.
-    back_up(&store, &MemoryLedger::new(), &mut made, &Run { device: 9, now_ms: 1_700_000_300_000, ..Run::default() }).unwrap();
+    back_up(
+        &store,
+        &MemoryLedger::new(),
+        &mut made,
+        &Run {
+            device: 9,
+            now_ms: 1_700_000_300_000,
+            ..Run::default()
+        },
+    )
+    .unwrap();
     assert!(read_newest(&store) == expected(&made));
 }
 
@@ -153,7 +310,12 @@ fn a_run_that_stops_at_any_write_loses_nothing_and_is_taken_up_again() {
     let mut grown = made.clone();
     let mut rng = Lcg(5);
     for n in 0..200 {
-        let message = grown.message(&mut rng, 77, n, 1_695_000_000_000 + i64::try_from(n).unwrap());
+        let message = grown.message(
+            &mut rng,
+            77,
+            n,
+            1_695_000_000_000 + i64::try_from(n).unwrap(),
+        );
         grown.conversations[1].1.push(message);
     }
     for writes in 0.. {
@@ -161,17 +323,41 @@ fn a_run_that_stops_at_any_write_loses_nothing_and_is_taken_up_again() {
         let ledger = MemoryLedger::new();
         back_up(&inner, &ledger, &mut made, &Run::default()).unwrap();
         let before = inner.list("").unwrap().len();
-        let faulty: Arc<dyn Store> = Arc::new(FaultyStore::stopping_after(Arc::clone(&inner), writes));
-        let run = Run { now_ms: 1_700_000_100_000, unlocked: false, ..Run::default() };
+        let faulty: Arc<dyn Store> =
+            Arc::new(FaultyStore::stopping_after(Arc::clone(&inner), writes));
+        let run = Run {
+            now_ms: 1_700_000_100_000,
+            unlocked: false,
+            ..Run::default()
+        };
         let stopped = back_up(&faulty, &ledger, &mut grown, &run);
         if stopped.is_ok() {
-            assert!(writes >= 5, "packs, index, snapshot and head are more than {writes} writes");
+            assert!(
+                writes >= 5,
+                "packs, index, snapshot and head are more than {writes} writes"
+            );
             break;
         }
-        assert!(read_newest(&inner) == expected(&made), "stopped at write {writes}");
-        let again = back_up(&inner, &ledger, &mut grown, &Run { now_ms: 1_700_000_200_000, unlocked: false, ..Run::default() }).unwrap();
+        assert!(
+            read_newest(&inner) == expected(&made),
+            "stopped at write {writes}"
+        );
+        let again = back_up(
+            &inner,
+            &ledger,
+            &mut grown,
+            &Run {
+                now_ms: 1_700_000_200_000,
+                unlocked: false,
+                ..Run::default()
+            },
+        )
+        .unwrap();
         assert_eq!(again.new.messages, 200);
-        assert!(read_newest(&inner) == expected(&grown), "stopped at write {writes}");
+        assert!(
+            read_newest(&inner) == expected(&grown),
+            "stopped at write {writes}"
+        );
         let after = inner.list("").unwrap().len();
         assert!(after <= before + 10, "{before} objects became {after}");
     }
@@ -183,14 +369,21 @@ fn a_first_run_that_stops_at_any_write_is_taken_up_again() {
     for writes in 0..40 {
         let inner: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let ledger = MemoryLedger::new();
-        let faulty: Arc<dyn Store> = Arc::new(FaultyStore::stopping_after(Arc::clone(&inner), writes));
+        let faulty: Arc<dyn Store> =
+            Arc::new(FaultyStore::stopping_after(Arc::clone(&inner), writes));
         let stopped = back_up(&faulty, &ledger, &mut made, &Run::default());
         if stopped.is_ok() {
             return;
         }
-        assert!(matches!(Repository::open(Arc::clone(&inner), TestReader::new(), None), Err(EngineError::NoBackup)));
+        assert!(matches!(
+            Repository::open(Arc::clone(&inner), TestReader::new(), None),
+            Err(EngineError::NoBackup)
+        ));
         back_up(&inner, &ledger, &mut made, &Run::default()).unwrap();
-        assert!(read_newest(&inner) == expected(&made), "stopped at write {writes}");
+        assert!(
+            read_newest(&inner) == expected(&made),
+            "stopped at write {writes}"
+        );
     }
     panic!("never done");
 }
@@ -202,9 +395,25 @@ fn a_lost_ledger_is_rebuilt_at_the_next_unlock() {
     let mut made = Made::new(10, 3, 1500);
     back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
     ledger.clear().unwrap();
-    let run = Run { now_ms: 1_700_000_100_000, unlocked: false, ..Run::default() };
-    assert!(matches!(back_up(&store, &ledger, &mut made, &run), Err(EngineError::UnlockNeeded)));
-    let again = back_up(&store, &ledger, &mut made, &Run { unlocked: true, ..run }).unwrap();
+    let run = Run {
+        now_ms: 1_700_000_100_000,
+        unlocked: false,
+        ..Run::default()
+    };
+    assert!(matches!(
+        back_up(&store, &ledger, &mut made, &run),
+        Err(EngineError::UnlockNeeded)
+    ));
+    let again = back_up(
+        &store,
+        &ledger,
+        &mut made,
+        &Run {
+            unlocked: true,
+            ..run
+        },
+    )
+    .unwrap();
     assert_eq!(again.new.messages, 0);
 }
 
@@ -214,7 +423,15 @@ fn a_clock_in_the_past_is_refused() {
     let ledger = MemoryLedger::new();
     let mut made = Made::new(11, 1, 50);
     back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
-    let early = back_up(&store, &ledger, &mut made, &Run { now_ms: 1_600_000_000_000, ..Run::default() });
+    let early = back_up(
+        &store,
+        &ledger,
+        &mut made,
+        &Run {
+            now_ms: 1_600_000_000_000,
+            ..Run::default()
+        },
+    );
     assert!(matches!(early, Err(EngineError::ClockInPast { .. })));
 }
 
@@ -225,10 +442,27 @@ fn many_runs_do_not_make_many_indexes() {
     let mut made = Made::new(12, 4, 4000);
     let mut rng = Lcg(4);
     for day in 0..30u64 {
-        back_up(&store, &ledger, &mut made, &Run { now_ms: 1_700_000_000_000 + i64::try_from(day).unwrap() * 86_400_000, unlocked: false, ..Run::default() }).unwrap();
+        back_up(
+            &store,
+            &ledger,
+            &mut made,
+            &Run {
+                now_ms: 1_700_000_000_000 + i64::try_from(day).unwrap() * 86_400_000,
+                unlocked: false,
+                ..Run::default()
+            },
+        )
+        .unwrap();
         for n in 0..20 {
-            let message = made.message(&mut rng, 1000 + day, n, 1_690_000_000_000 + i64::try_from(day * 1000 + n).unwrap());
-            made.conversations[usize::try_from(n % 4).unwrap()].1.push(message);
+            let message = made.message(
+                &mut rng,
+                1000 + day,
+                n,
+                1_690_000_000_000 + i64::try_from(day * 1000 + n).unwrap(),
+            );
+            made.conversations[usize::try_from(n % 4).unwrap()]
+                .1
+                .push(message);
         }
     }
     let repository = Repository::open(Arc::clone(&store), TestReader::new(), None).unwrap();

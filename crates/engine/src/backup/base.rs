@@ -51,8 +51,16 @@ pub(crate) fn load(
                 .and_then(|sealed| open_local(&packer.ids, &sealed))
                 .and_then(|bytes| Conversations::decode(bytes.as_slice()).ok())
                 .ok_or(EngineError::UnlockNeeded)?;
-            let conversations = conversations.entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
-            Base { state, conversations, dirty: BTreeMap::new() }
+            let conversations = conversations
+                .entries
+                .into_iter()
+                .map(|entry| (entry.key.clone(), entry))
+                .collect();
+            Base {
+                state,
+                conversations,
+                dirty: BTreeMap::new(),
+            }
         }
         None => begin_lineage(packer, store, reader, now_ms)?,
     };
@@ -66,8 +74,16 @@ fn begin_lineage(
     reader: Option<&Arc<dyn ReaderKeys>>,
     _now_ms: i64,
 ) -> Result<Base, EngineError> {
-    let state = LineageState { lineage: packer.random::<16>().to_vec(), oldest: 1, ..LineageState::default() };
-    let mut base = Base { state, conversations: BTreeMap::new(), dirty: BTreeMap::new() };
+    let state = LineageState {
+        lineage: packer.random::<16>().to_vec(),
+        oldest: 1,
+        ..LineageState::default()
+    };
+    let mut base = Base {
+        state,
+        conversations: BTreeMap::new(),
+        dirty: BTreeMap::new(),
+    };
     if store.list("heads/")?.is_empty() {
         return Ok(base);
     }
@@ -78,7 +94,11 @@ fn begin_lineage(
     Ok(base)
 }
 
-fn rebuild_ledger(packer: &Packer<'_>, repository: &Repository, base: &mut Base) -> Result<(), EngineError> {
+fn rebuild_ledger(
+    packer: &Packer<'_>,
+    repository: &Repository,
+    base: &mut Base,
+) -> Result<(), EngineError> {
     for (hash, bytes, index) in repository.index_objects()? {
         let mut changes: Vec<Change> = Vec::new();
         let mut records: Vec<PackRecord> = index
@@ -101,21 +121,38 @@ fn rebuild_ledger(packer: &Packer<'_>, repository: &Repository, base: &mut Base)
             .collect();
         let mut rows = 0;
         for bytes in index.rows.as_chunks::<ROW_BYTES>().0 {
-            let Some(mut row) = crate::format::index::Row::parse(bytes) else { continue };
-            let Some(at) = usize::try_from(row.pack).ok().filter(|at| *at < records.len()) else { continue };
+            let Some(mut row) = crate::format::index::Row::parse(bytes) else {
+                continue;
+            };
+            let Some(at) = usize::try_from(row.pack)
+                .ok()
+                .filter(|at| *at < records.len())
+            else {
+                continue;
+            };
             row.pack = 0;
             row.write(&mut records[at].rows);
-            changes.push((Space::Chunk, row.id.to_vec(), index.packs[at].hash.get(..16).map(<[u8]>::to_vec)));
+            changes.push((
+                Space::Chunk,
+                row.id.to_vec(),
+                index.packs[at].hash.get(..16).map(<[u8]>::to_vec),
+            ));
             rows += 1;
         }
         for (pack, record) in index.packs.iter().zip(&records) {
             changes.push((Space::Pack, pack.hash.clone(), Some(record.encode_to_vec())));
         }
         packer.ledger.apply(changes)?;
-        base.state.indexes.push(IndexState { hash: hash.0.to_vec(), bytes, rows });
+        base.state.indexes.push(IndexState {
+            hash: hash.0.to_vec(),
+            bytes,
+            rows,
+        });
     }
     // Largest first: that is the order in which they are merged.
-    base.state.indexes.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.hash.cmp(&b.hash)));
+    base.state
+        .indexes
+        .sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.hash.cmp(&b.hash)));
 
     for snapshot in repository.newest_snapshots() {
         base.state.merged.push(snapshot.hash.0.to_vec());
@@ -149,30 +186,48 @@ fn rebuild_ledger(packer: &Packer<'_>, repository: &Repository, base: &mut Base)
     Ok(())
 }
 
-fn remember_tree(packer: &Packer<'_>, key: &[u8], tree: &proto::ConversationTree) -> Result<(), EngineError> {
-    packer.ledger.apply(vec![super::trees::ledger_change(key, tree)])
+fn remember_tree(
+    packer: &Packer<'_>,
+    key: &[u8],
+    tree: &proto::ConversationTree,
+) -> Result<(), EngineError> {
+    packer
+        .ledger
+        .apply(vec![super::trees::ledger_change(key, tree)])
 }
 
 /// Forgets what a prune is about to delete, so that nothing new refers to it.
 ///
 /// What is stored already may refer to it still: by a backup that began before the mark, or because the mark is forged,
 /// which a device that cannot read does not see. So the index goes on listing a marked pack until the pack is gone.
-fn heed_prune_marks(packer: &Packer<'_>, store: &dyn Store, mut base: Base, now_ms: i64) -> Result<Base, EngineError> {
+fn heed_prune_marks(
+    packer: &Packer<'_>,
+    store: &dyn Store,
+    mut base: Base,
+    now_ms: i64,
+) -> Result<Base, EngineError> {
     for listed in store.list("prune/")? {
         if base.state.heeded.contains(&listed.name) {
             continue;
         }
         // A forged mark costs an upload, nothing else, so that it need not be verified here.
-        let Ok(bytes) = store.get(&listed.name, crate::format::MAX_OBJECT_BYTES) else { continue };
-        let Ok(mark) = proto::PruneMark::decode(bytes.as_slice()) else { continue };
+        let Ok(bytes) = store.get(&listed.name, crate::format::MAX_OBJECT_BYTES) else {
+            continue;
+        };
+        let Ok(mark) = proto::PruneMark::decode(bytes.as_slice()) else {
+            continue;
+        };
         let age = now_ms.saturating_sub(mark.created_at);
         let mut waits = false;
         for object in &mark.objects {
-            let Some(names::Name::Pack(hash)) = names::Name::parse(object) else { continue };
+            let Some(names::Name::Pack(hash)) = names::Name::parse(object) else {
+                continue;
+            };
             if packer.ledger.get(Space::Pack, &hash.0)?.is_none() {
                 continue;
             }
-            let gone = age >= GRACE_MS && matches!(store.stat(object), Err(StoreError::NotFound { .. }));
+            let gone =
+                age >= GRACE_MS && matches!(store.stat(object), Err(StoreError::NotFound { .. }));
             forget_pack(packer, &hash, gone)?;
             waits |= !gone;
         }
@@ -186,14 +241,19 @@ fn heed_prune_marks(packer: &Packer<'_>, store: &dyn Store, mut base: Base, now_
 
 /// Forgets that its chunks are stored; once it is gone, forgets the pack itself.
 fn forget_pack(packer: &Packer<'_>, hash: &ObjectHash, gone: bool) -> Result<(), EngineError> {
-    let Some(record) = packer.ledger.get(Space::Pack, &hash.0)? else { return Ok(()) };
+    let Some(record) = packer.ledger.get(Space::Pack, &hash.0)? else {
+        return Ok(());
+    };
     let record = PackRecord::decode(record.as_slice()).unwrap_or_default();
     let mut changes: Vec<Change> = Vec::new();
     if gone {
         changes.push((Space::Pack, hash.0.to_vec(), None));
     }
     for row in rows_of(&record) {
-        let here = packer.ledger.get(Space::Chunk, &row.id)?.is_some_and(|pack| pack == hash.0[..16]);
+        let here = packer
+            .ledger
+            .get(Space::Chunk, &row.id)?
+            .is_some_and(|pack| pack == hash.0[..16]);
         if here {
             changes.push((Space::Chunk, row.id.to_vec(), None));
         }

@@ -32,9 +32,16 @@ const RACY_NS: i64 = 2_000_000_000;
 #[derive(Debug, Clone)]
 pub(crate) enum Stored {
     /// Where it lies, and the chunks that it needs.
-    Content { content: Vec<u8>, bytes: u64, chunks: Vec<ShortId> },
+    Content {
+        content: Vec<u8>,
+        bytes: u64,
+        chunks: Vec<ShortId>,
+    },
     /// It could not be read: a stable reason, and whether a person could have had it.
-    Unreadable { reason: &'static str, readable: bool },
+    Unreadable {
+        reason: &'static str,
+        readable: bool,
+    },
 }
 
 #[derive(Default)]
@@ -59,9 +66,21 @@ pub(crate) struct Media<'a, 'p> {
 
 impl<'a, 'p> Media<'a, 'p> {
     /// `workers`: 0 = media are stored as soon as they are named.
-    pub(crate) fn new(packer: &'a Packer<'p>, files: &'a dyn MediaStore, workers: usize, now_ns: i64) -> Self {
+    pub(crate) fn new(
+        packer: &'a Packer<'p>,
+        files: &'a dyn MediaStore,
+        workers: usize,
+        now_ns: i64,
+    ) -> Self {
         let inline = (workers == 0).then(|| Mutex::new(Some(packer.stream())));
-        Self { packer, files, queue: Mutex::default(), changed: Condvar::new(), inline, now_ns }
+        Self {
+            packer,
+            files,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            inline,
+            now_ns,
+        }
     }
 
     pub(crate) fn key(&self, path: &str) -> MediaKey {
@@ -86,7 +105,10 @@ impl<'a, 'p> Media<'a, 'p> {
             };
         }
         while queue.waiting.len() >= WAITING && queue.failed.is_none() {
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         if queue.failed.is_some() {
             return Err(Stopped);
@@ -119,7 +141,10 @@ impl<'a, 'p> Media<'a, 'p> {
                     if queue.closed {
                         break None;
                     }
-                    queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                    queue = self
+                        .changed
+                        .wait(queue)
+                        .unwrap_or_else(PoisonError::into_inner);
                 }
             };
             let done = match next {
@@ -141,10 +166,16 @@ impl<'a, 'p> Media<'a, 'p> {
 
     /// The results, when all workers are done; what the ledger is to remember comes with them.
     pub(crate) fn finish(self) -> Result<(HashMap<MediaKey, Stored>, Vec<Change>), EngineError> {
-        if let Some(stream) = self.inline.and_then(|stream| stream.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+        if let Some(stream) = self
+            .inline
+            .and_then(|stream| stream.into_inner().unwrap_or_else(PoisonError::into_inner))
+        {
             self.packer.finish(stream)?;
         }
-        let queue = self.queue.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let queue = self
+            .queue
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         match queue.failed {
             Some(error) => Err(error),
             None => Ok((queue.results, queue.remembered)),
@@ -169,7 +200,11 @@ impl<'a, 'p> Media<'a, 'p> {
         if let Some(stamp) = stamp
             && let Some(stored) = self.remembered(key, &stamp)?
         {
-            let bytes = if let Stored::Content { bytes, .. } = &stored { *bytes } else { 0 };
+            let bytes = if let Stored::Content { bytes, .. } = &stored {
+                *bytes
+            } else {
+                0
+            };
             self.packer.progress.advance(Phase::StoringMedia, 1, bytes);
             self.lock().results.insert(key, stored);
             return Ok(());
@@ -188,7 +223,9 @@ impl<'a, 'p> Media<'a, 'p> {
         {
             let mut value = encode_stamp(&stamp).to_vec();
             value.extend_from_slice(content);
-            queue.remembered.push((Space::File, key.to_vec(), Some(value)));
+            queue
+                .remembered
+                .push((Space::File, key.to_vec(), Some(value)));
         }
         queue.results.insert(key, stored);
         Ok(())
@@ -196,9 +233,15 @@ impl<'a, 'p> Media<'a, 'p> {
 
     /// What is known of a file that has not changed, if all its chunks are stored.
     fn remembered(&self, key: MediaKey, stamp: &Stamp) -> Result<Option<Stored>, EngineError> {
-        let Some(value) = self.packer.ledger.get(Space::File, &key)? else { return Ok(None) };
-        let Some(encoded) = value.strip_prefix(encode_stamp(stamp).as_slice()) else { return Ok(None) };
-        let Ok(content) = proto::Content::decode(encoded) else { return Ok(None) };
+        let Some(value) = self.packer.ledger.get(Space::File, &key)? else {
+            return Ok(None);
+        };
+        let Some(encoded) = value.strip_prefix(encode_stamp(stamp).as_slice()) else {
+            return Ok(None);
+        };
+        let Ok(content) = proto::Content::decode(encoded) else {
+            return Ok(None);
+        };
         if !content.lists.is_empty() {
             // Long lists lie in the store; reading the file again is simpler than keeping them here.
             return Ok(None);
@@ -209,23 +252,37 @@ impl<'a, 'p> Media<'a, 'p> {
                 return Ok(None);
             }
         }
-        Ok(Some(Stored::Content { content: encoded.to_vec(), bytes: content.bytes, chunks }))
+        Ok(Some(Stored::Content {
+            content: encoded.to_vec(),
+            bytes: content.bytes,
+            chunks,
+        }))
     }
 
-    fn store_pieces(&self, stream: &mut Stream, reader: &mut dyn Read) -> Result<Stored, EngineError> {
+    fn store_pieces(
+        &self,
+        stream: &mut Stream,
+        reader: &mut dyn Read,
+    ) -> Result<Stored, EngineError> {
         let mut pieces: Vec<u8> = Vec::new();
         let mut bytes = 0u64;
         loop {
             let mut ended = false;
             let mut empty = false;
-            let piece = self.packer.add_in_place(stream, ChunkKind::Piece, |buffer| {
-                let at = buffer.len();
-                read_up_to(reader, buffer, PIECE_BYTES)?;
-                let read = buffer.len() - at;
-                ended = read < PIECE_BYTES;
-                empty = read == 0;
-                if empty { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
-            })?;
+            let piece = self
+                .packer
+                .add_in_place(stream, ChunkKind::Piece, |buffer| {
+                    let at = buffer.len();
+                    read_up_to(reader, buffer, PIECE_BYTES)?;
+                    let read = buffer.len() - at;
+                    ended = read < PIECE_BYTES;
+                    empty = read == 0;
+                    if empty {
+                        Err(io::ErrorKind::UnexpectedEof.into())
+                    } else {
+                        Ok(())
+                    }
+                })?;
             match piece {
                 Ok((id, len)) => {
                     pieces.extend_from_slice(&id.0);
@@ -246,20 +303,33 @@ impl<'a, 'p> Media<'a, 'p> {
         self.packer.progress.advance(Phase::StoringMedia, 1, 0);
         let mut chunks = short_ids(&pieces);
         let content = if pieces.len() <= INLINE_PIECES * 32 {
-            proto::Content { bytes, pieces, lists: Vec::new() }
+            proto::Content {
+                bytes,
+                pieces,
+                lists: Vec::new(),
+            }
         } else {
             let mut lists = Vec::new();
             for part in pieces.chunks(PIECE_BYTES) {
                 let id: ChunkId = self.packer.ids.chunk_id(part);
                 if self.packer.claim(&id)? {
-                    self.packer.add(stream, id, ChunkKind::PieceList, part, None)?;
+                    self.packer
+                        .add(stream, id, ChunkKind::PieceList, part, None)?;
                 }
                 lists.extend_from_slice(&id.0);
             }
             chunks.extend(short_ids(&lists));
-            proto::Content { bytes, pieces: Vec::new(), lists }
+            proto::Content {
+                bytes,
+                pieces: Vec::new(),
+                lists,
+            }
         };
-        Ok(Stored::Content { content: content.encode_to_vec(), bytes, chunks })
+        Ok(Stored::Content {
+            content: content.encode_to_vec(),
+            bytes,
+            chunks,
+        })
     }
 }
 
@@ -268,26 +338,50 @@ impl<'a, 'p> Media<'a, 'p> {
 pub(crate) struct Stopped;
 
 fn short_ids(ids: &[u8]) -> Vec<ShortId> {
-    ids.as_chunks::<32>().0.iter().map(|id| ChunkId(*id).short()).collect()
+    ids.as_chunks::<32>()
+        .0
+        .iter()
+        .map(|id| ChunkId(*id).short())
+        .collect()
 }
 
 fn read_up_to(reader: &mut dyn Read, buffer: &mut Vec<u8>, limit: usize) -> io::Result<()> {
     // The room is there already: bytes go straight to their place in the pack.
     buffer.reserve(limit);
-    reader.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(buffer).map(|_| ())
+    reader
+        .take(u64::try_from(limit).unwrap_or(u64::MAX))
+        .read_to_end(buffer)
+        .map(|_| ())
 }
 
 fn unreadable(error: &io::Error) -> Stored {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => Stored::Unreadable { reason: "no permission to read the file", readable: true },
-        io::ErrorKind::NotFound => Stored::Unreadable { reason: "the file went away while it was being read", readable: false },
-        io::ErrorKind::InvalidData => Stored::Unreadable { reason: "the file is damaged in its archive", readable: false },
-        _ => Stored::Unreadable { reason: "the file could not be read", readable: true },
+        io::ErrorKind::PermissionDenied => Stored::Unreadable {
+            reason: "no permission to read the file",
+            readable: true,
+        },
+        io::ErrorKind::NotFound => Stored::Unreadable {
+            reason: "the file went away while it was being read",
+            readable: false,
+        },
+        io::ErrorKind::InvalidData => Stored::Unreadable {
+            reason: "the file is damaged in its archive",
+            readable: false,
+        },
+        _ => Stored::Unreadable {
+            reason: "the file could not be read",
+            readable: true,
+        },
     }
 }
 
 fn encode_stamp(stamp: &Stamp) -> [u8; 32] {
-    let Stamp { len, modified_ns, changed_ns, inode } = stamp;
+    let Stamp {
+        len,
+        modified_ns,
+        changed_ns,
+        inode,
+    } = stamp;
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&len.to_le_bytes());
     bytes[8..16].copy_from_slice(&modified_ns.to_le_bytes());

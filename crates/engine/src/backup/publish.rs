@@ -30,9 +30,25 @@ pub(crate) struct About<'a> {
     pub(crate) now_ms: i64,
 }
 
-pub(crate) fn run(packer: &Packer<'_>, base: Base, merged: Merged, about: About<'_>) -> Result<BackupOutcome, EngineError> {
-    let Base { mut state, mut conversations, dirty: _ } = base;
-    let Merged { report, new, trees, participants, participant_count, remembered } = merged;
+pub(crate) fn run(
+    packer: &Packer<'_>,
+    base: Base,
+    merged: Merged,
+    about: About<'_>,
+) -> Result<BackupOutcome, EngineError> {
+    let Base {
+        mut state,
+        mut conversations,
+        dirty: _,
+    } = base;
+    let Merged {
+        report,
+        new,
+        trees,
+        participants,
+        participant_count,
+        remembered,
+    } = merged;
     let mut changes: Vec<Change> = remembered;
     for tree in trees {
         conversations.insert(tree.entry.key.clone(), tree.entry);
@@ -41,35 +57,76 @@ pub(crate) fn run(packer: &Packer<'_>, base: Base, merged: Merged, about: About<
 
     let entries: Vec<proto::ConversationEntry> = conversations.into_values().collect();
     let sequence = state.sequence + 1;
-    let About { source, source_key, stamp, device_name, now_ms } = about;
+    let About {
+        source,
+        source_key,
+        stamp,
+        device_name,
+        now_ms,
+    } = about;
     let mut snapshot = proto::Snapshot {
         repository: packer.keys.repository.to_vec(),
         lineage: state.lineage.clone(),
         sequence,
-        parent: state.snapshot.as_ref().map(|parent| parent.hash.clone()).unwrap_or_default(),
+        parent: state
+            .snapshot
+            .as_ref()
+            .map(|parent| parent.hash.clone())
+            .unwrap_or_default(),
         created_at: now_ms,
         device: packer.keys.device.to_vec(),
         device_name: device_name.to_owned(),
-        source: Some(proto::SourceNote { app: source.app.into(), form: source.form.into(), label: source.label }),
+        source: Some(proto::SourceNote {
+            app: source.app.into(),
+            form: source.form.into(),
+            label: source.label,
+        }),
         report: Some(report_note(&report, new)),
         keyring_number: packer.keys.keyring_number,
         keyring_hash: packer.keys.keyring_hash.to_vec(),
         merged: std::mem::take(&mut state.merged),
         conversations: entries,
         participants: participants.clone(),
-        indexes: state.indexes.iter().map(|index| proto::ObjectRef { hash: index.hash.clone(), bytes: index.bytes }).collect(),
+        indexes: state
+            .indexes
+            .iter()
+            .map(|index| proto::ObjectRef {
+                hash: index.hash.clone(),
+                bytes: index.bytes,
+            })
+            .collect(),
         packs: packer.packs(),
         mac: Vec::new(),
     };
-    snapshot.mac = writer_mac(&packer.keys.writer_key, ObjectKind::Snapshot.byte(), &snapshot.encode_to_vec()).to_vec();
-    let (hash, bytes) = put_object(packer, ObjectKind::Snapshot, &snapshot.encode_to_vec(), names::snapshot)?;
-    state.snapshot = Some(proto::ObjectRef { hash: hash.0.to_vec(), bytes });
+    snapshot.mac = writer_mac(
+        &packer.keys.writer_key,
+        ObjectKind::Snapshot.byte(),
+        &snapshot.encode_to_vec(),
+    )
+    .to_vec();
+    let (hash, bytes) = put_object(
+        packer,
+        ObjectKind::Snapshot,
+        &snapshot.encode_to_vec(),
+        names::snapshot,
+    )?;
+    state.snapshot = Some(proto::ObjectRef {
+        hash: hash.0.to_vec(),
+        bytes,
+    });
     state.participants = participants;
     state.participant_count = participant_count;
     write_head(packer, &mut state, now_ms)?;
 
-    let list = Conversations { entries: snapshot.conversations }.encode_to_vec();
-    changes.push((Space::State, b"conversations".to_vec(), Some(seal_local(&packer.ids, packer.salt(), list))));
+    let list = Conversations {
+        entries: snapshot.conversations,
+    }
+    .encode_to_vec();
+    changes.push((
+        Space::State,
+        b"conversations".to_vec(),
+        Some(seal_local(&packer.ids, packer.salt(), list)),
+    ));
     changes.push(state.change());
     if let Some(stamp) = stamp {
         let mut value = stamp.to_vec();
@@ -98,11 +155,20 @@ pub(crate) fn renew_if_unchanged(
     dry_run: bool,
 ) -> Result<Option<BackupOutcome>, EngineError> {
     let mut state = base.state.clone();
-    let Some(snapshot) = &state.snapshot else { return Ok(None) };
+    let Some(snapshot) = &state.snapshot else {
+        return Ok(None);
+    };
     let snapshot = ObjectHash::from_slice(&snapshot.hash).ok_or(EngineError::UnlockNeeded)?;
     let known = packer.ledger.get(Space::State, source_key)?;
-    let Some(note) = known.as_deref().and_then(|value| value.strip_prefix(stamp.as_slice())) else { return Ok(None) };
-    let Ok(note) = proto::RunReport::decode(note) else { return Ok(None) };
+    let Some(note) = known
+        .as_deref()
+        .and_then(|value| value.strip_prefix(stamp.as_slice()))
+    else {
+        return Ok(None);
+    };
+    let Ok(note) = proto::RunReport::decode(note) else {
+        return Ok(None);
+    };
     if !dry_run {
         write_head(packer, &mut state, now_ms)?;
         packer.ledger.apply(vec![state.change()])?;
@@ -133,7 +199,11 @@ pub(crate) fn put_object(
     Ok((hash, u64::try_from(len).expect("fits")))
 }
 
-pub(crate) fn write_head(packer: &Packer<'_>, state: &mut LineageState, now_ms: i64) -> Result<(), EngineError> {
+pub(crate) fn write_head(
+    packer: &Packer<'_>,
+    state: &mut LineageState,
+    now_ms: i64,
+) -> Result<(), EngineError> {
     let sequence = state.sequence + 1;
     let mut head = proto::Head {
         repository: packer.keys.repository.to_vec(),
@@ -148,9 +218,16 @@ pub(crate) fn write_head(packer: &Packer<'_>, state: &mut LineageState, now_ms: 
         oldest: state.oldest,
         mac: Vec::new(),
     };
-    head.mac = writer_mac(&packer.keys.writer_key, ObjectKind::Head.byte(), &head.encode_to_vec()).to_vec();
+    head.mac = writer_mac(
+        &packer.keys.writer_key,
+        ObjectKind::Head.byte(),
+        &head.encode_to_vec(),
+    )
+    .to_vec();
     let lineage = state.lineage();
-    let (hash, _) = put_object(packer, ObjectKind::Head, &head.encode_to_vec(), |hash| names::head(&lineage, sequence, hash))?;
+    let (hash, _) = put_object(packer, ObjectKind::Head, &head.encode_to_vec(), |hash| {
+        names::head(&lineage, sequence, hash)
+    })?;
     state.sequence = sequence;
     state.head = hash.0.to_vec();
     state.created_at = now_ms;
@@ -158,13 +235,18 @@ pub(crate) fn write_head(packer: &Packer<'_>, state: &mut LineageState, now_ms: 
 }
 
 /// Lists the packs that no index lists yet, together with those of small indexes: so there are never many of them.
-pub(crate) fn write_index(packer: &Packer<'_>, state: &mut LineageState, changes: &mut Vec<Change>) -> Result<(), EngineError> {
+pub(crate) fn write_index(
+    packer: &Packer<'_>,
+    state: &mut LineageState,
+    changes: &mut Vec<Change>,
+) -> Result<(), EngineError> {
     let mut pending: BTreeMap<Vec<u8>, PackRecord> = BTreeMap::new();
     let mut rows = 0u64;
     let mut take = |merge: &HashSet<Vec<u8>>| -> Result<u64, EngineError> {
         let mut more = 0;
         packer.ledger.each(Space::Pack, &mut |hash, value| {
-            let record = PackRecord::decode(value).map_err(|error| EngineError::Ledger(error.to_string()))?;
+            let record = PackRecord::decode(value)
+                .map_err(|error| EngineError::Ledger(error.to_string()))?;
             if merge.contains(&record.index) && !pending.contains_key(hash) {
                 more += u64::try_from(rows_of(&record).count()).expect("fits");
                 pending.insert(hash.to_vec(), record);
@@ -199,10 +281,12 @@ pub(crate) fn write_index(packer: &Packer<'_>, state: &mut LineageState, changes
     let mut table: Vec<Row> = Vec::new();
     for (number, (hash, record)) in (0u32..).zip(&pending) {
         let next = u32::try_from(run_keys.len()).expect("fits");
-        let run_key = *run_keys.entry(record.sealed_run_key.clone()).or_insert_with(|| {
-            index.run_keys.push(record.sealed_run_key.clone());
-            next
-        });
+        let run_key = *run_keys
+            .entry(record.sealed_run_key.clone())
+            .or_insert_with(|| {
+                index.run_keys.push(record.sealed_run_key.clone());
+                next
+            });
         index.packs.push(proto::IndexPack {
             hash: hash.clone(),
             bytes: record.bytes,
@@ -212,13 +296,22 @@ pub(crate) fn write_index(packer: &Packer<'_>, state: &mut LineageState, changes
             payload_end: record.payload_end,
             next: record.next.clone(),
         });
-        table.extend(rows_of(record).map(|row| Row { pack: number, ..row }));
+        table.extend(rows_of(record).map(|row| Row {
+            pack: number,
+            ..row
+        }));
     }
     // A chunk that was stored again, because its pack was marked: the ledger knows only the new place.
     let hashes: Vec<&Vec<u8>> = pending.keys().collect();
     let is_current = |row: &Row| -> bool {
-        let pack = usize::try_from(row.pack).ok().and_then(|pack| hashes.get(pack)).and_then(|hash| hash.get(..16));
-        packer.ledger.get(Space::Chunk, &row.id).is_ok_and(|known| known.as_deref() == pack)
+        let pack = usize::try_from(row.pack)
+            .ok()
+            .and_then(|pack| hashes.get(pack))
+            .and_then(|hash| hash.get(..16));
+        packer
+            .ledger
+            .get(Space::Chunk, &row.id)
+            .is_ok_and(|known| known.as_deref() == pack)
     };
     table.sort_by_key(|row| row.id);
     table.dedup_by(|later, kept| {
@@ -231,20 +324,39 @@ pub(crate) fn write_index(packer: &Packer<'_>, state: &mut LineageState, changes
     for row in &table {
         row.write(&mut index.rows);
     }
-    index.mac = writer_mac(&packer.keys.writer_key, ObjectKind::Index.byte(), &index.encode_to_vec()).to_vec();
-    let (hash, bytes) = put_object(packer, ObjectKind::Index, &index.encode_to_vec(), names::index)?;
+    index.mac = writer_mac(
+        &packer.keys.writer_key,
+        ObjectKind::Index.byte(),
+        &index.encode_to_vec(),
+    )
+    .to_vec();
+    let (hash, bytes) = put_object(
+        packer,
+        ObjectKind::Index,
+        &index.encode_to_vec(),
+        names::index,
+    )?;
     for (pack, mut record) in pending {
         record.index = hash.0.to_vec();
         changes.push((Space::Pack, pack, Some(record.encode_to_vec())));
     }
-    state.indexes.push(IndexState { hash: hash.0.to_vec(), bytes, rows: u64::try_from(table.len()).expect("fits") });
+    state.indexes.push(IndexState {
+        hash: hash.0.to_vec(),
+        bytes,
+        rows: u64::try_from(table.len()).expect("fits"),
+    });
     Ok(())
 }
 
 fn report_note(report: &Report, new: NewCounts) -> proto::RunReport {
     let count = |kind: Kind| {
         let counts = report.counts(kind);
-        proto::CountNote { found: counts.found, taken: counts.taken, skipped: counts.skipped, absent: counts.absent }
+        proto::CountNote {
+            found: counts.found,
+            taken: counts.taken,
+            skipped: counts.skipped,
+            absent: counts.absent,
+        }
     };
     let [conversations, messages, attachments] = kinds().map(count);
     proto::RunReport {
@@ -278,10 +390,18 @@ fn kind_name(kind: Kind) -> &'static str {
 
 fn report_of(note: &proto::RunReport) -> Report {
     let mut report = Report::default();
-    for (kind, counts) in kinds().into_iter().zip([&note.conversations, &note.messages, &note.attachments]) {
+    for (kind, counts) in
+        kinds()
+            .into_iter()
+            .zip([&note.conversations, &note.messages, &note.attachments])
+    {
         let counts = counts.unwrap_or_default();
         report.take_many(kind, counts.taken, counts.absent);
-        for skip in note.skips.iter().filter(|skip| skip.kind == kind_name(kind)) {
+        for skip in note
+            .skips
+            .iter()
+            .filter(|skip| skip.kind == kind_name(kind))
+        {
             report.skip_many(kind, &skip.reason, skip.readable, skip.count);
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use heirloom_archive::{
-    Conversation, ConversationRef, Message, Participant, Presence, Report, Sink, SinkError, Source, SourceError, frames,
+    Conversation, ConversationRef, Message, Participant, Presence, Report, Sink, SinkError, Source,
+    SourceError, frames,
 };
 use prost::Message as _;
 
@@ -34,9 +35,19 @@ pub(crate) struct Scanned {
     pub(crate) report: Report,
 }
 
-pub(crate) fn run(packer: &Packer<'_>, source: &mut dyn Source, options: &BackupOptions, now_ms: i64) -> Result<Scanned, EngineError> {
+pub(crate) fn run(
+    packer: &Packer<'_>,
+    source: &mut dyn Source,
+    options: &BackupOptions,
+    now_ms: i64,
+) -> Result<Scanned, EngineError> {
     let files = source.media();
-    let media = Media::new(packer, files.as_ref(), options.workers, now_ms.saturating_mul(1_000_000));
+    let media = Media::new(
+        packer,
+        files.as_ref(),
+        options.workers,
+        now_ms.saturating_mul(1_000_000),
+    );
     let mut sink = ScanSink {
         packer,
         media: &media,
@@ -53,26 +64,45 @@ pub(crate) fn run(packer: &Packer<'_>, source: &mut dyn Source, options: &Backup
     } else {
         std::thread::scope(|scope| {
             for _ in 0..options.workers {
-                scope.spawn(|| media.work());
+                if let Err(error) = crate::workers::spawn(scope, "media", || media.work()) {
+                    media.close();
+                    return Err(error);
+                }
             }
             let read = source.read(&mut sink);
             media.close();
-            read
-        })
+            Ok(read)
+        })?
     };
-    let ScanSink { sorter, conversations, participants, failed, unheard, .. } = sink;
+    let ScanSink {
+        sorter,
+        conversations,
+        participants,
+        failed,
+        unheard,
+        ..
+    } = sink;
     packer.progress.advance(Phase::Reading, unheard, 0);
     let stored = media.finish();
     let report = match read {
         Ok(report) => report,
         Err(SourceError::Sink(error)) => {
             // The sink stopped the source: its own reason counts, or that of a media worker.
-            return Err(failed.or(stored.err()).unwrap_or(EngineError::Source(SourceError::Sink(error))));
+            return Err(failed
+                .or(stored.err())
+                .unwrap_or(EngineError::Source(SourceError::Sink(error))));
         }
         Err(error) => return Err(error.into()),
     };
     let (media, remembered) = stored?;
-    Ok(Scanned { sorted: sorter.finish()?, conversations, participants, media, remembered, report })
+    Ok(Scanned {
+        sorted: sorter.finish()?,
+        conversations,
+        participants,
+        media,
+        remembered,
+        report,
+    })
 }
 
 struct ScanSink<'a, 'p> {
@@ -100,7 +130,8 @@ impl ScanSink<'_, '_> {
 
 impl Sink for ScanSink<'_, '_> {
     fn participant(&mut self, participant: Participant) -> Result<(), SinkError> {
-        self.participants.insert(participant.id.clone(), participant);
+        self.participants
+            .insert(participant.id.clone(), participant);
         Ok(())
     }
 
@@ -110,17 +141,32 @@ impl Sink for ScanSink<'_, '_> {
             self.conversations[usize::try_from(known).expect("fits")].record = conversation;
             return Ok(ConversationRef(known));
         }
-        let number = u32::try_from(self.conversations.len()).map_err(|_| SinkError("too many conversations".into()))?;
-        let hash = self.packer.ids.keyed(purpose::CONVERSATION, conversation.id.as_bytes());
+        let number = u32::try_from(self.conversations.len())
+            .map_err(|_| SinkError("too many conversations".into()))?;
+        let hash = self
+            .packer
+            .ids
+            .keyed(purpose::CONVERSATION, conversation.id.as_bytes());
         let key: [u8; 16] = hash[..16].try_into().expect("16 bytes");
         let rank = u64::from_le_bytes(hash[16..24].try_into().expect("8 bytes"));
         self.by_id.insert(conversation.id.clone(), number);
-        self.conversations.push(ScannedConversation { record: conversation, key, rank });
+        self.conversations.push(ScannedConversation {
+            record: conversation,
+            key,
+            rank,
+        });
         Ok(ConversationRef(number))
     }
 
-    fn message(&mut self, conversation: ConversationRef, mut message: Message) -> Result<(), SinkError> {
-        let Some(known) = usize::try_from(conversation.0).ok().and_then(|at| self.conversations.get(at)) else {
+    fn message(
+        &mut self,
+        conversation: ConversationRef,
+        mut message: Message,
+    ) -> Result<(), SinkError> {
+        let Some(known) = usize::try_from(conversation.0)
+            .ok()
+            .and_then(|at| self.conversations.get(at))
+        else {
             return Err(SinkError("a message of an unknown conversation".into()));
         };
         if message.id.is_empty() {
@@ -131,8 +177,12 @@ impl Sink for ScanSink<'_, '_> {
         self.body.clear();
         self.body.extend_from_slice(&[0; 4]);
         message.encode(&mut self.body).expect("a vector grows");
-        let len = u32::try_from(self.body.len() - 4).ok().filter(|len| usize::try_from(*len).is_ok_and(|len| len <= frames::MAX_RECORD_BYTES));
-        let Some(len) = len else { return Err(SinkError("a message longer than the format allows".into())) };
+        let len = u32::try_from(self.body.len() - 4)
+            .ok()
+            .filter(|len| usize::try_from(*len).is_ok_and(|len| len <= frames::MAX_RECORD_BYTES));
+        let Some(len) = len else {
+            return Err(SinkError("a message longer than the format allows".into()));
+        };
         self.body[..4].copy_from_slice(&len.to_le_bytes());
         for mut attachment in attachments {
             attachment.content.clear();
@@ -144,7 +194,13 @@ impl Sink for ScanSink<'_, '_> {
             }
             frames::push(&attachment, &mut self.body);
         }
-        if let Err(error) = self.sorter.push(rank, conversation.0, message.sent_at, message.id.as_bytes(), &self.body) {
+        if let Err(error) = self.sorter.push(
+            rank,
+            conversation.0,
+            message.sent_at,
+            message.id.as_bytes(),
+            &self.body,
+        ) {
             return Err(self.stop(error));
         }
         self.unheard += 1;

@@ -73,8 +73,18 @@ pub(crate) fn run(
     options: &BackupOptions,
     now_ms: i64,
 ) -> Result<Merged, EngineError> {
-    let Scanned { mut sorted, conversations, participants, media, mut remembered, mut report } = scanned;
-    let streams = Streams { text: Mutex::new(packer.stream()), meta: Mutex::new(packer.stream()) };
+    let Scanned {
+        mut sorted,
+        conversations,
+        participants,
+        media,
+        mut remembered,
+        mut report,
+    } = scanned;
+    let streams = Streams {
+        text: Mutex::new(packer.stream()),
+        meta: Mutex::new(packer.stream()),
+    };
     let (done_sender, done) = channel::<Done>();
     let mut trees = Trees::new(packer, base, reader, store, now_ms);
     let failed = AtomicBool::new(false);
@@ -85,7 +95,9 @@ pub(crate) fn run(
         for _ in 0..options.workers {
             let sender = done_sender.clone();
             let (streams, failed) = (&streams, &failed);
-            scope.spawn(move || seal_jobs(packer, streams, work, &sender, failed, now_ms));
+            crate::workers::spawn(scope, "seal", move || {
+                seal_jobs(packer, streams, work, &sender, failed, now_ms)
+            })?;
         }
         let mut feeder = Feeder {
             packer,
@@ -107,12 +119,24 @@ pub(crate) fn run(
         remembered.push(conversation);
     }
     let written = trees.written();
-    let (participant_chunks, participant_count) =
-        super::trees::write_participants(packer, &mut lock(&streams.meta), participants.into_values(), base, &mut remembered)?;
+    let (participant_chunks, participant_count) = super::trees::write_participants(
+        packer,
+        &mut lock(&streams.meta),
+        participants.into_values(),
+        base,
+        &mut remembered,
+    )?;
     let Streams { text, meta } = streams;
     packer.finish(text.into_inner().unwrap_or_else(PoisonError::into_inner))?;
     packer.finish(meta.into_inner().unwrap_or_else(PoisonError::into_inner))?;
-    Ok(Merged { report, new, trees: written, participants: participant_chunks, participant_count, remembered })
+    Ok(Merged {
+        report,
+        new,
+        trees: written,
+        participants: participant_chunks,
+        participant_count,
+        remembered,
+    })
 }
 
 struct Feeder<'a, 'p> {
@@ -151,21 +175,39 @@ fn feed(
             before = None;
         }
         let (conversation, count) = current.get_or_insert((key.conversation, 0));
-        let same = before.as_ref().is_some_and(|(known, bytes)| known.sent_at == key.sent_at && known.id == key.id && *bytes == body);
+        let same = before.as_ref().is_some_and(|(known, bytes)| {
+            known.sent_at == key.sent_at && known.id == key.id && *bytes == body
+        });
         if same {
-            feeder.report.lose(Kind::Messages, "the same message stands there twice", false, "");
+            feeder.report.lose(
+                Kind::Messages,
+                "the same message stands there twice",
+                false,
+                "",
+            );
             continue;
         }
         let (attachments, present, contents) = feeder.encode(&body, &mut record);
-        let (fingerprint, boundary) = Fingerprint::new(&feeder.packer.ids, id_of(&record), content_of(&record));
-        let message =
-            EncodedMessage { sent_at: key.sent_at, record: &record, attachments, present, contents: &contents, fingerprint, boundary };
+        let (fingerprint, boundary) =
+            Fingerprint::new(&feeder.packer.ids, id_of(&record), content_of(&record));
+        let message = EncodedMessage {
+            sent_at: key.sent_at,
+            record: &record,
+            attachments,
+            present,
+            contents: &contents,
+            fingerprint,
+            boundary,
+        };
         let segment = segmenter.push(&message);
         *count += feeder.submit(*conversation, *count, segment)?;
         before = Some((key, body));
         unheard += 1;
         if unheard == 512 {
-            feeder.packer.progress.advance(Phase::SealingMessages, unheard, 0);
+            feeder
+                .packer
+                .progress
+                .advance(Phase::SealingMessages, unheard, 0);
             unheard = 0;
             feeder.collect(false, &mut waiting, conversations, trees)?;
             if feeder.packer.progress.interrupted() {
@@ -173,14 +215,19 @@ fn feed(
             }
         }
     }
-    feeder.packer.progress.advance(Phase::SealingMessages, unheard, 0);
+    feeder
+        .packer
+        .progress
+        .advance(Phase::SealingMessages, unheard, 0);
     if let Some((conversation, count)) = current {
         let count = count + feeder.submit(conversation, count, segmenter.finish())?;
         waiting.insert(conversation, count);
     }
     // Conversations without a message have a tree too.
     let all = (0u32..).zip(conversations).map(|(number, _)| number);
-    let silent: Vec<u32> = all.filter(|number| !waiting.contains_key(number) && !trees.has(*number)).collect();
+    let silent: Vec<u32> = all
+        .filter(|number| !waiting.contains_key(number) && !trees.has(*number))
+        .collect();
     for number in silent {
         waiting.insert(number, 0);
     }
@@ -190,9 +237,18 @@ fn feed(
 
 impl Feeder<'_, '_> {
     /// Hands a segment to a worker; returns how many that were (0 or 1).
-    fn submit(&mut self, conversation: u32, number: u32, segment: Option<Segment>) -> Result<u32, EngineError> {
+    fn submit(
+        &mut self,
+        conversation: u32,
+        number: u32,
+        segment: Option<Segment>,
+    ) -> Result<u32, EngineError> {
         let Some(segment) = segment else { return Ok(0) };
-        let job = Job { conversation, number, segment };
+        let job = Job {
+            conversation,
+            number,
+            segment,
+        };
         match &self.jobs {
             Some(jobs) => {
                 // A send fails only when all workers are gone: then one has sent its error.
@@ -214,7 +270,10 @@ impl Feeder<'_, '_> {
     }
 
     fn worker_error(&self) -> EngineError {
-        self.done.try_iter().find_map(Result::err).unwrap_or(EngineError::Interrupted)
+        self.done
+            .try_iter()
+            .find_map(Result::err)
+            .unwrap_or(EngineError::Interrupted)
     }
 
     /// Takes finished segments, and writes the trees of conversations that are complete.
@@ -233,7 +292,8 @@ impl Feeder<'_, '_> {
             let complete: Vec<u32> = waiting
                 .iter()
                 .filter(|(number, count)| {
-                    self.sealed.get(number).map_or(0, Vec::len) == usize::try_from(**count).expect("fits")
+                    self.sealed.get(number).map_or(0, Vec::len)
+                        == usize::try_from(**count).expect("fits")
                 })
                 .map(|(number, _)| *number)
                 .collect();
@@ -242,7 +302,12 @@ impl Feeder<'_, '_> {
                 let mut segments = self.sealed.remove(number).unwrap_or_default();
                 segments.sort_by_key(|segment| segment.number);
                 let conversation = &conversations[usize::try_from(*number).expect("fits")];
-                trees.write(*number, conversation, segments, &mut lock(&self.streams.meta))?;
+                trees.write(
+                    *number,
+                    conversation,
+                    segments,
+                    &mut lock(&self.streams.meta),
+                )?;
             }
             if !all || waiting.is_empty() {
                 return Ok(());
@@ -261,20 +326,30 @@ impl Feeder<'_, '_> {
     /// and what they need.
     fn encode(&mut self, body: &[u8], record: &mut Vec<u8>) -> (u32, u32, Vec<ShortId>) {
         let (len, rest) = body.split_first_chunk::<4>().expect("written by the sink");
-        let (message, rest) = rest.split_at(usize::try_from(u32::from_le_bytes(*len)).expect("fits"));
+        let (message, rest) =
+            rest.split_at(usize::try_from(u32::from_le_bytes(*len)).expect("fits"));
         record.clear();
         record.extend_from_slice(message);
         let mut contents = Vec::new();
         let (mut count, mut present) = (0, 0);
         for frame in frames::split(rest).map_while(Result::ok) {
-            let Ok(mut attachment) = Attachment::decode(frame) else { continue };
+            let Ok(mut attachment) = Attachment::decode(frame) else {
+                continue;
+            };
             count += 1;
             if attachment.presence() == Presence::Present {
                 present += 1;
-                let hash = self.packer.ids.keyed(purpose::FILE, attachment.source_path.as_bytes());
+                let hash = self
+                    .packer
+                    .ids
+                    .keyed(purpose::FILE, attachment.source_path.as_bytes());
                 let key: MediaKey = hash[..16].try_into().expect("16 bytes");
                 match self.media.get(&key) {
-                    Some(Stored::Content { content, bytes, chunks }) => {
+                    Some(Stored::Content {
+                        content,
+                        bytes,
+                        chunks,
+                    }) => {
                         attachment.content.clone_from(content);
                         // Where the source kept it says nothing any more, and would make equal messages differ.
                         attachment.source_path.clear();
@@ -284,11 +359,21 @@ impl Feeder<'_, '_> {
                     }
                     Some(Stored::Unreadable { reason, readable }) => {
                         attachment.set_presence(Presence::Unreadable);
-                        self.report.lose(Kind::Attachments, reason, *readable, attachment.source_path.as_str());
+                        self.report.lose(
+                            Kind::Attachments,
+                            reason,
+                            *readable,
+                            attachment.source_path.as_str(),
+                        );
                     }
                     None => {
                         attachment.set_presence(Presence::Unreadable);
-                        self.report.lose(Kind::Attachments, "the file was not found", false, attachment.source_path.as_str());
+                        self.report.lose(
+                            Kind::Attachments,
+                            "the file was not found",
+                            false,
+                            attachment.source_path.as_str(),
+                        );
                     }
                 }
             }
@@ -335,7 +420,10 @@ fn seal_jobs(
 }
 
 fn compressor() -> Result<zstd::bulk::Compressor<'static>, EngineError> {
-    zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(|source| EngineError::Local { path: "a compressed segment".into(), source })
+    zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(|source| EngineError::Local {
+        path: "a compressed segment".into(),
+        source,
+    })
 }
 
 fn seal(
@@ -345,8 +433,21 @@ fn seal(
     compressor: &mut zstd::bulk::Compressor<'static>,
     now_ms: i64,
 ) -> Done {
-    let Job { conversation, number, segment } = job;
-    let Segment { plaintext, first_at, last_at, messages, attachments, contents, fingerprints, attachments_at } = segment;
+    let Job {
+        conversation,
+        number,
+        segment,
+    } = job;
+    let Segment {
+        plaintext,
+        first_at,
+        last_at,
+        messages,
+        attachments,
+        contents,
+        fingerprints,
+        attachments_at,
+    } = segment;
     let id = packer.ids.chunk_id(&plaintext);
     let filter = match known_filter(packer, &id)? {
         Some(filter) => filter,
@@ -354,11 +455,23 @@ fn seal(
             let filter = make_filter(&plaintext);
             let filter_id = packer.ids.chunk_id(&filter);
             if packer.claim(&filter_id)? {
-                packer.add(&mut lock(&streams.meta), filter_id, ChunkKind::Filter, &filter, None)?;
+                packer.add(
+                    &mut lock(&streams.meta),
+                    filter_id,
+                    ChunkKind::Filter,
+                    &filter,
+                    None,
+                )?;
             }
             if packer.claim(&id)? {
                 let compressed = compressor.compress(&plaintext).ok();
-                packer.add(&mut lock(&streams.text), id, ChunkKind::Segment, &plaintext, compressed.as_deref())?;
+                packer.add(
+                    &mut lock(&streams.text),
+                    id,
+                    ChunkKind::Segment,
+                    &plaintext,
+                    compressed.as_deref(),
+                )?;
             }
             let mut value = filter_id.0.to_vec();
             value.extend_from_slice(&Fingerprint::encode_all(&fingerprints));
@@ -376,7 +489,15 @@ fn seal(
         added_at: now_ms,
         contents: contents.concat(),
     };
-    Ok((conversation, SealedSegment { number, entry, fingerprints, attachments_at }))
+    Ok((
+        conversation,
+        SealedSegment {
+            number,
+            entry,
+            fingerprints,
+            attachments_at,
+        },
+    ))
 }
 
 /// The filter of a segment that is stored together with it.
@@ -384,8 +505,12 @@ fn known_filter(packer: &Packer<'_>, id: &ChunkId) -> Result<Option<ChunkId>, En
     if !packer.is_stored(&id.short())? {
         return Ok(None);
     }
-    let Some(value) = packer.ledger.get(Space::Segment, &id.short())? else { return Ok(None) };
-    let Some(filter) = value.get(..32).and_then(ChunkId::from_slice) else { return Ok(None) };
+    let Some(value) = packer.ledger.get(Space::Segment, &id.short())? else {
+        return Ok(None);
+    };
+    let Some(filter) = value.get(..32).and_then(ChunkId::from_slice) else {
+        return Ok(None);
+    };
     Ok(packer.is_stored(&filter.short())?.then_some(filter))
 }
 

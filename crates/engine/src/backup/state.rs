@@ -57,12 +57,20 @@ impl LineageState {
     }
 
     pub(crate) fn load(ledger: &dyn Ledger) -> Result<Option<Self>, EngineError> {
-        let Some(bytes) = ledger.get(Space::State, b"lineage")? else { return Ok(None) };
-        Ok(Self::decode(bytes.as_slice()).ok().filter(|state| state.lineage.len() == 16))
+        let Some(bytes) = ledger.get(Space::State, b"lineage")? else {
+            return Ok(None);
+        };
+        Ok(Self::decode(bytes.as_slice())
+            .ok()
+            .filter(|state| state.lineage.len() == 16))
     }
 
     pub(crate) fn change(&self) -> Change {
-        (Space::State, b"lineage".to_vec(), Some(self.encode_to_vec()))
+        (
+            Space::State,
+            b"lineage".to_vec(),
+            Some(self.encode_to_vec()),
+        )
     }
 }
 
@@ -96,5 +104,8 @@ pub(crate) fn open_local(ids: &IdKeys, sealed: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let mut rest = rest.to_vec();
-    local_key(ids, salt).open(0, b"ledger", &mut rest).ok().map(|plain| plain.to_vec())
+    local_key(ids, salt)
+        .open(0, b"ledger", &mut rest)
+        .ok()
+        .map(|plain| plain.to_vec())
 }

@@ -51,7 +51,11 @@ impl<'a, 'p> Trees<'a, 'p> {
     ) -> Self {
         Self {
             packer,
-            known: base.conversations.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect(),
+            known: base
+                .conversations
+                .iter()
+                .map(|(key, entry)| (key.clone(), entry.clone()))
+                .collect(),
             dirty: std::mem::take(&mut base.dirty),
             reader,
             store,
@@ -85,19 +89,33 @@ impl<'a, 'p> Trees<'a, 'p> {
     ) -> Result<(), EngineError> {
         self.numbers.insert(number);
         let before = self.segments_before(&conversation.key)?;
-        let before_by_id: HashMap<Vec<u8>, proto::SegmentEntry> =
-            before.iter().map(|entry| (entry.id.clone(), entry.clone())).collect();
-        let now: HashSet<Vec<u8>> = segments.iter().map(|segment| segment.entry.id.clone()).collect();
+        let before_by_id: HashMap<Vec<u8>, proto::SegmentEntry> = before
+            .iter()
+            .map(|entry| (entry.id.clone(), entry.clone()))
+            .collect();
+        let now: HashSet<Vec<u8>> = segments
+            .iter()
+            .map(|segment| segment.entry.id.clone())
+            .collect();
 
-        let gone: Vec<&proto::SegmentEntry> = before.iter().filter(|entry| !now.contains(&entry.id)).collect();
-        let fresh: Vec<&SealedSegment> =
-            segments.iter().filter(|segment| !before_by_id.contains_key(&segment.entry.id)).collect();
+        let gone: Vec<&proto::SegmentEntry> = before
+            .iter()
+            .filter(|entry| !now.contains(&entry.id))
+            .collect();
+        let fresh: Vec<&SealedSegment> = segments
+            .iter()
+            .filter(|segment| !before_by_id.contains_key(&segment.entry.id))
+            .collect();
         let mut gone_prints = Vec::with_capacity(gone.len());
         for entry in &gone {
             gone_prints.push(self.fingerprints(entry)?);
         }
-        let known_ids: HashSet<[u8; 8]> = gone_prints.iter().flatten().map(|print| print.id).collect();
-        let fresh_prints: HashSet<Fingerprint> = fresh.iter().flat_map(|segment| segment.fingerprints.iter().copied()).collect();
+        let known_ids: HashSet<[u8; 8]> =
+            gone_prints.iter().flatten().map(|print| print.id).collect();
+        let fresh_prints: HashSet<Fingerprint> = fresh
+            .iter()
+            .flat_map(|segment| segment.fingerprints.iter().copied())
+            .collect();
         for segment in &fresh {
             let attachments: HashMap<u32, u32> = segment.attachments_at.iter().copied().collect();
             for (at, print) in (0u32..).zip(&segment.fingerprints) {
@@ -110,21 +128,37 @@ impl<'a, 'p> Trees<'a, 'p> {
 
         let mut entries: Vec<proto::SegmentEntry> = segments
             .iter()
-            .map(|segment| before_by_id.get(&segment.entry.id).unwrap_or(&segment.entry).clone())
+            .map(|segment| {
+                before_by_id
+                    .get(&segment.entry.id)
+                    .unwrap_or(&segment.entry)
+                    .clone()
+            })
             .collect();
         let mut kept: HashSet<[u8; 8]> = HashSet::new();
         let mut kept_attachments: Vec<([u8; 8], u64)> = Vec::new();
         for (entry, prints) in gone.iter().zip(&gone_prints) {
-            let superseded = !prints.is_empty() && prints.iter().all(|print| fresh_prints.contains(print));
+            let superseded =
+                !prints.is_empty() && prints.iter().all(|print| fresh_prints.contains(print));
             if !superseded {
                 entries.push((*entry).clone());
                 kept.extend(prints.iter().map(|print| print.id));
                 // Which of its messages have them is not remembered: they count with its last one.
-                kept_attachments.extend(prints.last().map(|print| (print.id, u64::from(entry.attachments))));
+                kept_attachments.extend(
+                    prints
+                        .last()
+                        .map(|print| (print.id, u64::from(entry.attachments))),
+                );
             }
         }
-        let mut messages: u64 = segments.iter().map(|segment| u64::from(segment.entry.messages)).sum();
-        let mut attachments: u64 = segments.iter().map(|segment| u64::from(segment.entry.attachments)).sum();
+        let mut messages: u64 = segments
+            .iter()
+            .map(|segment| u64::from(segment.entry.messages))
+            .sum();
+        let mut attachments: u64 = segments
+            .iter()
+            .map(|segment| u64::from(segment.entry.attachments))
+            .sum();
         if !kept.is_empty() {
             for segment in &segments {
                 for print in &segment.fingerprints {
@@ -133,16 +167,33 @@ impl<'a, 'p> Trees<'a, 'p> {
             }
             messages += u64::try_from(kept.len()).expect("fits");
             // Those of kept segments whose messages the source no longer has.
-            attachments += kept_attachments.into_iter().filter(|(id, _)| kept.contains(id)).map(|(_, count)| count).sum::<u64>();
+            attachments += kept_attachments
+                .into_iter()
+                .filter(|(id, _)| kept.contains(id))
+                .map(|(_, count)| count)
+                .sum::<u64>();
         }
         put_in_order(&mut entries);
         if !self.known.contains_key(conversation.key.as_slice()) {
             self.new.conversations += 1;
         }
         self.dirty.remove(conversation.key.as_slice());
-        let tree = proto::ConversationTree { conversation: conversation.record.encode_to_vec(), segments: entries };
-        let (title, id) = (conversation.record.title.clone(), conversation.record.id.clone());
-        self.store_tree(&conversation.key, tree, (messages, attachments), title, id, stream)
+        let tree = proto::ConversationTree {
+            conversation: conversation.record.encode_to_vec(),
+            segments: entries,
+        };
+        let (title, id) = (
+            conversation.record.title.clone(),
+            conversation.record.id.clone(),
+        );
+        self.store_tree(
+            &conversation.key,
+            tree,
+            (messages, attachments),
+            title,
+            id,
+            stream,
+        )
     }
 
     fn store_tree(
@@ -158,7 +209,13 @@ impl<'a, 'p> Trees<'a, 'p> {
         let chunk = self.packer.ids.chunk_id(&plaintext);
         if self.packer.claim(&chunk)? {
             let compressed = zstd::bulk::compress(&plaintext, 1).ok();
-            self.packer.add(stream, chunk, ChunkKind::Tree, &plaintext, compressed.as_deref())?;
+            self.packer.add(
+                stream,
+                chunk,
+                ChunkKind::Tree,
+                &plaintext,
+                compressed.as_deref(),
+            )?;
         }
         self.changes.push(ledger_change(key, &tree));
         self.written.push(WrittenTree {
@@ -167,8 +224,18 @@ impl<'a, 'p> Trees<'a, 'p> {
                 tree: chunk.0.to_vec(),
                 messages,
                 attachments,
-                first_at: tree.segments.iter().map(|segment| segment.first_at).min().unwrap_or(0),
-                last_at: tree.segments.iter().map(|segment| segment.last_at).max().unwrap_or(0),
+                first_at: tree
+                    .segments
+                    .iter()
+                    .map(|segment| segment.first_at)
+                    .min()
+                    .unwrap_or(0),
+                last_at: tree
+                    .segments
+                    .iter()
+                    .map(|segment| segment.last_at)
+                    .max()
+                    .unwrap_or(0),
                 title,
                 id,
             },
@@ -179,14 +246,31 @@ impl<'a, 'p> Trees<'a, 'p> {
     /// Writes the trees that are left: those of several lineages that this device has joined.
     pub(crate) fn finish(&mut self, stream: &mut Stream) -> Result<Vec<Change>, EngineError> {
         for (key, tree) in std::mem::take(&mut self.dirty) {
-            let Some(entry) = self.known.get(&key).cloned() else { continue };
+            let Some(entry) = self.known.get(&key).cloned() else {
+                continue;
+            };
             let mut ids = HashSet::new();
             for segment in &tree.segments {
-                ids.extend(self.fingerprints(segment)?.into_iter().map(|print| print.id));
+                ids.extend(
+                    self.fingerprints(segment)?
+                        .into_iter()
+                        .map(|print| print.id),
+                );
             }
             let messages = u64::try_from(ids.len()).expect("fits").max(entry.messages);
-            let attachments = tree.segments.iter().map(|segment| u64::from(segment.attachments)).sum();
-            self.store_tree(&key, tree, (messages, attachments), entry.title, entry.id, stream)?;
+            let attachments = tree
+                .segments
+                .iter()
+                .map(|segment| u64::from(segment.attachments))
+                .sum();
+            self.store_tree(
+                &key,
+                tree,
+                (messages, attachments),
+                entry.title,
+                entry.id,
+                stream,
+            )?;
         }
         Ok(std::mem::take(&mut self.changes))
     }
@@ -199,23 +283,39 @@ impl<'a, 'p> Trees<'a, 'p> {
         if !self.known.contains_key(key) {
             return Ok(Vec::new());
         }
-        let bytes = self.packer.ledger.get(Space::Tree, key)?.ok_or(EngineError::UnlockNeeded)?;
-        let tree = proto::ConversationTree::decode(bytes.as_slice()).map_err(|_| EngineError::UnlockNeeded)?;
+        let bytes = self
+            .packer
+            .ledger
+            .get(Space::Tree, key)?
+            .ok_or(EngineError::UnlockNeeded)?;
+        let tree = proto::ConversationTree::decode(bytes.as_slice())
+            .map_err(|_| EngineError::UnlockNeeded)?;
         Ok(tree.segments)
     }
 
     /// What is in a stored segment: from the ledger, else by opening it. Empty when neither can be done: such a segment
     /// is kept whatever comes.
-    fn fingerprints(&mut self, entry: &proto::SegmentEntry) -> Result<Vec<Fingerprint>, EngineError> {
-        let Some(id) = ChunkId::from_slice(&entry.id) else { return Ok(Vec::new()) };
+    fn fingerprints(
+        &mut self,
+        entry: &proto::SegmentEntry,
+    ) -> Result<Vec<Fingerprint>, EngineError> {
+        let Some(id) = ChunkId::from_slice(&entry.id) else {
+            return Ok(Vec::new());
+        };
         let short: ShortId = id.short();
         if let Some(value) = self.packer.ledger.get(Space::Segment, &short)? {
             return Ok(Fingerprint::decode_all(value.get(32..).unwrap_or_default()));
         }
-        let Some(reader) = self.reader else { return Ok(Vec::new()) };
+        let Some(reader) = self.reader else {
+            return Ok(Vec::new());
+        };
         let repository = match &mut self.repository {
             Some(repository) => repository,
-            empty => empty.insert(Repository::open(Arc::clone(self.store), Arc::clone(reader), None)?),
+            empty => empty.insert(Repository::open(
+                Arc::clone(self.store),
+                Arc::clone(reader),
+                None,
+            )?),
         };
         let plaintext = repository.chunk(&id)?;
         let prints: Vec<Fingerprint> = frames::split(&plaintext)
@@ -224,7 +324,8 @@ impl<'a, 'p> Trees<'a, 'p> {
             .collect();
         let mut value = entry.filter.clone();
         value.extend_from_slice(&Fingerprint::encode_all(&prints));
-        self.packer.remember(vec![(Space::Segment, short.to_vec(), Some(value))])?;
+        self.packer
+            .remember(vec![(Space::Segment, short.to_vec(), Some(value))])?;
         Ok(prints)
     }
 }
@@ -232,14 +333,19 @@ impl<'a, 'p> Trees<'a, 'p> {
 /// The order of a tree's segments.
 pub(crate) fn put_in_order(segments: &mut Vec<proto::SegmentEntry>) {
     segments.sort_by(|a, b| {
-        (a.first_at, a.last_at, &a.id).cmp(&(b.first_at, b.last_at, &b.id)).then(a.added_at.cmp(&b.added_at))
+        (a.first_at, a.last_at, &a.id)
+            .cmp(&(b.first_at, b.last_at, &b.id))
+            .then(a.added_at.cmp(&b.added_at))
     });
     segments.dedup_by(|later, earlier| later.id == earlier.id);
 }
 
 /// What the ledger keeps of a tree: no names.
 pub(crate) fn ledger_change(key: &[u8], tree: &proto::ConversationTree) -> Change {
-    let bare = proto::ConversationTree { conversation: Vec::new(), segments: tree.segments.clone() };
+    let bare = proto::ConversationTree {
+        conversation: Vec::new(),
+        segments: tree.segments.clone(),
+    };
     (Space::Tree, key.to_vec(), Some(bare.encode_to_vec()))
 }
 
@@ -255,7 +361,10 @@ pub(crate) fn write_participants(
     let (mut count, mut known, mut new) = (0u64, 0u64, 0u64);
     for participant in participants {
         let record = participant.encode_to_vec();
-        let key = packer.ids.keyed(purpose::FILE, format!("participant {}", participant.id).as_bytes());
+        let key = packer.ids.keyed(
+            purpose::FILE,
+            format!("participant {}", participant.id).as_bytes(),
+        );
         let print = packer.ids.keyed(purpose::CONTENT, &record)[..8].to_vec();
         count += 1;
         match packer.ledger.get(Space::File, &key[..16])? {
@@ -273,16 +382,27 @@ pub(crate) fn write_participants(
         frames::push(&participant, &mut all);
         changes.push((Space::File, key[..16].to_vec(), Some(print)));
     }
-    let (mut chunks, plaintext, total) = if known == base.state.participant_count && base.state.merged.is_empty() {
-        (Vec::new(), all, count)
-    } else {
-        (base.state.participants.clone(), fresh, base.state.participant_count + new)
-    };
+    let (mut chunks, plaintext, total) =
+        if known == base.state.participant_count && base.state.merged.is_empty() {
+            (Vec::new(), all, count)
+        } else {
+            (
+                base.state.participants.clone(),
+                fresh,
+                base.state.participant_count + new,
+            )
+        };
     for part in split_frames(&plaintext) {
         let id = packer.ids.chunk_id(part);
         if packer.claim(&id)? {
             let compressed = zstd::bulk::compress(part, 3).ok();
-            packer.add(stream, id, ChunkKind::Participants, part, compressed.as_deref())?;
+            packer.add(
+                stream,
+                id,
+                ChunkKind::Participants,
+                part,
+                compressed.as_deref(),
+            )?;
         }
         let id = id.0.to_vec();
         chunks.retain(|known| *known != id);

@@ -26,7 +26,9 @@ pub(super) fn run(
         rows.entry(row.pack).or_default().push(*row);
     }
     for name in listed.keys() {
-        let Some(Name::Pack(hash)) = Name::parse(name) else { continue };
+        let Some(Name::Pack(hash)) = Name::parse(name) else {
+            continue;
+        };
         // Names are hashes: their first byte picks a sample that is spread over all packs.
         if u32::from(hash.0[0]) * 100 >= u32::from(percent) * 256 {
             continue;
@@ -34,7 +36,12 @@ pub(super) fn run(
         if progress.interrupted() {
             return Err(EngineError::Interrupted);
         }
-        let expected = check.repository.index.number(&hash).and_then(|number| rows.get(&number)).map_or(&[][..], Vec::as_slice);
+        let expected = check
+            .repository
+            .index
+            .number(&hash)
+            .and_then(|number| rows.get(&number))
+            .map_or(&[][..], Vec::as_slice);
         match pack(check, name, &hash, expected) {
             Ok(bytes) => {
                 check.outcome.bytes += bytes;
@@ -49,7 +56,12 @@ pub(super) fn run(
     Ok(())
 }
 
-fn pack(check: &Check<'_>, name: &str, hash: &ObjectHash, expected: &[Row]) -> Result<u64, EngineError> {
+fn pack(
+    check: &Check<'_>,
+    name: &str,
+    hash: &ObjectHash,
+    expected: &[Row],
+) -> Result<u64, EngineError> {
     let damaged = |damage| EngineError::damaged(name, damage);
     let repository = check.repository;
     let limit = u64::try_from(PACK_BYTES).expect("fits");
@@ -57,12 +69,21 @@ fn pack(check: &Check<'_>, name: &str, hash: &ObjectHash, expected: &[Row]) -> R
     if ObjectHash::of(&bytes) != *hash {
         return Err(damaged(Damage::NameMismatch));
     }
-    let (header, header_len) = Header::parse(&bytes, Kind::Pack).map_err(|error| header_error(error, name))?;
+    let (header, header_len) =
+        Header::parse(&bytes, Kind::Pack).map_err(|error| header_error(error, name))?;
     if header.repository != repository.reader.repository() {
         return Err(damaged(Damage::OtherRepository));
     }
-    let run_key = repository.fetcher.run_key(repository.reader.as_ref(), &header.sealed_run_key, name)?;
-    let derived = derive_object_keys(&run_key, &header.salt, Kind::Pack.byte(), &header.repository);
+    let run_key =
+        repository
+            .fetcher
+            .run_key(repository.reader.as_ref(), &header.sealed_run_key, name)?;
+    let derived = derive_object_keys(
+        &run_key,
+        &header.salt,
+        Kind::Pack.byte(),
+        &header.repository,
+    );
     if !equal(&derived.commitment, &header.commitment) {
         return Err(damaged(Damage::Unauthentic));
     }
@@ -83,7 +104,12 @@ fn pack(check: &Check<'_>, name: &str, hash: &ObjectHash, expected: &[Row]) -> R
         };
         let id: ChunkId = entry.id;
         // Others may be what an interrupted run left, or a chunk that another pack holds too: they must be genuine as well.
-        if by_id.get(&row.id).is_some_and(|indexed| (Row { pack: 0, ..**indexed }) == row) {
+        if by_id.get(&row.id).is_some_and(|indexed| {
+            (Row {
+                pack: 0,
+                ..**indexed
+            }) == row
+        }) {
             found += 1;
         }
         let end = row.offset.saturating_add(row.sealed_len);
@@ -93,9 +119,21 @@ fn pack(check: &Check<'_>, name: &str, hash: &ObjectHash, expected: &[Row]) -> R
             }
             continue;
         }
-        let range = usize::try_from(row.offset).ok().zip(usize::try_from(end).ok());
-        let sealed = range.and_then(|(from, to)| bytes.get(from..to)).ok_or_else(|| damaged(Damage::Malformed))?;
-        open_entry(&aead, &repository.ids, &header.repository, &row, &id, &mut sealed.to_vec()).map_err(damaged)?;
+        let range = usize::try_from(row.offset)
+            .ok()
+            .zip(usize::try_from(end).ok());
+        let sealed = range
+            .and_then(|(from, to)| bytes.get(from..to))
+            .ok_or_else(|| damaged(Damage::Malformed))?;
+        open_entry(
+            &aead,
+            &repository.ids,
+            &header.repository,
+            &row,
+            &id,
+            &mut sealed.to_vec(),
+        )
+        .map_err(damaged)?;
     }
     if found < expected.len() {
         return Err(EngineError::damaged(names::pack(hash), Damage::Malformed));

@@ -99,7 +99,10 @@ impl Header {
             return Err(damaged(Damage::TooLarge));
         }
         let array = |at: usize| -> [u8; 32] { bytes[at..at + 32].try_into().expect("32 bytes") };
-        let sealed_run_key = bytes.get(FIXED..FIXED + key_len).ok_or(damaged(Damage::Malformed))?.to_vec();
+        let sealed_run_key = bytes
+            .get(FIXED..FIXED + key_len)
+            .ok_or(damaged(Damage::Malformed))?
+            .to_vec();
         let header = Self {
             kind,
             repository: bytes[12..28].try_into().expect("16 bytes"),

@@ -29,9 +29,16 @@ impl ChunkKind {
     }
 
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Segment, Self::Filter, Self::Tree, Self::Participants, Self::Piece, Self::PieceList]
-            .into_iter()
-            .find(|kind| kind.byte() == byte)
+        [
+            Self::Segment,
+            Self::Filter,
+            Self::Tree,
+            Self::Participants,
+            Self::Piece,
+            Self::PieceList,
+        ]
+        .into_iter()
+        .find(|kind| kind.byte() == byte)
     }
 }
 
@@ -62,7 +69,16 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let Self { id, pack, offset, sealed_len, raw_len, ordinal, codec, kind } = self;
+        let Self {
+            id,
+            pack,
+            offset,
+            sealed_len,
+            raw_len,
+            ordinal,
+            codec,
+            kind,
+        } = self;
         out.extend_from_slice(id);
         for number in [pack, offset, sealed_len, raw_len, ordinal] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -99,7 +115,13 @@ pub(crate) fn parse_rows(bytes: &[u8]) -> Option<Vec<Row>> {
 }
 
 /// The associated data of an entry in a pack: it binds the entry to its backup, its id and its lengths.
-pub(crate) fn entry_aad(repository: &[u8; 16], id: &ChunkId, codec: u8, kind: u8, raw_len: u32) -> [u8; 64] {
+pub(crate) fn entry_aad(
+    repository: &[u8; 16],
+    id: &ChunkId,
+    codec: u8,
+    kind: u8,
+    raw_len: u32,
+) -> [u8; 64] {
     let mut aad = [0; 64];
     aad[..8].copy_from_slice(b"hl/entry");
     aad[8] = super::VERSION;

@@ -52,7 +52,11 @@ impl Name {
                 if sequence.len() != 10 || !sequence.bytes().all(|byte| byte.is_ascii_digit()) {
                     return None;
                 }
-                Some(Self::Head(LineageId::from_hex(lineage)?, sequence.parse().ok()?, ObjectHash::from_hex(hex)?))
+                Some(Self::Head(
+                    LineageId::from_hex(lineage)?,
+                    sequence.parse().ok()?,
+                    ObjectHash::from_hex(hex)?,
+                ))
             }
             "prune" => ObjectHash::from_hex(rest).map(Self::PruneMark),
             _ => None,
@@ -80,7 +84,10 @@ mod tests {
         let hash = ObjectHash([0xab; 32]);
         let lineage = LineageId([1; 16]);
         assert_eq!(Name::parse(&pack(&hash)), Some(Name::Pack(hash)));
-        assert_eq!(Name::parse(&head(&lineage, 7, &hash)), Some(Name::Head(lineage, 7, hash)));
+        assert_eq!(
+            Name::parse(&head(&lineage, 7, &hash)),
+            Some(Name::Head(lineage, 7, hash))
+        );
         assert_eq!(Name::parse(&index(&hash)), Some(Name::Index(hash)));
         for wrong in [
             index(&hash).to_uppercase(),

@@ -35,7 +35,12 @@ impl Codec {
 const ZSTD_LEVEL: i32 = 3;
 
 /// Seals a message: header ‖ AES-256-GCM(codec ‖ raw length ‖ stored length ‖ body ‖ zeros).
-pub(crate) fn seal(kind: Kind, message: &[u8], keys: &WriterKeys, rng: &mut dyn CryptoRng) -> Vec<u8> {
+pub(crate) fn seal(
+    kind: Kind,
+    message: &[u8],
+    keys: &WriterKeys,
+    rng: &mut dyn CryptoRng,
+) -> Vec<u8> {
     let mut salt = [0; 32];
     rng.fill_bytes(&mut salt);
     let derived = derive_object_keys(&keys.run_key, &salt, kind.byte(), &keys.repository);
@@ -56,7 +61,11 @@ pub(crate) fn seal(kind: Kind, message: &[u8], keys: &WriterKeys, rng: &mut dyn 
     header.write(&mut object);
     let header_len = object.len();
     object.push(codec.byte());
-    let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("messages are far below 4 GiB").to_le_bytes();
+    let length = |bytes: &[u8]| {
+        u32::try_from(bytes.len())
+            .expect("messages are far below 4 GiB")
+            .to_le_bytes()
+    };
     object.extend_from_slice(&length(message));
     object.extend_from_slice(&length(body));
     object.extend_from_slice(body);
@@ -76,27 +85,43 @@ pub(crate) fn open(
     keys: &dyn ReaderKeys,
 ) -> Result<(Vec<u8>, Vec<u8>), EngineError> {
     let damaged = |damage| EngineError::damaged(name, damage);
-    let (header, header_len) = Header::parse(&object, kind).map_err(|error| header_error(error, name))?;
+    let (header, header_len) =
+        Header::parse(&object, kind).map_err(|error| header_error(error, name))?;
     if header.repository != keys.repository() {
         return Err(damaged(Damage::OtherRepository));
     }
-    let run_key = keys
-        .open_run_key(&header.sealed_run_key)
-        .map_err(|_| EngineError::KeyMissing { object: name.to_owned() })?;
+    let run_key =
+        keys.open_run_key(&header.sealed_run_key)
+            .map_err(|_| EngineError::KeyMissing {
+                object: name.to_owned(),
+            })?;
     let derived = derive_object_keys(&run_key, &header.salt, kind.byte(), &header.repository);
     if !equal(&derived.commitment, &header.commitment) {
         return Err(damaged(Damage::Unauthentic));
     }
     let (aad, sealed) = object.split_at_mut(header_len);
-    let plain = AeadKey::new(&derived.content).open(0, aad, sealed).map_err(|_| damaged(Damage::Unauthentic))?;
+    let plain = AeadKey::new(&derived.content)
+        .open(0, aad, sealed)
+        .map_err(|_| damaged(Damage::Unauthentic))?;
     let malformed = || damaged(Damage::Malformed);
     let word = |at: usize| -> Result<usize, EngineError> {
-        let bytes: [u8; 4] = plain.get(at..at + 4).ok_or_else(malformed)?.try_into().map_err(|_| malformed())?;
+        let bytes: [u8; 4] = plain
+            .get(at..at + 4)
+            .ok_or_else(malformed)?
+            .try_into()
+            .map_err(|_| malformed())?;
         usize::try_from(u32::from_le_bytes(bytes)).map_err(|_| malformed())
     };
-    let codec = plain.first().copied().and_then(Codec::from_byte).ok_or_else(malformed)?;
+    let codec = plain
+        .first()
+        .copied()
+        .and_then(Codec::from_byte)
+        .ok_or_else(malformed)?;
     let (raw_len, body_len) = (word(1)?, word(5)?);
-    let body = plain.get(9..).and_then(|rest| rest.get(..body_len)).ok_or_else(malformed)?;
+    let body = plain
+        .get(9..)
+        .and_then(|rest| rest.get(..body_len))
+        .ok_or_else(malformed)?;
     if plain[9 + body_len..].iter().any(|byte| *byte != 0) {
         return Err(malformed());
     }
@@ -112,12 +137,19 @@ pub(crate) fn decompress(codec: Codec, body: &[u8], raw_len: usize) -> Result<Ve
         Codec::Zstd if raw_len > super::MAX_CHUNK_BYTES * 8 => return Err(Damage::TooLarge),
         Codec::Zstd => zstd::bulk::decompress(body, raw_len).map_err(|_| Damage::Malformed)?,
     };
-    if raw.len() == raw_len { Ok(raw) } else { Err(Damage::Malformed) }
+    if raw.len() == raw_len {
+        Ok(raw)
+    } else {
+        Err(Damage::Malformed)
+    }
 }
 
 pub(crate) fn header_error(error: HeaderError, name: &str) -> EngineError {
     match error {
-        HeaderError::Newer(version) => EngineError::NewerVersion { object: name.to_owned(), version },
+        HeaderError::Newer(version) => EngineError::NewerVersion {
+            object: name.to_owned(),
+            version,
+        },
         HeaderError::Damaged(damage) => EngineError::damaged(name, damage),
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Directory {
     pub(crate) entries: Vec<DirectoryEntry>,
 }
 
+/// What disks demand of addresses.
+const ALIGNMENT: usize = 4096;
 const ENTRY_BYTES: usize = 48;
 const PREFIX_BYTES: usize = 32 + 4 + 4 + 4;
 const DIRECTORY_STEP: usize = 1024;
@@ -69,7 +71,15 @@ impl Directory {
         bytes.extend_from_slice(&rest.to_le_bytes());
         bytes.extend_from_slice(&self.payload_end.to_le_bytes());
         bytes.extend_from_slice(&narrow(self.entries.len()).to_le_bytes());
-        for DirectoryEntry { id, offset, sealed_len, raw_len, codec, kind } in &self.entries {
+        for DirectoryEntry {
+            id,
+            offset,
+            sealed_len,
+            raw_len,
+            codec,
+            kind,
+        } in &self.entries
+        {
             bytes.extend_from_slice(&id.0);
             for number in [offset, sealed_len, raw_len] {
                 bytes.extend_from_slice(&number.to_le_bytes());
@@ -85,7 +95,10 @@ impl Directory {
             let bytes = bytes.get(at..at + 4).ok_or(Damage::Malformed)?;
             Ok(u32::from_le_bytes(bytes.try_into().expect("4 bytes")))
         };
-        let before = bytes.get(..32).and_then(ObjectHash::from_slice).ok_or(Damage::Malformed)?;
+        let before = bytes
+            .get(..32)
+            .and_then(ObjectHash::from_slice)
+            .ok_or(Damage::Malformed)?;
         let (rest, payload_end, count) = (number(32)?, number(36)?, number(40)?);
         let count = usize::try_from(count).map_err(|_| Damage::Malformed)?;
         let table = bytes.get(PREFIX_BYTES..).ok_or(Damage::Malformed)?;
@@ -99,7 +112,8 @@ impl Directory {
             .0
             .iter()
             .map(|entry| {
-                let number = |at: usize| u32::from_le_bytes(entry[at..at + 4].try_into().expect("4 bytes"));
+                let number =
+                    |at: usize| u32::from_le_bytes(entry[at..at + 4].try_into().expect("4 bytes"));
                 if entry[46..] != [0, 0] {
                     return Err(Damage::Malformed);
                 }
@@ -114,14 +128,20 @@ impl Directory {
             })
             .collect::<Result<_, _>>()?;
         let continues = (rest != 0).then_some((before, rest));
-        Ok(Self { continues, payload_end, entries })
+        Ok(Self {
+            continues,
+            payload_end,
+            entries,
+        })
     }
 }
 
 /// A pack that is whole and sealed.
 pub(crate) struct FinishedPack {
     pub(crate) hash: ObjectHash,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) buffer: Vec<u8>,
+    /// Where the pack begins in the buffer.
+    pub(crate) base: usize,
     pub(crate) salt: [u8; 32],
     pub(crate) commitment: [u8; 32],
     pub(crate) directory: Directory,
@@ -129,9 +149,17 @@ pub(crate) struct FinishedPack {
     pub(crate) goes_on: bool,
 }
 
+impl FinishedPack {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.base..]
+    }
+}
+
 /// Fills one pack after the other.
 pub(crate) struct PackBuilder {
     buffer: Vec<u8>,
+    /// Where the pack begins in the buffer: at an address that disks like, so that it can be written from there.
+    base: usize,
     header_len: usize,
     derived: ObjectKeys,
     aead: AeadKey,
@@ -155,11 +183,26 @@ impl PackBuilder {
         };
         let mut buffer = recycled;
         buffer.clear();
+        // Address space only: memory is taken as it is filled.
+        buffer.reserve_exact(ALIGNMENT + PACK_BYTES + super::PIECE_BYTES + TAG_BYTES);
+        let base = buffer.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        buffer.resize(base, 0);
         header.write(&mut buffer);
-        let header_len = buffer.len();
+        let header_len = buffer.len() - base;
         let aead = AeadKey::new(&derived.content);
         let hasher = blake3::Hasher::new();
-        Self { buffer, header_len, derived, aead, salt, entries: Vec::new(), continues: None, hasher, hashed: 0 }
+        Self {
+            buffer,
+            base,
+            header_len,
+            derived,
+            aead,
+            salt,
+            entries: Vec::new(),
+            continues: None,
+            hasher,
+            hashed: 0,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -168,14 +211,24 @@ impl PackBuilder {
 
     /// Where the next entry's plaintext may be put, so that it need not be copied: behind what is there.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
-        if self.buffer.capacity() < PACK_BYTES {
-            self.buffer.reserve_exact(PACK_BYTES + super::PIECE_BYTES + TAG_BYTES - self.buffer.len());
-        }
         &mut self.buffer
     }
 
+    /// Bytes of the pack so far.
+    fn len(&self) -> usize {
+        self.buffer.len() - self.base
+    }
+
     /// Seals what was put behind the buffer's former length `at` as an entry.
-    pub(crate) fn seal_tail(&mut self, at: usize, id: ChunkId, kind: ChunkKind, codec: Codec, raw_len: usize, repository: &[u8; 16]) {
+    pub(crate) fn seal_tail(
+        &mut self,
+        at: usize,
+        id: ChunkId,
+        kind: ChunkKind,
+        codec: Codec,
+        raw_len: usize,
+        repository: &[u8; 16],
+    ) {
         let sealed = self.buffer.len() - at;
         debug_assert!(sealed <= MAX_CHUNK_BYTES, "chunks are cut smaller");
         let raw_len = narrow(raw_len);
@@ -185,41 +238,51 @@ impl PackBuilder {
         self.buffer.extend_from_slice(&tag);
         self.entries.push(DirectoryEntry {
             id,
-            offset: narrow(at),
+            offset: narrow(at - self.base),
             sealed_len: narrow(sealed + TAG_BYTES),
             raw_len,
             codec: codec.byte(),
             kind: kind.byte(),
         });
-        self.hash_up_to(self.buffer.len().min(self.capacity()));
+        self.hash_up_to(self.len().min(self.capacity()));
     }
 
     /// Whether another entry would not fit: then [`Self::finish_full`].
     pub(crate) fn is_full(&self) -> bool {
-        self.buffer.len() + directory_len(self.entries.len() + 1) + 4 >= PACK_BYTES
+        self.len() + directory_len(self.entries.len() + 1) + 4 >= PACK_BYTES
     }
 
     /// Finishes a full pack; gives also what goes beyond its exact size, for [`Self::going_on`].
     pub(crate) fn finish_full(mut self) -> (FinishedPack, Vec<u8>) {
         let end = self.capacity();
-        let carried = if self.buffer.len() > end { self.buffer.split_off(end) } else { Vec::new() };
+        let carried = if self.len() > end {
+            self.buffer.split_off(self.base + end)
+        } else {
+            Vec::new()
+        };
         (self.finish(PACK_BYTES, !carried.is_empty()), carried)
     }
 
     /// Begins the pack after a full one with what was carried over from it.
-    pub(crate) fn going_on(keys: &WriterKeys, salt: [u8; 32], recycled: Vec<u8>, before: ObjectHash, carried: &[u8]) -> Self {
+    pub(crate) fn going_on(
+        keys: &WriterKeys,
+        salt: [u8; 32],
+        recycled: Vec<u8>,
+        before: ObjectHash,
+        carried: &[u8],
+    ) -> Self {
         let mut next = Self::new(keys, salt, recycled);
         if !carried.is_empty() {
             next.continues = Some((before, narrow(carried.len())));
             next.buffer().extend_from_slice(carried);
-            next.hash_up_to(next.buffer.len().min(next.capacity()));
+            next.hash_up_to(next.len().min(next.capacity()));
         }
         next
     }
 
     /// Finishes the last pack of a stream, padded to a size class.
     pub(crate) fn finish_last(self) -> FinishedPack {
-        let total = self.buffer.len() + directory_len(self.entries.len()) + 4;
+        let total = self.len() + directory_len(self.entries.len()) + 4;
         let total = padme(total).min(PACK_BYTES);
         self.finish(total, false)
     }
@@ -232,27 +295,35 @@ impl PackBuilder {
     fn hash_up_to(&mut self, end: usize) {
         // Hashing each entry right after sealing it finds it in the cache. A pack that is not full yet ends behind
         // all that is in it, so that nothing hashed here is ever carried over.
-        self.hasher.update(&self.buffer[self.hashed..end]);
+        self.hasher
+            .update(&self.buffer[self.base + self.hashed..self.base + end]);
         self.hashed = end;
     }
 
     fn finish(mut self, total: usize, goes_on: bool) -> FinishedPack {
-        let payload_end = self.buffer.len();
+        let payload_end = self.len();
         let end = total - 4 - directory_len(self.entries.len());
-        self.buffer.resize(end, 0);
-        let mut padding = blake3::Hasher::new_keyed(self.derived.padding.expose_secret()).finalize_xof();
-        padding.fill(&mut self.buffer[payload_end..]);
-        let directory = Directory { continues: self.continues, payload_end: narrow(payload_end), entries: self.entries };
+        self.buffer.resize(self.base + end, 0);
+        let mut padding =
+            blake3::Hasher::new_keyed(self.derived.padding.expose_secret()).finalize_xof();
+        padding.fill(&mut self.buffer[self.base + payload_end..]);
+        let directory = Directory {
+            continues: self.continues,
+            payload_end: narrow(payload_end),
+            entries: self.entries,
+        };
         let mut sealed = directory.encode();
-        let aad = &self.buffer[..self.header_len];
+        let aad = &self.buffer[self.base..self.base + self.header_len];
         let tag = AeadKey::new(&self.derived.directory).seal(DIRECTORY_NONCE, aad, &mut sealed);
         sealed.extend_from_slice(&tag);
         self.buffer.extend_from_slice(&sealed);
-        self.buffer.extend_from_slice(&narrow(sealed.len()).to_le_bytes());
-        self.hasher.update(&self.buffer[self.hashed..]);
+        self.buffer
+            .extend_from_slice(&narrow(sealed.len()).to_le_bytes());
+        self.hasher.update(&self.buffer[self.base + self.hashed..]);
         FinishedPack {
             hash: ObjectHash(*self.hasher.finalize().as_bytes()),
-            bytes: self.buffer,
+            buffer: self.buffer,
+            base: self.base,
             salt: self.salt,
             commitment: self.derived.commitment,
             directory,
@@ -262,10 +333,18 @@ impl PackBuilder {
 }
 
 /// Opens the directory of a whole pack.
-pub(crate) fn open_directory(pack: &[u8], header_len: usize, derived: &ObjectKeys) -> Result<Directory, Damage> {
+pub(crate) fn open_directory(
+    pack: &[u8],
+    header_len: usize,
+    derived: &ObjectKeys,
+) -> Result<Directory, Damage> {
     let (body, len) = pack.split_last_chunk::<4>().ok_or(Damage::Malformed)?;
     let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|_| Damage::Malformed)?;
-    let at = body.len().checked_sub(len).filter(|at| *at >= header_len).ok_or(Damage::Malformed)?;
+    let at = body
+        .len()
+        .checked_sub(len)
+        .filter(|at| *at >= header_len)
+        .ok_or(Damage::Malformed)?;
     let mut sealed = body[at..].to_vec();
     let plain = AeadKey::new(&derived.directory)
         .open(DIRECTORY_NONCE, &pack[..header_len], &mut sealed)

@@ -38,7 +38,12 @@ impl SqliteLedger {
                     match std::fs::remove_file(Path::new(&name)) {
                         Ok(()) => {}
                         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                        Err(source) => return Err(EngineError::Local { path: path.display().to_string(), source }),
+                        Err(source) => {
+                            return Err(EngineError::Local {
+                                path: path.display().to_string(),
+                                source,
+                            });
+                        }
                     }
                 }
                 Self::try_open(path).map_err(|error| failed(&error))
@@ -49,7 +54,7 @@ impl SqliteLedger {
     fn try_open(path: &Path) -> Result<Self, rusqlite::Error> {
         let connection = Connection::open(path)?;
         connection.execute_batch(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-2048; PRAGMA mmap_size=0;",
+            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-2048; PRAGMA mmap_size=0;",
         )?;
         let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if layout != LAYOUT && layout != 0 {
@@ -61,16 +66,23 @@ impl SqliteLedger {
             ))?;
         }
         connection.execute_batch(&format!("PRAGMA user_version={LAYOUT}"))?;
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self {
+            connection: Mutex::new(connection),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn table(space: Space) -> &'static str {
-    TABLES.iter().find(|(of, _)| *of == space).map_or("state", |(_, table)| table)
+    TABLES
+        .iter()
+        .find(|(of, _)| *of == space)
+        .map_or("state", |(_, table)| table)
 }
 
 fn failed(error: &rusqlite::Error) -> EngineError {
@@ -81,8 +93,15 @@ impl Ledger for SqliteLedger {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         let connection = self.lock();
         connection
-            .prepare_cached(&format!("SELECT value FROM {} WHERE key = ?1", table(space)))
-            .and_then(|mut statement| statement.query_row(params![key], |row| row.get(0)).optional())
+            .prepare_cached(&format!(
+                "SELECT value FROM {} WHERE key = ?1",
+                table(space)
+            ))
+            .and_then(|mut statement| {
+                statement
+                    .query_row(params![key], |row| row.get(0))
+                    .optional()
+            })
             .map_err(|error| failed(&error))
     }
 
@@ -94,7 +113,9 @@ impl Ledger for SqliteLedger {
                 let table = table(*space);
                 match value {
                     Some(value) => transaction
-                        .prepare_cached(&format!("INSERT OR REPLACE INTO {table}(key, value) VALUES(?1, ?2)"))?
+                        .prepare_cached(&format!(
+                            "INSERT OR REPLACE INTO {table}(key, value) VALUES(?1, ?2)"
+                        ))?
                         .execute(params![key, value])?,
                     None => transaction
                         .prepare_cached(&format!("DELETE FROM {table} WHERE key = ?1"))?
@@ -109,7 +130,10 @@ impl Ledger for SqliteLedger {
     fn each(&self, space: Space, visit: &mut Each<'_>) -> Result<(), EngineError> {
         let connection = self.lock();
         let mut statement = connection
-            .prepare(&format!("SELECT key, value FROM {} ORDER BY key", table(space)))
+            .prepare(&format!(
+                "SELECT key, value FROM {} ORDER BY key",
+                table(space)
+            ))
             .map_err(|error| failed(&error))?;
         let mut rows = statement.query([]).map_err(|error| failed(&error))?;
         while let Some(row) = rows.next().map_err(|error| failed(&error))? {
@@ -123,7 +147,9 @@ impl Ledger for SqliteLedger {
     fn clear(&self) -> Result<(), EngineError> {
         let connection = self.lock();
         for (_, table) in TABLES {
-            connection.execute_batch(&format!("DELETE FROM {table}")).map_err(|error| failed(&error))?;
+            connection
+                .execute_batch(&format!("DELETE FROM {table}"))
+                .map_err(|error| failed(&error))?;
         }
         Ok(())
     }
@@ -138,13 +164,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.db");
         let ledger = SqliteLedger::open(&path).unwrap();
-        ledger.apply(vec![(Space::Chunk, b"k".to_vec(), Some(b"v".to_vec()))]).unwrap();
+        ledger
+            .apply(vec![(Space::Chunk, b"k".to_vec(), Some(b"v".to_vec()))])
+            .unwrap();
         drop(ledger);
         let ledger = SqliteLedger::open(&path).unwrap();
-        assert_eq!(ledger.get(Space::Chunk, b"k").unwrap().as_deref(), Some(&b"v"[..]));
+        assert_eq!(
+            ledger.get(Space::Chunk, b"k").unwrap().as_deref(),
+            Some(&b"v"[..])
+        );
         assert_eq!(ledger.get(Space::Pack, b"k").unwrap(), None);
         drop(ledger);
-        std::fs::write(&path, b"not a database at all, but long enough to be looked at").unwrap();
+        std::fs::write(
+            &path,
+            b"not a database at all, but long enough to be looked at",
+        )
+        .unwrap();
         for end in ["-wal", "-shm"] {
             let _ = std::fs::remove_file(dir.path().join(format!("ledger.db{end}")));
         }

@@ -50,12 +50,16 @@ impl Fetcher {
     }
 
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.reads.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+        (
+            self.reads.load(Ordering::Relaxed),
+            self.bytes.load(Ordering::Relaxed),
+        )
     }
 
     fn count(&self, bytes: usize) {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.bytes
+            .fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(crate) fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
@@ -66,18 +70,29 @@ impl Fetcher {
 
     pub(crate) fn get(&self, name: &str, limit: u64) -> Result<Vec<u8>, EngineError> {
         let bytes = match self.store.get(name, limit) {
-            Err(StoreError::NotFound { .. }) => return Err(EngineError::damaged(name, Damage::Missing)),
-            Err(StoreError::TooLarge { .. }) => return Err(EngineError::damaged(name, Damage::TooLarge)),
+            Err(StoreError::NotFound { .. }) => {
+                return Err(EngineError::damaged(name, Damage::Missing));
+            }
+            Err(StoreError::TooLarge { .. }) => {
+                return Err(EngineError::damaged(name, Damage::TooLarge));
+            }
             other => other?,
         };
         self.count(bytes.len());
         Ok(bytes)
     }
 
-    pub(crate) fn range(&self, place: &PackPlace, start: u64, end: u64) -> Result<Vec<u8>, EngineError> {
+    pub(crate) fn range(
+        &self,
+        place: &PackPlace,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<u8>, EngineError> {
         let name = names::pack(&place.hash);
         let bytes = match self.store.get_range(&name, start, end - start) {
-            Err(StoreError::NotFound { .. }) => return Err(EngineError::damaged(name, Damage::Missing)),
+            Err(StoreError::NotFound { .. }) => {
+                return Err(EngineError::damaged(name, Damage::Missing));
+            }
             other => other?,
         };
         self.count(bytes.len());
@@ -88,25 +103,46 @@ impl Fetcher {
     }
 
     /// The run key of a pack, opened once.
-    pub(crate) fn run_key(&self, reader: &dyn ReaderKeys, sealed: &[u8], object: &str) -> Result<Arc<Key>, EngineError> {
+    pub(crate) fn run_key(
+        &self,
+        reader: &dyn ReaderKeys,
+        sealed: &[u8],
+        object: &str,
+    ) -> Result<Arc<Key>, EngineError> {
         if let Some(key) = lock(&self.run_keys).get(sealed) {
             return Ok(Arc::clone(key));
         }
-        let key = reader.open_run_key(sealed).map_err(|_| EngineError::KeyMissing { object: object.to_owned() })?;
+        let key = reader
+            .open_run_key(sealed)
+            .map_err(|_| EngineError::KeyMissing {
+                object: object.to_owned(),
+            })?;
         let key = Arc::new(key);
         lock(&self.run_keys).insert(sealed.to_vec(), Arc::clone(&key));
         Ok(key)
     }
 
     /// The key that opens a pack's entries.
-    pub(crate) fn pack_key(&self, reader: &dyn ReaderKeys, index: &IndexTable, number: u32) -> Result<Arc<AeadKey>, EngineError> {
+    pub(crate) fn pack_key(
+        &self,
+        reader: &dyn ReaderKeys,
+        index: &IndexTable,
+        number: u32,
+    ) -> Result<Arc<AeadKey>, EngineError> {
         if let Some(key) = lock(&self.pack_keys).get(&number) {
             return Ok(Arc::clone(key));
         }
-        let place = index.pack(number).map_err(|damage| EngineError::damaged("the index", damage))?;
+        let place = index
+            .pack(number)
+            .map_err(|damage| EngineError::damaged("the index", damage))?;
         let name = names::pack(&place.hash);
         let run_key = self.run_key(reader, index.run_key(place), &name)?;
-        let derived = derive_object_keys(&run_key, &place.salt, Kind::Pack.byte(), &reader.repository());
+        let derived = derive_object_keys(
+            &run_key,
+            &place.salt,
+            Kind::Pack.byte(),
+            &reader.repository(),
+        );
         if !equal(&derived.commitment, &place.commitment) {
             return Err(EngineError::damaged(name, Damage::Unauthentic));
         }
@@ -124,8 +160,11 @@ impl Fetcher {
         let mut wanted: Vec<(u32, u64, u64)> = Vec::new();
         for row in rows {
             for (pack, offset, len) in self.parts(index, row)? {
-                let place = index.pack(pack).map_err(|damage| EngineError::damaged("the index", damage))?;
-                let (start, end) = aligned(u64::from(offset), u64::from(len), u64::from(place.bytes));
+                let place = index
+                    .pack(pack)
+                    .map_err(|damage| EngineError::damaged("the index", damage))?;
+                let (start, end) =
+                    aligned(u64::from(offset), u64::from(len), u64::from(place.bytes));
                 wanted.push((pack, start, end));
             }
         }
@@ -133,7 +172,11 @@ impl Fetcher {
         let mut spans: Vec<(u32, u64, u64)> = Vec::new();
         for (pack, start, end) in wanted {
             match spans.last_mut() {
-                Some(last) if last.0 == pack && start <= last.2 + GAP_BYTES && end.max(last.2) - last.1 <= SPAN_BYTES => {
+                Some(last)
+                    if last.0 == pack
+                        && start <= last.2 + GAP_BYTES
+                        && end.max(last.2) - last.1 <= SPAN_BYTES =>
+                {
                     last.2 = last.2.max(end);
                 }
                 _ => spans.push((pack, start, end)),
@@ -156,29 +199,49 @@ impl Fetcher {
         row: &Row,
         id: &ChunkId,
     ) -> Result<Vec<u8>, EngineError> {
-        let mut sealed = Vec::with_capacity(usize::try_from(row.sealed_len).unwrap_or(0).min(MAX_CHUNK_BYTES));
+        let mut sealed = Vec::with_capacity(
+            usize::try_from(row.sealed_len)
+                .unwrap_or(0)
+                .min(MAX_CHUNK_BYTES),
+        );
         for (pack, offset, len) in self.parts(index, row)? {
             let (offset, len) = (u64::from(offset), u64::from(len));
             if let Some(bytes) = self.cached(pack, offset, len) {
                 sealed.extend_from_slice(&bytes);
                 continue;
             }
-            let place = index.pack(pack).map_err(|damage| EngineError::damaged("the index", damage))?;
+            let place = index
+                .pack(pack)
+                .map_err(|damage| EngineError::damaged("the index", damage))?;
             let (start, end) = aligned(offset, len, u64::from(place.bytes));
             self.load(index, pack, start, end)?;
-            let bytes = self.cached(pack, offset, len).ok_or_else(|| EngineError::damaged(names::pack(&place.hash), Damage::WrongSize))?;
+            let bytes = self
+                .cached(pack, offset, len)
+                .ok_or_else(|| EngineError::damaged(names::pack(&place.hash), Damage::WrongSize))?;
             sealed.extend_from_slice(&bytes);
         }
-        let name = || index.pack(row.pack).map(|place| names::pack(&place.hash)).unwrap_or_default();
+        let name = || {
+            index
+                .pack(row.pack)
+                .map(|place| names::pack(&place.hash))
+                .unwrap_or_default()
+        };
         let key = self.pack_key(reader, index, row.pack)?;
-        open_entry(&key, ids, &reader.repository(), row, id, &mut sealed).map_err(|damage| EngineError::damaged(name(), damage))
+        open_entry(&key, ids, &reader.repository(), row, id, &mut sealed)
+            .map_err(|damage| EngineError::damaged(name(), damage))
     }
 
-    pub(crate) fn parts(&self, index: &IndexTable, row: &Row) -> Result<Vec<(u32, u32, u32)>, EngineError> {
+    pub(crate) fn parts(
+        &self,
+        index: &IndexTable,
+        row: &Row,
+    ) -> Result<Vec<(u32, u32, u32)>, EngineError> {
         if usize::try_from(row.sealed_len).map_or(true, |len| len > MAX_CHUNK_BYTES) {
             return Err(EngineError::damaged("the index", Damage::TooLarge));
         }
-        index.parts(row, |place| header_len(index, place)).map_err(|damage| EngineError::damaged("the index", damage))
+        index
+            .parts(row, |place| header_len(index, place))
+            .map_err(|damage| EngineError::damaged("the index", damage))
     }
 
     fn cached(&self, pack: u32, offset: u64, len: u64) -> Option<Vec<u8>> {
@@ -188,12 +251,16 @@ impl Fetcher {
                 return None;
             }
             let at = usize::try_from(offset.checked_sub(span.start)?).ok()?;
-            span.bytes.get(at..at.checked_add(usize::try_from(len).ok()?)?).map(<[u8]>::to_vec)
+            span.bytes
+                .get(at..at.checked_add(usize::try_from(len).ok()?)?)
+                .map(<[u8]>::to_vec)
         })
     }
 
     fn load(&self, index: &IndexTable, pack: u32, start: u64, end: u64) -> Result<(), EngineError> {
-        let place = index.pack(pack).map_err(|damage| EngineError::damaged("the index", damage))?;
+        let place = index
+            .pack(pack)
+            .map_err(|damage| EngineError::damaged("the index", damage))?;
         let bytes = self.range(place, start, end)?;
         let mut spans = lock(&self.spans);
         let mut kept: usize = spans.iter().map(|span| span.bytes.len()).sum();
@@ -225,7 +292,9 @@ pub(crate) fn open_entry(
         return Err(Damage::TooLarge);
     }
     let aad = entry_aad(repository, id, row.codec, row.kind, row.raw_len);
-    let plain = key.open(u64::from(row.ordinal), &aad, sealed).map_err(|_| Damage::Unauthentic)?;
+    let plain = key
+        .open(u64::from(row.ordinal), &aad, sealed)
+        .map_err(|_| Damage::Unauthentic)?;
     let raw = decompress(codec, plain, raw_len)?;
     if ids.chunk_id(&raw) != *id {
         return Err(Damage::IdMismatch);
@@ -235,7 +304,11 @@ pub(crate) fn open_entry(
 
 pub(crate) fn aligned(offset: u64, len: u64, size: u64) -> (u64, u64) {
     let start = offset / BLOCK_BYTES * BLOCK_BYTES;
-    let end = offset.saturating_add(len).div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES).min(size);
+    let end = offset
+        .saturating_add(len)
+        .div_ceil(BLOCK_BYTES)
+        .saturating_mul(BLOCK_BYTES)
+        .min(size);
     (start, end.max(start))
 }
 

@@ -42,7 +42,10 @@ impl IndexTable {
     /// Prefers, where a chunk lies in several packs, one that is not going to be deleted.
     pub(crate) fn avoid(&mut self, marked: impl Fn(&ObjectHash) -> bool) {
         let is_marked = |packs: &[PackPlace], row: &Row| {
-            usize::try_from(row.pack).ok().and_then(|pack| packs.get(pack)).is_none_or(|place| marked(&place.hash))
+            usize::try_from(row.pack)
+                .ok()
+                .and_then(|pack| packs.get(pack))
+                .is_none_or(|place| marked(&place.hash))
         };
         for other in std::mem::take(&mut self.contested) {
             if let Ok(at) = self.rows.binary_search_by(|row| row.id.cmp(&other.id))
@@ -55,17 +58,40 @@ impl IndexTable {
     }
 
     pub(crate) fn add(&mut self, hash: ObjectHash, index: proto::Index) -> Result<(), Damage> {
-        let proto::Index { repository: _, device: _, run_keys, packs, rows, mac: _ } = index;
+        let proto::Index {
+            repository: _,
+            device: _,
+            run_keys,
+            packs,
+            rows,
+            mac: _,
+        } = index;
         let key_base = self.run_keys.len();
         let key_count = run_keys.len();
         self.run_keys.extend(run_keys);
         let mut numbers = Vec::with_capacity(packs.len());
         for pack in packs {
-            let proto::IndexPack { hash, bytes, run_key, salt, commitment, payload_end, next } = pack;
-            let run_key = usize::try_from(run_key).ok().filter(|key| *key < key_count).ok_or(Damage::Malformed)?;
+            let proto::IndexPack {
+                hash,
+                bytes,
+                run_key,
+                salt,
+                commitment,
+                payload_end,
+                next,
+            } = pack;
+            let run_key = usize::try_from(run_key)
+                .ok()
+                .filter(|key| *key < key_count)
+                .ok_or(Damage::Malformed)?;
             let hash = ObjectHash::from_slice(&hash).ok_or(Damage::Malformed)?;
-            let next = if next.is_empty() { None } else { Some(ObjectHash::from_slice(&next).ok_or(Damage::Malformed)?) };
-            let in_range = usize::try_from(bytes).is_ok_and(|bytes| bytes <= PACK_BYTES) && payload_end <= bytes;
+            let next = if next.is_empty() {
+                None
+            } else {
+                Some(ObjectHash::from_slice(&next).ok_or(Damage::Malformed)?)
+            };
+            let in_range = usize::try_from(bytes).is_ok_and(|bytes| bytes <= PACK_BYTES)
+                && payload_end <= bytes;
             if !in_range {
                 return Err(Damage::TooLarge);
             }
@@ -80,7 +106,8 @@ impl IndexTable {
             };
             let number = if let Some(number) = self.by_hash.get(&hash) {
                 // Two indexes may name one pack; the one that knows how it goes on counts.
-                let known = &mut self.packs[usize::try_from(*number).map_err(|_| Damage::TooLarge)?];
+                let known =
+                    &mut self.packs[usize::try_from(*number).map_err(|_| Damage::TooLarge)?];
                 if known.next.is_none() {
                     known.next = place.next;
                 }
@@ -94,7 +121,11 @@ impl IndexTable {
             numbers.push(number);
         }
         for mut row in parse_rows(&rows).ok_or(Damage::Malformed)? {
-            row.pack = usize::try_from(row.pack).ok().and_then(|pack| numbers.get(pack)).copied().ok_or(Damage::Malformed)?;
+            row.pack = usize::try_from(row.pack)
+                .ok()
+                .and_then(|pack| numbers.get(pack))
+                .copied()
+                .ok_or(Damage::Malformed)?;
             self.rows.push(row);
         }
         // Stable: of two places of one chunk, that of the later index counts. The other pack may be marked, and go.
@@ -115,7 +146,10 @@ impl IndexTable {
     }
 
     pub(crate) fn row(&self, id: &ShortId) -> Option<&Row> {
-        self.rows.binary_search_by(|row| row.id.cmp(id)).ok().map(|at| &self.rows[at])
+        self.rows
+            .binary_search_by(|row| row.id.cmp(id))
+            .ok()
+            .map(|at| &self.rows[at])
     }
 
     pub(crate) fn rows(&self) -> &[Row] {
@@ -127,7 +161,10 @@ impl IndexTable {
     }
 
     pub(crate) fn pack(&self, number: u32) -> Result<&PackPlace, Damage> {
-        usize::try_from(number).ok().and_then(|number| self.packs.get(number)).ok_or(Damage::Malformed)
+        usize::try_from(number)
+            .ok()
+            .and_then(|number| self.packs.get(number))
+            .ok_or(Damage::Malformed)
     }
 
     pub(crate) fn number(&self, hash: &ObjectHash) -> Option<u32> {
@@ -143,12 +180,21 @@ impl IndexTable {
     }
 
     /// The parts of an entry: (pack, offset, length), one after the other.
-    pub(crate) fn parts(&self, row: &Row, header_len: impl Fn(&PackPlace) -> u32) -> Result<Vec<(u32, u32, u32)>, Damage> {
+    pub(crate) fn parts(
+        &self,
+        row: &Row,
+        header_len: impl Fn(&PackPlace) -> u32,
+    ) -> Result<Vec<(u32, u32, u32)>, Damage> {
         let mut parts = Vec::with_capacity(1);
         let (mut pack, mut offset, mut left) = (row.pack, row.offset, row.sealed_len);
         while left > 0 {
             let place = self.pack(pack)?;
-            let here = place.payload_end.checked_sub(offset).filter(|here| *here > 0).ok_or(Damage::Malformed)?.min(left);
+            let here = place
+                .payload_end
+                .checked_sub(offset)
+                .filter(|here| *here > 0)
+                .ok_or(Damage::Malformed)?
+                .min(left);
             parts.push((pack, offset, here));
             left -= here;
             if left > 0 {

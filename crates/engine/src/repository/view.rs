@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use heirloom_archive::history::{ConversationSummary, Visit};
 use heirloom_archive::{
-    Attachment, Conversation, Edit, History, HistoryError, Message, MessageQuery, Participant, Presence, frames,
+    Attachment, Conversation, Edit, History, HistoryError, Message, MessageQuery, Participant,
+    Presence, frames,
 };
 use prost::Message as _;
 
@@ -47,17 +48,24 @@ pub(crate) struct ViewConversation {
 }
 
 impl View {
-    pub(crate) fn open(repository: Arc<Repository>, selection: &Selection) -> Result<Self, EngineError> {
+    pub(crate) fn open(
+        repository: Arc<Repository>,
+        selection: &Selection,
+    ) -> Result<Self, EngineError> {
         let snapshots = match selection {
             Selection::Newest => repository.snapshots.clone(),
             Selection::Snapshot(prefix) => {
                 let infos = repository.snapshots()?;
-                let mut found = infos.iter().filter(|info| !prefix.is_empty() && info.hash.starts_with(prefix.as_str()));
-                let info = found
-                    .next()
-                    .ok_or_else(|| EngineError::NotFound { what: format!("there is no snapshot {prefix}") })?;
+                let mut found = infos
+                    .iter()
+                    .filter(|info| !prefix.is_empty() && info.hash.starts_with(prefix.as_str()));
+                let info = found.next().ok_or_else(|| EngineError::NotFound {
+                    what: format!("there is no snapshot {prefix}"),
+                })?;
                 if found.next().is_some() {
-                    return Err(EngineError::NotFound { what: format!("several snapshots begin with {prefix}") });
+                    return Err(EngineError::NotFound {
+                        what: format!("several snapshots begin with {prefix}"),
+                    });
                 }
                 let hash = ObjectHash::from_hex(&info.hash).ok_or(EngineError::NoBackup)?;
                 vec![repository.load_snapshot(&hash)?]
@@ -68,9 +76,13 @@ impl View {
         ordered.sort_by_key(|snapshot| snapshot.message.created_at);
         for snapshot in ordered {
             for entry in &snapshot.message.conversations {
-                let known = conversations
-                    .entry(entry.key.clone())
-                    .or_insert_with(|| ViewConversation { entry: entry.clone(), trees: Vec::new() });
+                let known =
+                    conversations
+                        .entry(entry.key.clone())
+                        .or_insert_with(|| ViewConversation {
+                            entry: entry.clone(),
+                            trees: Vec::new(),
+                        });
                 if !known.trees.iter().any(|tree| tree.tree == entry.tree) {
                     known.trees.push(entry.clone());
                 }
@@ -79,7 +91,11 @@ impl View {
                 }
             }
         }
-        Ok(Self { repository, snapshots, conversations })
+        Ok(Self {
+            repository,
+            snapshots,
+            conversations,
+        })
     }
 
     /// Store reads and bytes so far.
@@ -94,7 +110,11 @@ impl View {
 
     /// The newest moment at which a snapshot of this view was made, milliseconds UTC.
     pub fn created_at(&self) -> i64 {
-        self.snapshots.iter().map(|snapshot| snapshot.message.created_at).max().unwrap_or(0)
+        self.snapshots
+            .iter()
+            .map(|snapshot| snapshot.message.created_at)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The hashes of its snapshots.
@@ -103,14 +123,19 @@ impl View {
     }
 
     /// Reads the trees of these conversations with as few reads as possible.
-    pub(crate) fn read_trees_ahead(&self, conversations: &[&ViewConversation]) -> Result<(), EngineError> {
+    pub(crate) fn read_trees_ahead(
+        &self,
+        conversations: &[&ViewConversation],
+    ) -> Result<(), EngineError> {
         let rows: Vec<_> = conversations
             .iter()
             .flat_map(|conversation| &conversation.trees)
             .filter_map(|entry| ChunkId::from_slice(&entry.tree))
             .filter_map(|id| self.repository.index.row(&id.short()).copied())
             .collect();
-        self.repository.fetcher.read_ahead(&self.repository.index, &rows)
+        self.repository
+            .fetcher
+            .read_ahead(&self.repository.index, &rows)
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &ViewConversation> {
@@ -121,11 +146,16 @@ impl View {
         self.conversations
             .values()
             .find(|conversation| conversation.entry.id == id)
-            .ok_or_else(|| EngineError::NotFound { what: "there is no such conversation".into() })
+            .ok_or_else(|| EngineError::NotFound {
+                what: "there is no such conversation".into(),
+            })
     }
 
     /// The conversation's record and all its segments, in order.
-    pub(crate) fn tree(&self, conversation: &ViewConversation) -> Result<(Conversation, Vec<proto::SegmentEntry>), EngineError> {
+    pub(crate) fn tree(
+        &self,
+        conversation: &ViewConversation,
+    ) -> Result<(Conversation, Vec<proto::SegmentEntry>), EngineError> {
         let mut segments = Vec::new();
         let mut record = Vec::new();
         for entry in &conversation.trees {
@@ -143,17 +173,26 @@ impl View {
     pub(crate) fn for_each_segment(
         &self,
         segments: &[proto::SegmentEntry],
-        visit: &mut dyn FnMut(&proto::SegmentEntry, Vec<u8>) -> Result<ControlFlow<()>, EngineError>,
+        visit: &mut dyn FnMut(
+            &proto::SegmentEntry,
+            Vec<u8>,
+        ) -> Result<ControlFlow<()>, EngineError>,
     ) -> Result<(), EngineError> {
         for batch in segments.chunks(READ_AHEAD) {
             let mut opened = Vec::with_capacity(batch.len());
             for entry in batch {
-                let id = ChunkId::from_slice(&entry.id)
-                    .ok_or_else(|| EngineError::damaged("a conversation's tree", Damage::Malformed))?;
+                let id = ChunkId::from_slice(&entry.id).ok_or_else(|| {
+                    EngineError::damaged("a conversation's tree", Damage::Malformed)
+                })?;
                 opened.push((entry, id));
             }
-            let rows: Vec<_> = opened.iter().filter_map(|(_, id)| self.repository.index.row(&id.short()).copied()).collect();
-            self.repository.fetcher.read_ahead(&self.repository.index, &rows)?;
+            let rows: Vec<_> = opened
+                .iter()
+                .filter_map(|(_, id)| self.repository.index.row(&id.short()).copied())
+                .collect();
+            self.repository
+                .fetcher
+                .read_ahead(&self.repository.index, &rows)?;
             for (entry, id) in opened {
                 if visit(entry, self.repository.chunk(&id)?)?.is_break() {
                     return Ok(());
@@ -198,7 +237,9 @@ impl View {
             ids.extend(self.repository.chunk(&ChunkId(*list))?);
         }
         let (ids, rest) = ids.as_chunks::<32>();
-        let wanted = content.bytes.div_ceil(u64::try_from(PIECE_BYTES).unwrap_or(u64::MAX));
+        let wanted = content
+            .bytes
+            .div_ceil(u64::try_from(PIECE_BYTES).unwrap_or(u64::MAX));
         if !rest.is_empty() || u64::try_from(ids.len()).ok() != Some(wanted) {
             return Err(damaged());
         }
@@ -226,15 +267,29 @@ struct Place {
 
 impl Place {
     fn of(message: &Message, queue: usize) -> Reverse<Self> {
-        Reverse(Self { sent_at: message.sent_at, id: message.id.clone(), author: message.author.clone(), queue })
+        Reverse(Self {
+            sent_at: message.sent_at,
+            id: message.id.clone(),
+            author: message.author.clone(),
+            queue,
+        })
     }
 }
 
 impl Merge {
     fn add(&mut self, messages: Vec<Message>, added_at: i64) {
-        let queue: VecDeque<Version> = messages.into_iter().map(|message| (message, added_at)).collect();
-        let Some((first, _)) = queue.front() else { return };
-        let at = self.open.iter().position(VecDeque::is_empty).unwrap_or(self.open.len());
+        let queue: VecDeque<Version> = messages
+            .into_iter()
+            .map(|message| (message, added_at))
+            .collect();
+        let Some((first, _)) = queue.front() else {
+            return;
+        };
+        let at = self
+            .open
+            .iter()
+            .position(VecDeque::is_empty)
+            .unwrap_or(self.open.len());
         self.heap.push(Place::of(first, at));
         if at == self.open.len() {
             self.open.push(queue);
@@ -255,14 +310,21 @@ impl Merge {
             }
             let queue = place.queue;
             self.heap.pop();
-            let Some(version) = self.open[queue].pop_front() else { continue };
+            let Some(version) = self.open[queue].pop_front() else {
+                continue;
+            };
             if let Some((next, _)) = self.open[queue].front() {
                 self.heap.push(Place::of(next, queue));
             }
             let same = self.group.last().is_some_and(|(known, _)| {
-                known.sent_at == version.0.sent_at && known.id == version.0.id && known.author == version.0.author
+                known.sent_at == version.0.sent_at
+                    && known.id == version.0.id
+                    && known.author == version.0.author
             });
-            if !same && let Some(message) = join(std::mem::take(&mut self.group)) && visit(message)?.is_break() {
+            if !same
+                && let Some(message) = join(std::mem::take(&mut self.group))
+                && visit(message)?.is_break()
+            {
                 return Ok(ControlFlow::Break(()));
             }
             self.group.push(version);
@@ -279,15 +341,27 @@ impl Merge {
 /// Joins the versions of one message: the newest counts, one with its media before one without; texts of older ones
 /// stay as edits.
 fn join(mut versions: Vec<Version>) -> Option<Message> {
-    let complete = |message: &Message| message.attachments.iter().all(|attachment| attachment.presence() == Presence::Present);
+    let complete = |message: &Message| {
+        message
+            .attachments
+            .iter()
+            .all(|attachment| attachment.presence() == Presence::Present)
+    };
     versions.sort_by_key(|(message, added_at)| (complete(message), *added_at));
     let (mut newest, _) = versions.pop()?;
     for (older, _) in versions {
         let known = older.text == newest.text
             || older.text.is_empty()
-            || newest.edits.iter().any(|edit| edit.before_known && edit.before == older.text);
+            || newest
+                .edits
+                .iter()
+                .any(|edit| edit.before_known && edit.before == older.text);
         if !known {
-            newest.edits.push(Edit { at: 0, before: older.text, before_known: true });
+            newest.edits.push(Edit {
+                at: 0,
+                before: older.text,
+                before_known: true,
+            });
         }
     }
     Some(newest)
@@ -310,7 +384,10 @@ impl History for View {
             });
         }
         summaries.sort_by(|a, b| {
-            b.span.map(|span| span.1).cmp(&a.span.map(|span| span.1)).then_with(|| a.conversation.id.cmp(&b.conversation.id))
+            b.span
+                .map(|span| span.1)
+                .cmp(&a.span.map(|span| span.1))
+                .then_with(|| a.conversation.id.cmp(&b.conversation.id))
         });
         Ok(summaries)
     }
@@ -324,7 +401,9 @@ impl History for View {
                 let damaged = || EngineError::damaged("the participants", Damage::Malformed);
                 let id = ChunkId::from_slice(chunk).ok_or_else(damaged)?;
                 let plaintext = self.repository.chunk(&id)?;
-                for participant in frames::decode_all::<Participant>(&plaintext).map_err(|_| damaged())? {
+                for participant in
+                    frames::decode_all::<Participant>(&plaintext).map_err(|_| damaged())?
+                {
                     all.insert(participant.id.clone(), participant);
                 }
             }
@@ -332,10 +411,16 @@ impl History for View {
         Ok(all.into_values().collect())
     }
 
-    fn messages(&mut self, conversation: &str, query: MessageQuery, visit: &mut Visit<'_>) -> Result<(), HistoryError> {
+    fn messages(
+        &mut self,
+        conversation: &str,
+        query: MessageQuery,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), HistoryError> {
         let (_, mut segments) = self.tree(self.by_id(conversation)?)?;
         segments.retain(|segment| {
-            query.from.is_none_or(|from| segment.last_at >= from) && query.until.is_none_or(|until| segment.first_at < until)
+            query.from.is_none_or(|from| segment.last_at >= from)
+                && query.until.is_none_or(|until| segment.first_at < until)
         });
         let Some(last) = query.last else {
             let mut outcome = Ok(());
@@ -360,11 +445,16 @@ impl History for View {
             start -= 1;
             enough += usize::try_from(segments[start].messages).unwrap_or(usize::MAX);
         }
-        let from = segments[start..].iter().map(|segment| segment.first_at).min();
+        let from = segments[start..]
+            .iter()
+            .map(|segment| segment.first_at)
+            .min();
         let needed: Vec<_> = segments
             .iter()
             .enumerate()
-            .filter(|(at, segment)| *at >= start || from.is_some_and(|from| segment.last_at >= from))
+            .filter(|(at, segment)| {
+                *at >= start || from.is_some_and(|from| segment.last_at >= from)
+            })
             .map(|(_, segment)| segment.clone())
             .collect();
         let mut tail: VecDeque<Message> = VecDeque::new();
@@ -385,12 +475,20 @@ impl History for View {
         Ok(())
     }
 
-    fn open(&mut self, attachment: &Attachment) -> Result<Option<Box<dyn Read + '_>>, HistoryError> {
+    fn open(
+        &mut self,
+        attachment: &Attachment,
+    ) -> Result<Option<Box<dyn Read + '_>>, HistoryError> {
         if attachment.presence() != Presence::Present {
             return Ok(None);
         }
         let (_, pieces) = self.pieces(&attachment.content)?;
-        Ok(Some(Box::new(PieceReader { repository: &self.repository, pieces: pieces.into(), piece: Vec::new(), at: 0 })))
+        Ok(Some(Box::new(PieceReader {
+            repository: &self.repository,
+            pieces: pieces.into(),
+            piece: Vec::new(),
+            at: 0,
+        })))
     }
 }
 
@@ -404,7 +502,9 @@ struct PieceReader<'a> {
 impl Read for PieceReader<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while self.at == self.piece.len() {
-            let Some(next) = self.pieces.pop_front() else { return Ok(0) };
+            let Some(next) = self.pieces.pop_front() else {
+                return Ok(0);
+            };
             self.piece = self.repository.chunk(&next).map_err(io::Error::other)?;
             self.at = 0;
         }

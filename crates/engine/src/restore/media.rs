@@ -44,13 +44,27 @@ struct Content {
 impl Wanted {
     /// Adds what another part of the restore wants.
     pub(super) fn take(&mut self, other: Self) {
-        let keys: HashMap<usize, [u8; 32]> = other.by_key.into_iter().map(|(key, at)| (at, key)).collect();
+        let keys: HashMap<usize, [u8; 32]> = other
+            .by_key
+            .into_iter()
+            .map(|(key, at)| (at, key))
+            .collect();
         for (at, content) in other.contents.into_iter().enumerate() {
             let Some(key) = keys.get(&at) else { continue };
-            let Content { encoded, bytes, paths, attachments } = content;
-            let Some(first) = paths.first().cloned() else { continue };
+            let Content {
+                encoded,
+                bytes,
+                paths,
+                attachments,
+            } = content;
+            let Some(first) = paths.first().cloned() else {
+                continue;
+            };
             self.add(first, *key, &encoded, bytes);
-            let known = self.by_key.get(key).and_then(|at| self.contents.get_mut(*at));
+            let known = self
+                .by_key
+                .get(key)
+                .and_then(|at| self.contents.get_mut(*at));
             if let Some(known) = known {
                 // `add` counted one of them.
                 known.attachments += attachments - 1;
@@ -63,7 +77,12 @@ impl Wanted {
     pub(super) fn add(&mut self, path: RelativePath, key: [u8; 32], encoded: &[u8], bytes: u64) {
         let contents = &mut self.contents;
         let at = *self.by_key.entry(key).or_insert_with(|| {
-            contents.push(Content { encoded: encoded.to_vec(), bytes, paths: Vec::new(), attachments: 0 });
+            contents.push(Content {
+                encoded: encoded.to_vec(),
+                bytes,
+                paths: Vec::new(),
+                attachments: 0,
+            });
             contents.len() - 1
         });
         let content = &mut self.contents[at];
@@ -101,7 +120,11 @@ pub(super) fn restore(
     outcome: &mut RestoreOutcome,
     progress: &dyn Progress,
 ) -> Result<(), EngineError> {
-    let Wanted { contents, by_key, unwanted: _ } = wanted;
+    let Wanted {
+        contents,
+        by_key,
+        unwanted: _,
+    } = wanted;
     drop(by_key);
     let total = Amount {
         items: contents.iter().map(|content| content.attachments).sum(),
@@ -112,9 +135,19 @@ pub(super) fn restore(
     let mut tasks: HashMap<ChunkId, Task> = HashMap::new();
     for content in &contents {
         let at = files.len();
-        let there = content.paths.first().is_some_and(|path| is_there(dir, path, content.bytes));
-        let state = if there { Ok(State::Done) } else { plan(view, content, at, &mut tasks) };
-        files.push(Open { content, state: Mutex::new(state.unwrap_or_else(|error| State::Failed(error.to_string()))) });
+        let there = content
+            .paths
+            .first()
+            .is_some_and(|path| is_there(dir, path, content.bytes));
+        let state = if there {
+            Ok(State::Done)
+        } else {
+            plan(view, content, at, &mut tasks)
+        };
+        files.push(Open {
+            content,
+            state: Mutex::new(state.unwrap_or_else(|error| State::Failed(error.to_string()))),
+        });
     }
     let mut by_pack: BTreeMap<u32, Vec<Task>> = BTreeMap::new();
     for (_, task) in tasks {
@@ -139,7 +172,9 @@ pub(super) fn restore(
                 if is_set(&failed) {
                     return;
                 }
-                if let Err(error) = restore_piece(view, dir, &files, tasks, at, &mut buffer, progress) {
+                if let Err(error) =
+                    restore_piece(view, dir, &files, tasks, at, &mut buffer, progress)
+                {
                     set(&failed, error);
                     return;
                 }
@@ -158,7 +193,12 @@ pub(super) fn restore(
     finish(dir, files, outcome, progress)
 }
 
-fn plan(view: &View, content: &Content, at: usize, tasks: &mut HashMap<ChunkId, Task>) -> Result<State, EngineError> {
+fn plan(
+    view: &View,
+    content: &Content,
+    at: usize,
+    tasks: &mut HashMap<ChunkId, Task>,
+) -> Result<State, EngineError> {
     let (_, pieces) = view.pieces(&content.encoded)?;
     let index = &view.repository().index;
     let missing = || EngineError::damaged("a piece of it", Damage::Missing);
@@ -168,11 +208,17 @@ fn plan(view: &View, content: &Content, at: usize, tasks: &mut HashMap<ChunkId, 
     }
     let mut offset = 0;
     for (id, row) in pieces.iter().zip(rows) {
-        let task = tasks.entry(*id).or_insert_with(|| Task { row, id: *id, places: Vec::new() });
+        let task = tasks.entry(*id).or_insert_with(|| Task {
+            row,
+            id: *id,
+            places: Vec::new(),
+        });
         task.places.push((at, offset));
         offset += u64::try_from(PIECE_BYTES).expect("fits");
     }
-    Ok(State::Waiting { pieces: pieces.len() })
+    Ok(State::Waiting {
+        pieces: pieces.len(),
+    })
 }
 
 /// What a worker has read of a pack.
@@ -218,14 +264,19 @@ fn restore_piece(
     } else {
         Ok(())
     };
-    let opened = read.and_then(|()| match buffer.holds(task.row.pack, offset, len).filter(|_| whole_here) {
-        Some(range) => {
-            buffer.piece.clear();
-            let Buffer { bytes, piece, .. } = buffer;
-            piece.extend_from_slice(&bytes[range]);
-            repository.open_row(&task.row, &task.id, piece)
+    let opened = read.and_then(|()| {
+        match buffer
+            .holds(task.row.pack, offset, len)
+            .filter(|_| whole_here)
+        {
+            Some(range) => {
+                buffer.piece.clear();
+                let Buffer { bytes, piece, .. } = buffer;
+                piece.extend_from_slice(&bytes[range]);
+                repository.open_row(&task.row, &task.id, piece)
+            }
+            None => repository.chunk(&task.id),
         }
-        None => repository.chunk(&task.id),
     });
     let plain = match opened {
         Ok(plain) => plain,
@@ -240,7 +291,11 @@ fn restore_piece(
     for (file, offset) in &task.places {
         write_piece(dir, &files[*file], *offset, &plain)?;
     }
-    progress.advance(Phase::RestoringMedia, 0, u64::try_from(plain.len()).unwrap_or(0));
+    progress.advance(
+        Phase::RestoringMedia,
+        0,
+        u64::try_from(plain.len()).unwrap_or(0),
+    );
     Ok(())
 }
 
@@ -250,7 +305,10 @@ fn last_near(tasks: &[Task], at: usize, repository: &crate::repository::Reposito
     let mut end = start + u64::from(tasks[at].row.sealed_len);
     for task in &tasks[at + 1..] {
         let (next, len) = (u64::from(task.row.offset), u64::from(task.row.sealed_len));
-        if next > end + GAP_BYTES || next + len - start > READ_BYTES || !repository.whole_in_pack(&task.row) {
+        if next > end + GAP_BYTES
+            || next + len - start > READ_BYTES
+            || !repository.whole_in_pack(&task.row)
+        {
             break;
         }
         end = end.max(next + len);
@@ -266,16 +324,29 @@ fn read_into(
     buffer: &mut Buffer,
 ) -> Result<(), EngineError> {
     let (start, bytes) = repository.pack_range(pack, offset, end)?;
-    *buffer = Buffer { pack: Some(pack), start, bytes, piece: std::mem::take(&mut buffer.piece) };
+    *buffer = Buffer {
+        pack: Some(pack),
+        start,
+        bytes,
+        piece: std::mem::take(&mut buffer.piece),
+    };
     Ok(())
 }
 
 fn write_piece(dir: &Path, open: &Open<'_>, offset: u64, plain: &[u8]) -> Result<(), EngineError> {
-    let local = |source: std::io::Error| EngineError::Local { path: dir.display().to_string(), source };
+    let local = |source: std::io::Error| EngineError::Local {
+        path: dir.display().to_string(),
+        source,
+    };
     let mut state = lock(&open.state);
     if let State::Waiting { pieces } = *state {
-        let Some(path) = open.content.paths.first() else { return Ok(()) };
-        *state = State::Writing { file: AttachmentFile::create(dir, path).map_err(local)?, left: pieces };
+        let Some(path) = open.content.paths.first() else {
+            return Ok(());
+        };
+        *state = State::Writing {
+            file: AttachmentFile::create(dir, path).map_err(local)?,
+            left: pieces,
+        };
     }
     let complete = match &mut *state {
         State::Writing { file, left } => {
@@ -304,12 +375,24 @@ fn write_at(mut file: &std::fs::File, bytes: &[u8], offset: u64) -> std::io::Res
 }
 
 /// Empty files, copies under other names, and what is to be said of failures.
-fn finish(dir: &Path, files: Vec<Open<'_>>, outcome: &mut RestoreOutcome, progress: &dyn Progress) -> Result<(), EngineError> {
-    let local = |source: std::io::Error| EngineError::Local { path: dir.display().to_string(), source };
+fn finish(
+    dir: &Path,
+    files: Vec<Open<'_>>,
+    outcome: &mut RestoreOutcome,
+    progress: &dyn Progress,
+) -> Result<(), EngineError> {
+    let local = |source: std::io::Error| EngineError::Local {
+        path: dir.display().to_string(),
+        source,
+    };
     for Open { content, state } in files {
-        let Some(first) = content.paths.first() else { continue };
+        let Some(first) = content.paths.first() else {
+            continue;
+        };
         match state.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            State::Waiting { pieces: 0 } => AttachmentFile::create(dir, first).and_then(AttachmentFile::finish).map_err(local)?,
+            State::Waiting { pieces: 0 } => AttachmentFile::create(dir, first)
+                .and_then(AttachmentFile::finish)
+                .map_err(local)?,
             State::Done => {}
             State::Waiting { .. } | State::Writing { .. } => return Err(EngineError::Interrupted),
             State::Failed(why) => {

@@ -48,24 +48,38 @@ pub(super) fn restore(
 ) -> Result<Vec<ConversationEntry>, EngineError> {
     let mut chosen: Vec<_> = view
         .entries()
-        .filter(|conversation| options.conversations.is_empty() || options.conversations.contains(&conversation.entry.id))
+        .filter(|conversation| {
+            options.conversations.is_empty()
+                || options.conversations.contains(&conversation.entry.id)
+        })
         .collect();
     view.read_trees_ahead(&chosen)?;
     chosen.sort_by(|a, b| a.entry.id.cmp(&b.entry.id));
-    let text =
-        Text { view, dir, options, progress, writer: Mutex::new(writer), done: Mutex::default(), failed: Mutex::default() };
+    let text = Text {
+        view,
+        dir,
+        options,
+        progress,
+        writer: Mutex::new(writer),
+        done: Mutex::default(),
+        failed: Mutex::default(),
+    };
     let mut writers = Vec::with_capacity(chosen.len());
     for conversation in &chosen {
         // Folders are named in this order, so that a second run gives the same names.
         let (record, segments) = view.tree(conversation)?;
-        let out = lock(&text.writer).conversation(&record).map_err(|source| text.local(source))?;
+        let out = lock(&text.writer)
+            .conversation(&record)
+            .map_err(|source| text.local(source))?;
         writers.push(Mutex::new(Some((out, segments))));
     }
     let next = AtomicUsize::new(0);
     let work = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = writers.get(at).and_then(|slot| lock(slot).take()) else { return };
+            let Some(job) = writers.get(at).and_then(|slot| lock(slot).take()) else {
+                return;
+            };
             if lock(&text.failed).is_some() {
                 return;
             }
@@ -85,7 +99,11 @@ pub(super) fn restore(
     if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
-    let Done { mut entries, wanted: mut parts, counts } = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Done {
+        mut entries,
+        wanted: mut parts,
+        counts,
+    } = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     entries.sort_by_key(|(at, _)| *at);
     parts.sort_by_key(|(at, _)| *at);
     for (_, part) in parts {
@@ -102,15 +120,23 @@ type Job = (ConversationWriter, Vec<proto::SegmentEntry>);
 
 impl Text<'_> {
     fn local(&self, source: std::io::Error) -> EngineError {
-        EngineError::Local { path: self.dir.display().to_string(), source }
+        EngineError::Local {
+            path: self.dir.display().to_string(),
+            source,
+        }
     }
 
     fn conversation(&self, at: usize, (mut out, mut segments): Job) -> Result<(), EngineError> {
         let RestoreOptions { from, until, .. } = self.options;
         segments.retain(|segment| {
-            from.is_none_or(|from| segment.last_at >= from) && until.is_none_or(|until| segment.first_at < until)
+            from.is_none_or(|from| segment.last_at >= from)
+                && until.is_none_or(|until| segment.first_at < until)
         });
-        let mut part = Part { out: &mut out, wanted: Wanted::default(), counts: RestoreOutcome::default() };
+        let mut part = Part {
+            out: &mut out,
+            wanted: Wanted::default(),
+            counts: RestoreOutcome::default(),
+        };
         let bounded = from.is_some() || until.is_some();
         let mut rest = segments.as_slice();
         while !rest.is_empty() {
@@ -123,7 +149,11 @@ impl Text<'_> {
             }
         }
         part.counts.conversations += 1;
-        let Part { out: _, wanted, counts } = part;
+        let Part {
+            out: _,
+            wanted,
+            counts,
+        } = part;
         let entry = out.finish().map_err(|source| self.local(source))?;
         let mut done = lock(&self.done);
         done.entries.push((at, entry));
@@ -136,7 +166,11 @@ impl Text<'_> {
     }
 
     /// Segments that overlap none: only messages with attachments are decoded, all others are copied.
-    fn segments(&self, run: &[proto::SegmentEntry], part: &mut Part<'_>) -> Result<(), EngineError> {
+    fn segments(
+        &self,
+        run: &[proto::SegmentEntry],
+        part: &mut Part<'_>,
+    ) -> Result<(), EngineError> {
         self.view.for_each_segment(run, &mut |segment, plaintext| {
             if self.progress.interrupted() {
                 return Err(EngineError::Interrupted);
@@ -149,7 +183,8 @@ impl Text<'_> {
             {
                 if has_attachments(frame) {
                     let plain = &copied[..copied.len() - rest.len()];
-                    part.copy(plain, since, segment).map_err(|source| self.local(source))?;
+                    part.copy(plain, since, segment)
+                        .map_err(|source| self.local(source))?;
                     self.message(frames::decode(frame).map_err(damaged)?, part)?;
                     (copied, since) = (after, 0);
                 } else {
@@ -160,16 +195,22 @@ impl Text<'_> {
             if segment.attachments == 0 {
                 since = u64::from(segment.messages);
             }
-            part.copy(copied, since, segment).map_err(|source| self.local(source))?;
+            part.copy(copied, since, segment)
+                .map_err(|source| self.local(source))?;
             let bytes = u64::try_from(plaintext.len()).unwrap_or(u64::MAX);
             part.counts.bytes += bytes;
-            self.progress.advance(Phase::RestoringMessages, u64::from(segment.messages), bytes);
+            self.progress
+                .advance(Phase::RestoringMessages, u64::from(segment.messages), bytes);
             Ok(ControlFlow::Continue(()))
         })
     }
 
     /// Segments that overlap: their messages are joined.
-    fn messages(&self, run: &[proto::SegmentEntry], part: &mut Part<'_>) -> Result<(), EngineError> {
+    fn messages(
+        &self,
+        run: &[proto::SegmentEntry],
+        part: &mut Part<'_>,
+    ) -> Result<(), EngineError> {
         let RestoreOptions { from, until, .. } = self.options;
         self.view.for_each_message(run, &mut |message: Message| {
             if self.progress.interrupted() {
@@ -193,7 +234,12 @@ impl Text<'_> {
                     let path = part.out.attachment_path(attachment, key.as_bytes());
                     path.as_str().clone_into(&mut attachment.path);
                     if self.wants(kind) {
-                        part.wanted.add(path, *key.as_bytes(), &attachment.content, attachment.bytes);
+                        part.wanted.add(
+                            path,
+                            *key.as_bytes(),
+                            &attachment.content,
+                            attachment.bytes,
+                        );
                     } else {
                         part.wanted.unwanted += 1;
                     }
@@ -201,13 +247,19 @@ impl Text<'_> {
                 Presence::Absent | Presence::Unreadable => part.counts.absent += 1,
             }
         }
-        part.out.message(message).map_err(|source| self.local(source))?;
+        part.out
+            .message(message)
+            .map_err(|source| self.local(source))?;
         part.counts.messages += 1;
         Ok(())
     }
 
     fn wants(&self, kind: MessageKind) -> bool {
-        let RestoreOptions { kinds, messages_only, .. } = self.options;
+        let RestoreOptions {
+            kinds,
+            messages_only,
+            ..
+        } = self.options;
         !messages_only && (kinds.is_empty() || kinds.contains(&kind))
     }
 }
@@ -220,18 +272,25 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn copy(&mut self, framed: &[u8], messages: u64, segment: &proto::SegmentEntry) -> std::io::Result<()> {
+    fn copy(
+        &mut self,
+        framed: &[u8],
+        messages: u64,
+        segment: &proto::SegmentEntry,
+    ) -> std::io::Result<()> {
         if messages == 0 {
             return Ok(());
         }
         self.counts.messages += messages;
-        self.out.framed(framed, messages, 0, segment.first_at, segment.last_at)
+        self.out
+            .framed(framed, messages, 0, segment.first_at, segment.last_at)
     }
 }
 
 /// The longest run of segments of which none overlaps another (`true`), or else the run of overlapping ones.
 fn first_run(segments: &[proto::SegmentEntry]) -> (&[proto::SegmentEntry], bool) {
-    let apart = |at: usize, last_at: i64| segments.get(at).is_none_or(|next| next.first_at > last_at);
+    let apart =
+        |at: usize, last_at: i64| segments.get(at).is_none_or(|next| next.first_at > last_at);
     let mut alone = 0;
     while alone < segments.len() && apart(alone + 1, segments[alone].last_at) {
         alone += 1;

@@ -20,19 +20,40 @@ type Clause = fn(&dyn Store);
 /// The clauses by name.
 pub const CLAUSES: &[(&str, Clause)] = &[
     ("what was put is read", what_was_put_is_read),
-    ("an object is never overwritten", an_object_is_never_overwritten),
-    ("one of many creators wins, and its bytes stay whole", one_of_many_creators_wins),
-    ("ranges end where the object ends", ranges_end_where_the_object_ends),
+    (
+        "an object is never overwritten",
+        an_object_is_never_overwritten,
+    ),
+    (
+        "one of many creators wins, and its bytes stay whole",
+        one_of_many_creators_wins,
+    ),
+    (
+        "ranges end where the object ends",
+        ranges_end_where_the_object_ends,
+    ),
     ("lists are complete, sorted and exact", lists_are_complete),
     ("deleting twice is no error", deleting_twice_is_no_error),
-    ("what is not there is said to be not there", missing_objects_are_not_found),
+    (
+        "what is not there is said to be not there",
+        missing_objects_are_not_found,
+    ),
     ("a limit is kept", a_limit_is_kept),
-    ("large and empty objects survive", large_and_empty_objects_survive),
+    (
+        "large and empty objects survive",
+        large_and_empty_objects_survive,
+    ),
 ];
 
 fn what_was_put_is_read(store: &dyn Store) {
-    assert_eq!(store.put_new("packs/ab/cd", b"hello").ok(), Some(Put::Created));
-    assert_eq!(store.get("packs/ab/cd", 5).ok().as_deref(), Some(&b"hello"[..]));
+    assert_eq!(
+        store.put_new("packs/ab/cd", b"hello").ok(),
+        Some(Put::Created)
+    );
+    assert_eq!(
+        store.get("packs/ab/cd", 5).ok().as_deref(),
+        Some(&b"hello"[..])
+    );
     assert_eq!(store.stat("packs/ab/cd").ok(), Some(5));
 }
 
@@ -47,7 +68,11 @@ fn one_of_many_creators_wins(store: &dyn Store) {
         let workers: Vec<_> = (0..8u8)
             .map(|worker| scope.spawn(move || store.put_new("x/race", &[worker; 100_000]).ok()))
             .collect();
-        workers.into_iter().map(std::thread::ScopedJoinHandle::join).filter(|put| matches!(put, Ok(Some(Put::Created)))).count()
+        workers
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .filter(|put| matches!(put, Ok(Some(Put::Created))))
+            .count()
     });
     assert_eq!(created, 1);
     let bytes = store.get("x/race", 200_000).expect("it is there");
@@ -65,7 +90,9 @@ fn ranges_end_where_the_object_ends(store: &dyn Store) {
 }
 
 fn lists_are_complete(store: &dyn Store) {
-    let mut names: Vec<String> = (0..1100).map(|n| format!("packs/{:02x}/{n:04}", n % 7)).collect();
+    let mut names: Vec<String> = (0..1100)
+        .map(|n| format!("packs/{:02x}/{n:04}", n % 7))
+        .collect();
     names.push("heads/a/1".into());
     names.push("packs-not/1".into());
     for name in &names {
@@ -87,25 +114,42 @@ fn deleting_twice_is_no_error(store: &dyn Store) {
     store.put_new("d/e", &[0]).expect("put");
     store.delete("d/e").expect("delete");
     store.delete("d/e").expect("delete again");
-    assert!(matches!(store.get("d/e", 1), Err(StoreError::NotFound { .. })));
+    assert!(matches!(
+        store.get("d/e", 1),
+        Err(StoreError::NotFound { .. })
+    ));
     assert_eq!(store.put_new("d/e", &[1]).ok(), Some(Put::Created));
 }
 
 fn missing_objects_are_not_found(store: &dyn Store) {
-    assert!(matches!(store.get("no", 1), Err(StoreError::NotFound { .. })));
-    assert!(matches!(store.get_range("no", 0, 1), Err(StoreError::NotFound { .. })));
-    assert!(matches!(store.stat("no/such"), Err(StoreError::NotFound { .. })));
+    assert!(matches!(
+        store.get("no", 1),
+        Err(StoreError::NotFound { .. })
+    ));
+    assert!(matches!(
+        store.get_range("no", 0, 1),
+        Err(StoreError::NotFound { .. })
+    ));
+    assert!(matches!(
+        store.stat("no/such"),
+        Err(StoreError::NotFound { .. })
+    ));
     assert!(!store.get("no", 1).expect_err("missing").is_temporary());
 }
 
 fn a_limit_is_kept(store: &dyn Store) {
     store.put_new("big", &[0; 1000]).expect("put");
-    assert!(matches!(store.get("big", 999), Err(StoreError::TooLarge { .. })));
+    assert!(matches!(
+        store.get("big", 999),
+        Err(StoreError::TooLarge { .. })
+    ));
     assert!(store.get("big", 1000).is_ok());
 }
 
 fn large_and_empty_objects_survive(store: &dyn Store) {
-    let large: Vec<u8> = (0..9_000_000u32).map(|n| n.to_le_bytes()[(n % 4).try_into().unwrap_or(0usize)]).collect();
+    let large: Vec<u8> = (0..9_000_000u32)
+        .map(|n| n.to_le_bytes()[(n % 4).try_into().unwrap_or(0usize)])
+        .collect();
     store.put_new("large", &large).expect("put");
     store.put_new("empty", &[]).expect("put");
     assert!(store.get("large", 9_000_000).expect("get") == large);

@@ -49,16 +49,29 @@ impl FaultyStore {
 
     fn write(&self, name: &str) -> Result<(), StoreError> {
         self.writes_left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-            .map_err(|_| StoreError::Failed { name: name.to_owned(), why: "the plug was pulled".into(), temporary: true })?;
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            })
+            .map_err(|_| StoreError::Failed {
+                name: name.to_owned(),
+                why: "the plug was pulled".into(),
+                temporary: true,
+            })?;
         self.writes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    fn read<T>(&self, bytes: impl Fn(&T) -> usize, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    fn read<T>(
+        &self,
+        bytes: impl Fn(&T) -> usize,
+        result: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         if let Ok(value) = &result {
-            self.bytes_read.fetch_add(bytes(value).try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.bytes_read.fetch_add(
+                bytes(value).try_into().unwrap_or(u64::MAX),
+                Ordering::Relaxed,
+            );
         }
         result
     }

@@ -29,7 +29,9 @@ impl MemoryStore {
 
     /// A store that holds these objects.
     pub fn from_objects(objects: BTreeMap<String, Vec<u8>>) -> Self {
-        Self { objects: Mutex::new(objects) }
+        Self {
+            objects: Mutex::new(objects),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
@@ -39,13 +41,17 @@ impl MemoryStore {
 }
 
 fn not_found(name: &str) -> StoreError {
-    StoreError::NotFound { name: name.to_owned() }
+    StoreError::NotFound {
+        name: name.to_owned(),
+    }
 }
 
 impl Store for MemoryStore {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         if !is_valid_name(name) {
-            return Err(StoreError::Denied { what: name.to_owned() });
+            return Err(StoreError::Denied {
+                what: name.to_owned(),
+            });
         }
         match self.lock().entry(name.to_owned()) {
             std::collections::btree_map::Entry::Occupied(_) => Ok(Put::AlreadyThere),
@@ -60,7 +66,9 @@ impl Store for MemoryStore {
         let objects = self.lock();
         let bytes = objects.get(name).ok_or_else(|| not_found(name))?;
         if u64::try_from(bytes.len()).is_ok_and(|len| len > limit) {
-            return Err(StoreError::TooLarge { name: name.to_owned() });
+            return Err(StoreError::TooLarge {
+                name: name.to_owned(),
+            });
         }
         Ok(bytes.clone())
     }
@@ -77,7 +85,10 @@ impl Store for MemoryStore {
             .lock()
             .range(prefix.to_owned()..)
             .take_while(|(name, _)| name.starts_with(prefix))
-            .map(|(name, bytes)| Listed { name: name.clone(), bytes: bytes.len().try_into().unwrap_or(u64::MAX) })
+            .map(|(name, bytes)| Listed {
+                name: name.clone(),
+                bytes: bytes.len().try_into().unwrap_or(u64::MAX),
+            })
             .collect())
     }
 

@@ -22,15 +22,25 @@ const UNFINISHED_AFTER: Duration = Duration::from_secs(600);
 /// Where objects lie until they are whole.
 const UNFINISHED: &str = "tmp";
 
-static RUNTIME: LazyLock<std::io::Result<tokio::runtime::Runtime>> =
-    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).build());
+static RUNTIME: LazyLock<std::io::Result<tokio::runtime::Runtime>> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+});
 
 /// Opens the store at a folder or URL. `create`: make the folder when it is not there.
 pub fn open(address: &str, create: bool) -> Result<Arc<dyn Store>, StoreError> {
-    let bad = |why: &str| StoreError::BadAddress { address: address.to_owned(), why: why.to_owned() };
+    let bad = |why: &str| StoreError::BadAddress {
+        address: address.to_owned(),
+        why: why.to_owned(),
+    };
     let folder = match address.split_once("://") {
         Some(("file", path)) => PathBuf::from(path),
-        Some((scheme, _)) => return Err(bad(&format!("this version does not know {scheme}:// yet; give a folder"))),
+        Some((scheme, _)) => {
+            return Err(bad(&format!(
+                "this version does not know {scheme}:// yet; give a folder"
+            )));
+        }
         None => PathBuf::from(address),
     };
     if address.is_empty() {
@@ -56,7 +66,10 @@ impl FolderStore {
         }
         let root = root.canonicalize().map_err(|error| failed(&error))?;
         if !root.is_dir() {
-            return Err(StoreError::BadAddress { address: root.display().to_string(), why: "it is not a folder".into() });
+            return Err(StoreError::BadAddress {
+                address: root.display().to_string(),
+                why: "it is not a folder".into(),
+            });
         }
         let text = root.to_str().ok_or_else(|| StoreError::BadAddress {
             address: root.display().to_string(),
@@ -67,12 +80,20 @@ impl FolderStore {
         let operator = opendal::Operator::new(services::Fs::default().root(text))
             .and_then(Operator::new)
             .map_err(|error| from_opendal(text, &error))?;
-        Ok(Self { operator, root, sequence: AtomicU64::new(0) })
+        Ok(Self {
+            operator,
+            root,
+            sequence: AtomicU64::new(0),
+        })
     }
 
     fn sync_folder(path: &Path) -> std::io::Result<()> {
         // Windows has no way to flush a folder, and needs none.
-        if cfg!(unix) { std::fs::File::open(path)?.sync_all() } else { Ok(()) }
+        if cfg!(unix) {
+            std::fs::File::open(path)?.sync_all()
+        } else {
+            Ok(())
+        }
     }
 
     /// Gives the finished file its name, unless there is one: a hard link is the only call that does both at once.
@@ -102,7 +123,9 @@ impl FolderStore {
 impl Store for FolderStore {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         if !is_valid_name(name) {
-            return Err(StoreError::Denied { what: name.to_owned() });
+            return Err(StoreError::Denied {
+                what: name.to_owned(),
+            });
         }
         if self.root.join(name).exists() {
             return Ok(Put::AlreadyThere);
@@ -121,18 +144,24 @@ impl Store for FolderStore {
 
     fn get(&self, name: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
         if !is_valid_name(name) {
-            return Err(StoreError::NotFound { name: name.to_owned() });
+            return Err(StoreError::NotFound {
+                name: name.to_owned(),
+            });
         }
         let bytes = self.get_range(name, 0, limit.saturating_add(1))?;
         if u64::try_from(bytes.len()).is_ok_and(|len| len > limit) {
-            return Err(StoreError::TooLarge { name: name.to_owned() });
+            return Err(StoreError::TooLarge {
+                name: name.to_owned(),
+            });
         }
         Ok(bytes)
     }
 
     fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
         if !is_valid_name(name) {
-            return Err(StoreError::NotFound { name: name.to_owned() });
+            return Err(StoreError::NotFound {
+                name: name.to_owned(),
+            });
         }
         let read = || {
             let file = std::fs::File::open(self.root.join(name))?;
@@ -140,8 +169,12 @@ impl Store for FolderStore {
             if !metadata.is_file() {
                 return Err(std::io::ErrorKind::NotFound.into());
             }
-            let len = offset.saturating_add(len).min(metadata.len()).saturating_sub(offset);
-            let mut bytes = vec![0; usize::try_from(len).map_err(|_| std::io::ErrorKind::OutOfMemory)?];
+            let len = offset
+                .saturating_add(len)
+                .min(metadata.len())
+                .saturating_sub(offset);
+            let mut bytes =
+                vec![0; usize::try_from(len).map_err(|_| std::io::ErrorKind::OutOfMemory)?];
             read_exact_at(&file, &mut bytes, offset)?;
             Ok(bytes)
         };
@@ -149,7 +182,10 @@ impl Store for FolderStore {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        let options = ListOptions { recursive: true, ..ListOptions::default() };
+        let options = ListOptions {
+            recursive: true,
+            ..ListOptions::default()
+        };
         let entries = match self.operator.list_options(prefix, options) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -173,18 +209,29 @@ impl Store for FolderStore {
 
     fn delete(&self, name: &str) -> Result<(), StoreError> {
         if !is_valid_name(name) {
-            return Err(StoreError::Denied { what: name.to_owned() });
+            return Err(StoreError::Denied {
+                what: name.to_owned(),
+            });
         }
-        self.operator.delete(name).map_err(|error| from_opendal(name, &error))
+        self.operator
+            .delete(name)
+            .map_err(|error| from_opendal(name, &error))
     }
 
     fn stat(&self, name: &str) -> Result<u64, StoreError> {
         if !is_valid_name(name) {
-            return Err(StoreError::NotFound { name: name.to_owned() });
+            return Err(StoreError::NotFound {
+                name: name.to_owned(),
+            });
         }
-        let metadata = self.operator.stat(name).map_err(|error| from_opendal(name, &error))?;
+        let metadata = self
+            .operator
+            .stat(name)
+            .map_err(|error| from_opendal(name, &error))?;
         if metadata.is_dir() {
-            return Err(StoreError::NotFound { name: name.to_owned() });
+            return Err(StoreError::NotFound {
+                name: name.to_owned(),
+            });
         }
         Ok(metadata.content_length())
     }
@@ -200,7 +247,9 @@ impl Store for FolderStore {
                 .and_then(|metadata| metadata.modified())
                 .ok()
                 .and_then(|modified| SystemTime::now().duration_since(modified).ok());
-            if age.is_some_and(|age| age > UNFINISHED_AFTER) && std::fs::remove_file(entry.path()).is_ok() {
+            if age.is_some_and(|age| age > UNFINISHED_AFTER)
+                && std::fs::remove_file(entry.path()).is_ok()
+            {
                 swept += 1;
             }
         }
@@ -229,22 +278,37 @@ fn from_opendal(name: &str, error: &opendal::Error) -> StoreError {
         cause = inner.source();
     }
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => StoreError::NotFound { name: name.to_owned() },
-        ErrorKind::PermissionDenied => StoreError::Denied { what: name.to_owned() },
-        _ => StoreError::Failed { name: name.to_owned(), why: error.to_string(), temporary: error.is_temporary() },
+        ErrorKind::NotFound | ErrorKind::NotADirectory => StoreError::NotFound {
+            name: name.to_owned(),
+        },
+        ErrorKind::PermissionDenied => StoreError::Denied {
+            what: name.to_owned(),
+        },
+        _ => StoreError::Failed {
+            name: name.to_owned(),
+            why: error.to_string(),
+            temporary: error.is_temporary(),
+        },
     }
 }
 
 fn from_io(name: &str, error: &std::io::Error) -> StoreError {
     use std::io::ErrorKind as Io;
     match error.kind() {
-        Io::NotFound => StoreError::NotFound { name: name.to_owned() },
-        Io::PermissionDenied | Io::ReadOnlyFilesystem => StoreError::Denied { what: name.to_owned() },
+        Io::NotFound => StoreError::NotFound {
+            name: name.to_owned(),
+        },
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => StoreError::Denied {
+            what: name.to_owned(),
+        },
         Io::StorageFull | Io::QuotaExceeded => StoreError::Full,
         kind => StoreError::Failed {
             name: name.to_owned(),
             why: error.to_string(),
-            temporary: matches!(kind, Io::Interrupted | Io::TimedOut | Io::WouldBlock | Io::ConnectionReset),
+            temporary: matches!(
+                kind,
+                Io::Interrupted | Io::TimedOut | Io::WouldBlock | Io::ConnectionReset
+            ),
         },
     }
 }
@@ -278,7 +342,12 @@ mod tests {
         assert!(store.list("").unwrap().is_empty());
         assert_eq!(store.sweep_unfinished().unwrap(), 0);
         let old = SystemTime::now() - Duration::from_secs(3600);
-        std::fs::File::options().write(true).open(&left).unwrap().set_modified(old).unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(&left)
+            .unwrap()
+            .set_modified(old)
+            .unwrap();
         assert_eq!(store.sweep_unfinished().unwrap(), 1);
         assert!(!left.exists());
     }

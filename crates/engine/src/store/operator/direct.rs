@@ -43,15 +43,25 @@ fn write_direct(path: &Path, bytes: &[u8]) -> io::Result<()> {
         const PART: usize = 1024 * 1024;
         buffer.resize(PART + ALIGNMENT, 0);
         let skip = buffer.as_ptr().align_offset(ALIGNMENT);
-        let aligned = buffer.get_mut(skip..skip + PART).ok_or(io::ErrorKind::Unsupported)?;
+        let aligned = buffer
+            .get_mut(skip..skip + PART)
+            .ok_or(io::ErrorKind::Unsupported)?;
+        // What lies right already is written from where it is.
+        let (whole, bytes) = if bytes.as_ptr().align_offset(ALIGNMENT) == 0 {
+            bytes.split_at(bytes.len() / ALIGNMENT * ALIGNMENT)
+        } else {
+            bytes.split_at(0)
+        };
+        file.write_all(whole)?;
         for part in bytes.chunks(PART) {
             let whole = part.len().next_multiple_of(ALIGNMENT);
             aligned[..part.len()].copy_from_slice(part);
             aligned[part.len()..whole].fill(0);
             file.write_all(&aligned[..whole])?;
         }
-        let len = u64::try_from(bytes.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        if bytes.len() % ALIGNMENT != 0 {
+        if !bytes.len().is_multiple_of(ALIGNMENT) {
+            let len = u64::try_from(whole.len() + bytes.len())
+                .map_err(|_| io::ErrorKind::FileTooLarge)?;
             file.set_len(len)?;
         }
         file.sync_all()
@@ -71,7 +81,15 @@ mod tests {
     #[test]
     fn every_length_is_written_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        for len in [0, 1, DIRECT_FROM - 1, DIRECT_FROM, DIRECT_FROM + 1, 1024 * 1024 + 4096, 3_000_001] {
+        for len in [
+            0,
+            1,
+            DIRECT_FROM - 1,
+            DIRECT_FROM,
+            DIRECT_FROM + 1,
+            1024 * 1024 + 4096,
+            3_000_001,
+        ] {
             let bytes: Vec<u8> = (0..len).map(|at| (at % 251).to_le_bytes()[0]).collect();
             let path = dir.path().join(format!("a/{len}"));
             write_durably(&path, &bytes).unwrap();
