@@ -13,16 +13,21 @@ fn seeds(target: &str) -> PathBuf {
         .join(target)
 }
 
+/// `HEIRLOOM_FUZZ_CORPUS`: a folder with what fuzz runs found interesting, by target; here arithmetic is checked as well.
 #[test]
 fn every_seed_of_the_fuzz_targets_is_replayed() {
+    let corpus = std::env::var_os("HEIRLOOM_FUZZ_CORPUS").map(PathBuf::from);
     for (target, run) in targets() {
-        let files: Vec<_> = fs::read_dir(seeds(target))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        assert!(!files.is_empty(), "{target} has seeds");
-        for file in files {
-            run(&fs::read(file).unwrap());
+        let folders = [
+            Some(seeds(target)),
+            corpus.as_ref().map(|corpus| corpus.join(target)),
+        ];
+        for folder in folders.into_iter().flatten() {
+            let files: Vec<_> = fs::read_dir(folder).unwrap().collect();
+            assert!(!files.is_empty(), "{target} has seeds");
+            for file in files {
+                run(&fs::read(file.unwrap().path()).unwrap());
+            }
         }
     }
 }
