@@ -22,8 +22,11 @@ pub fn push<M: prost::Message>(record: &M, out: &mut Vec<u8>) {
     record.encode_length_delimited(out).expect("a vector grows");
 }
 
+/// A record's bytes, and the rest.
+pub type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// Splits the first frame off `bytes`: (the record's bytes, the rest). `None` at the end.
-pub fn split_first(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameError> {
+pub fn split_first(bytes: &[u8]) -> Result<Option<Split<'_>>, FrameError> {
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -1,15 +1,10 @@
 //! The record types, generated from `proto/heirloom/archive.proto`.
 
-#[expect(
-    missing_docs,
-    reason = "generated; the .proto file carries the comments"
-)]
 mod generated {
-    #![expect(clippy::pedantic, reason = "generated code")]
     #![expect(
-        clippy::allow_attributes_without_reason,
-        clippy::allow_attributes,
-        reason = "generated code"
+        missing_docs,
+        clippy::pedantic,
+        reason = "generated; the .proto file carries the comments"
     )]
     include!(concat!(env!("OUT_DIR"), "/heirloom.archive.v1.rs"));
 }

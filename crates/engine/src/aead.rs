@@ -1,4 +1,4 @@
-//! AES-256-GCM (NIST SP 800-38D) behind one function: aws-lc natively, RustCrypto elsewhere.
+//! AES-256-GCM (NIST SP 800-38D) behind one function: aws-lc natively, `RustCrypto` elsewhere.
 //!
 //! Every key seals under counter nonces that its owner never repeats: keys are derived from a fresh
 //! 32-byte salt for each pack or object.

@@ -167,7 +167,13 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
         }),
     );
     let merged = segments::run(
-        &packer, scanned, &mut base, &reader, &store, &options, now_ms,
+        &packer,
+        scanned,
+        &mut base,
+        reader.as_ref(),
+        &store,
+        &options,
+        now_ms,
     )?;
     if options.dry_run {
         return Ok(BackupOutcome {

@@ -114,7 +114,7 @@ pub(crate) fn derive_object_keys(
     .expect("128 bytes is a valid HKDF-SHA256 length");
     let part = |at: usize| {
         SecretBox::init_with_mut(|key: &mut [u8; 32]| {
-            key.copy_from_slice(&okm.expose_secret()[at..at + 32])
+            key.copy_from_slice(&okm.expose_secret()[at..at + 32]);
         })
     };
     let mut commitment = [0; 32];
@@ -152,12 +152,6 @@ impl IdKeys {
         let mut hasher = blake3::Hasher::new_keyed(self.derived.expose_secret());
         hasher.update(&[purpose]).update(bytes);
         *hasher.finalize().as_bytes()
-    }
-
-    /// The key that seals names in the local table.
-    pub(crate) fn local_key(&self) -> Key {
-        let key = self.keyed(purpose::LOCAL, b"");
-        SecretBox::init_with_mut(|to: &mut [u8; 32]| to.copy_from_slice(&key))
     }
 }
 

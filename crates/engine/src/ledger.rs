@@ -52,10 +52,12 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     fn clear(&self) -> Result<(), EngineError>;
 }
 
+type Tables = BTreeMap<(Space, Vec<u8>), Vec<u8>>;
+
 /// A ledger in memory.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
-    tables: Mutex<BTreeMap<(Space, Vec<u8>), Vec<u8>>>,
+    tables: Mutex<Tables>,
 }
 
 impl MemoryLedger {
@@ -64,7 +66,7 @@ impl MemoryLedger {
         Self::default()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Space, Vec<u8>), Vec<u8>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -202,6 +202,9 @@ pub fn apply(
     })
 }
 
+/// The period that a time lies in.
+type Period = fn(i64) -> (i64, i64);
+
 /// `snapshots` are those of one lineage, newest first.
 fn decide(snapshots: &[LoadedSnapshot], rules: &KeepRules) -> Vec<Choice> {
     let KeepRules {
@@ -211,7 +214,6 @@ fn decide(snapshots: &[LoadedSnapshot], rules: &KeepRules) -> Vec<Choice> {
         monthly,
         yearly,
     } = *rules;
-    type Period = fn(i64) -> (i64, i64);
     let periods: [(usize, &str, Period); 4] = [
         (daily, "day", |at| (at.div_euclid(DAY_MS), 0)),
         // 1970-01-01 was a Thursday: weeks begin on Mondays.

@@ -21,7 +21,6 @@ use crate::store::Store;
 pub(crate) use fetch::header_len;
 pub(crate) use fetch::{Fetcher, open_entry};
 pub(crate) use index::{IndexTable, PackPlace};
-pub(crate) use view::ViewConversation;
 pub use view::{Selection, View};
 
 /// What a device remembers of the repository, to notice when it is shown an older one.
@@ -273,7 +272,7 @@ impl Repository {
 
     /// Where an entry's bytes lie: (pack, offset, length), one after the other.
     pub(crate) fn parts(&self, row: &Row) -> Result<Vec<(u32, u32, u32)>, EngineError> {
-        self.fetcher.parts(&self.index, row)
+        Fetcher::parts(&self.index, row)
     }
 
     /// A snapshot, or `None` when it was pruned.

@@ -126,7 +126,11 @@ fn from_form(error: FormError) -> EngineError {
 
 pub(crate) fn engine_error(error: heirloom_archive::HistoryError) -> EngineError {
     let message = error.message.clone();
-    match error.source.map(|source| source.downcast::<EngineError>()) {
+    match error.source.map(
+        <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::downcast::<
+            EngineError,
+        >,
+    ) {
         Some(Ok(error)) => *error,
         _ => EngineError::NotFound { what: message },
     }

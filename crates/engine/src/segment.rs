@@ -118,7 +118,8 @@ impl Segmenter {
         );
         segment.plaintext.extend_from_slice(message.record);
         let cut = segment.messages >= MAX_MESSAGES
-            || segment.messages >= MIN_MESSAGES && message.boundary % u64::from(ONE_IN) == 0;
+            || segment.messages >= MIN_MESSAGES
+                && message.boundary.is_multiple_of(u64::from(ONE_IN));
         // A segment that a large message ended already: the message after it waits for its own boundary.
         if before.is_some() {
             before

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use crate::error::Damage;
 
-/// One false alarm in 2^RICE_BITS words that are not there.
+/// One false alarm in `2^RICE_BITS` words that are not there.
 const RICE_BITS: u32 = 10;
 
 /// The longest word in bytes; longer ones are cut.
@@ -26,9 +26,8 @@ pub(crate) fn for_each_word(text: &str, word: &mut dyn FnMut(&str)) {
             neighbour = None;
             match known {
                 Folded::Letter(lower) if buffer.len() < MAX_WORD_BYTES => buffer.push(*lower),
-                Folded::Letter(_) => {}
                 Folded::Many if buffer.len() < MAX_WORD_BYTES => buffer.extend(char.to_lowercase()),
-                Folded::Many => {}
+                Folded::Letter(_) | Folded::Many => {}
                 Folded::Other => flush(&mut buffer, word),
             }
         } else if !char.is_alphanumeric() {
@@ -100,7 +99,7 @@ fn is_without_spaces(char: char) -> bool {
     matches!(u32::from(char), 0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x2E80..=0x9FFF | 0xAC00..=0xD7AF | 0xF900..=0xFAFF | 0x2_0000..=0x3_FFFF)
 }
 
-/// FNV-1a with the finaliser of MurmurHash3: public, so that another reader makes the same.
+/// FNV-1a with the finaliser of `MurmurHash3`: public, so that another reader makes the same.
 pub(crate) fn hash_word(word: &str) -> u64 {
     let mut hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -223,34 +222,33 @@ impl BitReader<'_> {
 pub(crate) fn for_each_text(message: &[u8], text: &mut dyn FnMut(&str)) {
     for_each_field(message, &mut |number, value| match number {
         7 => utf8(value, text),
-        8 => {}
         9 => for_each_field(value, &mut |number, value| {
             if number == 2 {
-                utf8(value, text)
+                utf8(value, text);
             }
         }),
         14 => for_each_field(value, &mut |number, value| {
             if matches!(number, 3 | 4) {
-                utf8(value, text)
+                utf8(value, text);
             }
         }),
         15 => for_each_field(value, &mut |number, value| match number {
             1 => utf8(value, text),
             2 => for_each_field(value, &mut |number, value| {
                 if number == 1 {
-                    utf8(value, text)
+                    utf8(value, text);
                 }
             }),
             _ => {}
         }),
         16 => for_each_field(value, &mut |number, value| {
             if number == 1 {
-                utf8(value, text)
+                utf8(value, text);
             }
         }),
         40 => for_each_field(value, &mut |number, value| {
             if matches!(number, 1 | 10) {
-                utf8(value, text)
+                utf8(value, text);
             }
         }),
         _ => {}

@@ -10,17 +10,15 @@ use heirloom_engine::repository::{Repository, Selection};
 use heirloom_engine::store::Store;
 use heirloom_engine::store::faulty::FaultyStore;
 use heirloom_engine::store::memory::MemoryStore;
-use support::{Lcg, Made, Run, TestReader, back_up, expected, read_all};
+use support::{Everything, Lcg, Made, Run, TestReader, back_up, expected, read_all};
 
-fn read_newest(
-    store: &Arc<dyn Store>,
-) -> Vec<(
-    heirloom_archive::Conversation,
-    Vec<(heirloom_archive::Message, Vec<Option<Vec<u8>>>)>,
-)> {
-    let repository =
-        Arc::new(Repository::open(Arc::clone(store), TestReader::new(), None).unwrap());
-    read_all(&mut repository.view(&Selection::Newest).unwrap())
+fn read_newest(store: &Arc<dyn Store>) -> Everything {
+    let repository = Repository::open(Arc::clone(store), TestReader::new(), None).expect("opens");
+    read_all(
+        &mut Arc::new(repository)
+            .view(&Selection::Newest)
+            .expect("a view"),
+    )
 }
 
 #[test]

@@ -30,6 +30,10 @@ pub(crate) struct About<'a> {
     pub(crate) now_ms: i64,
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "the order of these writes is the point"
+)]
 pub(crate) fn run(
     packer: &Packer<'_>,
     base: Base,
@@ -235,6 +239,7 @@ pub(crate) fn write_head(
 }
 
 /// Lists the packs that no index lists yet, together with those of small indexes: so there are never many of them.
+#[expect(clippy::too_many_lines, reason = "one table, gathered and written")]
 pub(crate) fn write_index(
     packer: &Packer<'_>,
     state: &mut LineageState,

@@ -68,7 +68,7 @@ pub(crate) fn run(
     packer: &Packer<'_>,
     scanned: Scanned,
     base: &mut Base,
-    reader: &Option<Arc<dyn ReaderKeys>>,
+    reader: Option<&Arc<dyn ReaderKeys>>,
     store: &Arc<dyn Store>,
     options: &BackupOptions,
     now_ms: i64,
@@ -86,7 +86,7 @@ pub(crate) fn run(
         meta: Mutex::new(packer.stream()),
     };
     let (done_sender, done) = channel::<Done>();
-    let mut trees = Trees::new(packer, base, reader, store, now_ms);
+    let mut trees = Trees::new(packer, base, reader, store);
     let failed = AtomicBool::new(false);
 
     let (jobs, work) = sync_channel::<Job>(WAITING);
@@ -96,7 +96,7 @@ pub(crate) fn run(
             let sender = done_sender.clone();
             let (streams, failed) = (&streams, &failed);
             crate::workers::spawn(scope, "seal", move || {
-                seal_jobs(packer, streams, work, &sender, failed, now_ms)
+                seal_jobs(packer, streams, work, &sender, failed, now_ms);
             })?;
         }
         let mut feeder = Feeder {
@@ -249,19 +249,16 @@ impl Feeder<'_, '_> {
             number,
             segment,
         };
-        match &self.jobs {
-            Some(jobs) => {
-                // A send fails only when all workers are gone: then one has sent its error.
-                if jobs.send(job).is_err() {
-                    return Err(self.worker_error());
-                }
+        if let Some(jobs) = &self.jobs {
+            // A send fails only when all workers are gone: then one has sent its error.
+            if jobs.send(job).is_err() {
+                return Err(self.worker_error());
             }
-            None => {
-                let mut compressor = compressor()?;
-                let done = seal(self.packer, self.streams, job, &mut compressor, self.now_ms);
-                // The receiver lives as long as this feeder.
-                let _ = self.done_sender.send(done);
-            }
+        } else {
+            let mut compressor = compressor()?;
+            let done = seal(self.packer, self.streams, job, &mut compressor, self.now_ms);
+            // The receiver lives as long as this feeder.
+            let _ = self.done_sender.send(done);
         }
         if self.failed.load(Ordering::Relaxed) {
             return Err(self.worker_error());
@@ -305,7 +302,7 @@ impl Feeder<'_, '_> {
                 trees.write(
                     *number,
                     conversation,
-                    segments,
+                    &segments,
                     &mut lock(&self.streams.meta),
                 )?;
             }
@@ -449,35 +446,34 @@ fn seal(
         attachments_at,
     } = segment;
     let id = packer.ids.chunk_id(&plaintext);
-    let filter = match known_filter(packer, &id)? {
-        Some(filter) => filter,
-        None => {
-            let filter = make_filter(&plaintext);
-            let filter_id = packer.ids.chunk_id(&filter);
-            if packer.claim(&filter_id)? {
-                packer.add(
-                    &mut lock(&streams.meta),
-                    filter_id,
-                    ChunkKind::Filter,
-                    &filter,
-                    None,
-                )?;
-            }
-            if packer.claim(&id)? {
-                let compressed = compressor.compress(&plaintext).ok();
-                packer.add(
-                    &mut lock(&streams.text),
-                    id,
-                    ChunkKind::Segment,
-                    &plaintext,
-                    compressed.as_deref(),
-                )?;
-            }
-            let mut value = filter_id.0.to_vec();
-            value.extend_from_slice(&Fingerprint::encode_all(&fingerprints));
-            packer.remember(vec![(Space::Segment, id.short().to_vec(), Some(value))])?;
-            filter_id
+    let filter = if let Some(filter) = known_filter(packer, &id)? {
+        filter
+    } else {
+        let filter = make_filter(&plaintext);
+        let filter_id = packer.ids.chunk_id(&filter);
+        if packer.claim(&filter_id)? {
+            packer.add(
+                &mut lock(&streams.meta),
+                filter_id,
+                ChunkKind::Filter,
+                &filter,
+                None,
+            )?;
         }
+        if packer.claim(&id)? {
+            let compressed = compressor.compress(&plaintext).ok();
+            packer.add(
+                &mut lock(&streams.text),
+                id,
+                ChunkKind::Segment,
+                &plaintext,
+                compressed.as_deref(),
+            )?;
+        }
+        let mut value = filter_id.0.to_vec();
+        value.extend_from_slice(&Fingerprint::encode_all(&fingerprints));
+        packer.remember(vec![(Space::Segment, id.short().to_vec(), Some(value))])?;
+        filter_id
     };
     let entry = proto::SegmentEntry {
         id: id.0.to_vec(),

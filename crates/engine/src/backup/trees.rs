@@ -31,10 +31,9 @@ pub(crate) struct Trees<'a, 'p> {
     packer: &'a Packer<'p>,
     known: HashMap<Vec<u8>, proto::ConversationEntry>,
     dirty: std::collections::BTreeMap<Vec<u8>, proto::ConversationTree>,
-    reader: &'a Option<Arc<dyn ReaderKeys>>,
+    reader: Option<&'a Arc<dyn ReaderKeys>>,
     store: &'a Arc<dyn Store>,
     repository: Option<Repository>,
-    now_ms: i64,
     new: NewCounts,
     numbers: BTreeSet<u32>,
     written: Vec<WrittenTree>,
@@ -45,9 +44,8 @@ impl<'a, 'p> Trees<'a, 'p> {
     pub(crate) fn new(
         packer: &'a Packer<'p>,
         base: &mut Base,
-        reader: &'a Option<Arc<dyn ReaderKeys>>,
+        reader: Option<&'a Arc<dyn ReaderKeys>>,
         store: &'a Arc<dyn Store>,
-        now_ms: i64,
     ) -> Self {
         Self {
             packer,
@@ -60,7 +58,6 @@ impl<'a, 'p> Trees<'a, 'p> {
             reader,
             store,
             repository: None,
-            now_ms,
             new: NewCounts::default(),
             numbers: BTreeSet::new(),
             written: Vec::new(),
@@ -80,11 +77,15 @@ impl<'a, 'p> Trees<'a, 'p> {
     ///
     /// A segment that the source no longer gives stays, unless every message of it, with the same content, stands in
     /// the new ones: so nothing is ever lost by importing less, and an edited message keeps its older version.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one rule, told from its beginning to its end"
+    )]
     pub(crate) fn write(
         &mut self,
         number: u32,
         conversation: &ScannedConversation,
-        segments: Vec<SealedSegment>,
+        segments: &[SealedSegment],
         stream: &mut Stream,
     ) -> Result<(), EngineError> {
         self.numbers.insert(number);
@@ -160,7 +161,7 @@ impl<'a, 'p> Trees<'a, 'p> {
             .map(|segment| u64::from(segment.entry.attachments))
             .sum();
         if !kept.is_empty() {
-            for segment in &segments {
+            for segment in segments {
                 for print in &segment.fingerprints {
                     kept.remove(&print.id);
                 }
@@ -188,7 +189,7 @@ impl<'a, 'p> Trees<'a, 'p> {
         );
         self.store_tree(
             &conversation.key,
-            tree,
+            &tree,
             (messages, attachments),
             title,
             id,
@@ -199,7 +200,7 @@ impl<'a, 'p> Trees<'a, 'p> {
     fn store_tree(
         &mut self,
         key: &[u8],
-        tree: proto::ConversationTree,
+        tree: &proto::ConversationTree,
         (messages, attachments): (u64, u64),
         title: String,
         id: String,
@@ -217,7 +218,7 @@ impl<'a, 'p> Trees<'a, 'p> {
                 compressed.as_deref(),
             )?;
         }
-        self.changes.push(ledger_change(key, &tree));
+        self.changes.push(ledger_change(key, tree));
         self.written.push(WrittenTree {
             entry: proto::ConversationEntry {
                 key: key.to_vec(),
@@ -265,7 +266,7 @@ impl<'a, 'p> Trees<'a, 'p> {
                 .sum();
             self.store_tree(
                 &key,
-                tree,
+                &tree,
                 (messages, attachments),
                 entry.title,
                 entry.id,
@@ -367,17 +368,14 @@ pub(crate) fn write_participants(
         );
         let print = packer.ids.keyed(purpose::CONTENT, &record)[..8].to_vec();
         count += 1;
-        match packer.ledger.get(Space::File, &key[..16])? {
-            Some(before) => {
-                known += 1;
-                if before != print {
-                    frames::push(&participant, &mut fresh);
-                }
-            }
-            None => {
-                new += 1;
+        if let Some(before) = packer.ledger.get(Space::File, &key[..16])? {
+            known += 1;
+            if before != print {
                 frames::push(&participant, &mut fresh);
             }
+        } else {
+            new += 1;
+            frames::push(&participant, &mut fresh);
         }
         frames::push(&participant, &mut all);
         changes.push((Space::File, key[..16].to_vec(), Some(print)));

@@ -27,19 +27,6 @@ impl ChunkKind {
             Self::PieceList => 6,
         }
     }
-
-    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [
-            Self::Segment,
-            Self::Filter,
-            Self::Tree,
-            Self::Participants,
-            Self::Piece,
-            Self::PieceList,
-        ]
-        .into_iter()
-        .find(|kind| kind.byte() == byte)
-    }
 }
 
 /// Where a chunk lies.

@@ -29,25 +29,24 @@ const TABLES: [(Space, &str); 6] = [
 impl SqliteLedger {
     /// Opens or makes the file. One that is not a ledger, or of another layout, is replaced by an empty one.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
-        match Self::try_open(path) {
-            Ok(ledger) => Ok(ledger),
-            Err(_) => {
-                for end in ["", "-wal", "-shm"] {
-                    let mut name = path.as_os_str().to_owned();
-                    name.push(end);
-                    match std::fs::remove_file(Path::new(&name)) {
-                        Ok(()) => {}
-                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                        Err(source) => {
-                            return Err(EngineError::Local {
-                                path: path.display().to_string(),
-                                source,
-                            });
-                        }
+        if let Ok(ledger) = Self::try_open(path) {
+            Ok(ledger)
+        } else {
+            for end in ["", "-wal", "-shm"] {
+                let mut name = path.as_os_str().to_owned();
+                name.push(end);
+                match std::fs::remove_file(Path::new(&name)) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(source) => {
+                        return Err(EngineError::Local {
+                            path: path.display().to_string(),
+                            source,
+                        });
                     }
                 }
-                Self::try_open(path).map_err(|error| failed(&error))
             }
+            Self::try_open(path).map_err(|error| failed(&error))
         }
     }
 

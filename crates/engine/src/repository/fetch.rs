@@ -159,7 +159,7 @@ impl Fetcher {
     pub(crate) fn read_ahead(&self, index: &IndexTable, rows: &[Row]) -> Result<(), EngineError> {
         let mut wanted: Vec<(u32, u64, u64)> = Vec::new();
         for row in rows {
-            for (pack, offset, len) in self.parts(index, row)? {
+            for (pack, offset, len) in Self::parts(index, row)? {
                 let place = index
                     .pack(pack)
                     .map_err(|damage| EngineError::damaged("the index", damage))?;
@@ -204,7 +204,7 @@ impl Fetcher {
                 .unwrap_or(0)
                 .min(MAX_CHUNK_BYTES),
         );
-        for (pack, offset, len) in self.parts(index, row)? {
+        for (pack, offset, len) in Self::parts(index, row)? {
             let (offset, len) = (u64::from(offset), u64::from(len));
             if let Some(bytes) = self.cached(pack, offset, len) {
                 sealed.extend_from_slice(&bytes);
@@ -232,7 +232,6 @@ impl Fetcher {
     }
 
     pub(crate) fn parts(
-        &self,
         index: &IndexTable,
         row: &Row,
     ) -> Result<Vec<(u32, u32, u32)>, EngineError> {

@@ -29,6 +29,10 @@ pub enum Selection {
     Snapshot(String),
 }
 
+/// Called with each segment and its plaintext; may stop.
+type VisitSegment<'a> =
+    dyn FnMut(&proto::SegmentEntry, Vec<u8>) -> Result<ControlFlow<()>, EngineError> + 'a;
+
 /// Segments that are read ahead at once.
 const READ_AHEAD: usize = 24;
 
@@ -173,10 +177,7 @@ impl View {
     pub(crate) fn for_each_segment(
         &self,
         segments: &[proto::SegmentEntry],
-        visit: &mut dyn FnMut(
-            &proto::SegmentEntry,
-            Vec<u8>,
-        ) -> Result<ControlFlow<()>, EngineError>,
+        visit: &mut VisitSegment<'_>,
     ) -> Result<(), EngineError> {
         for batch in segments.chunks(READ_AHEAD) {
             let mut opened = Vec::with_capacity(batch.len());

@@ -13,7 +13,7 @@ use super::{RestoreOptions, RestoreOutcome};
 use crate::error::{Damage, EngineError};
 use crate::progress::{Phase, Progress};
 use crate::proto;
-use crate::repository::{View, ViewConversation};
+use crate::repository::View;
 use crate::terms;
 
 const WORKERS: usize = 2;

@@ -66,7 +66,7 @@ fn an_object_is_never_overwritten(store: &dyn Store) {
 fn one_of_many_creators_wins(store: &dyn Store) {
     let created = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..8u8)
-            .map(|worker| scope.spawn(move || store.put_new("x/race", &[worker; 100_000]).ok()))
+            .map(|worker| scope.spawn(move || store.put_new("x/race", &vec![worker; 100_000]).ok()))
             .collect();
         workers
             .into_iter()

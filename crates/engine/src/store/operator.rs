@@ -17,7 +17,7 @@ use opendal::{ErrorKind, services};
 use super::{Listed, Put, Store, StoreError, is_valid_name};
 
 /// Interrupted writes are swept when they are this old: a writer that is still at work is younger.
-const UNFINISHED_AFTER: Duration = Duration::from_secs(600);
+const UNFINISHED_AFTER: Duration = Duration::from_mins(10);
 
 /// Where objects lie until they are whole.
 const UNFINISHED: &str = "tmp";
@@ -75,7 +75,7 @@ impl FolderStore {
             address: root.display().to_string(),
             why: "its name is not Unicode".into(),
         })?;
-        let runtime = RUNTIME.as_ref().map_err(|error| failed(error))?;
+        let runtime = RUNTIME.as_ref().map_err(failed)?;
         let _guard = runtime.enter();
         let operator = opendal::Operator::new(services::Fs::default().root(text))
             .and_then(Operator::new)
@@ -341,7 +341,7 @@ mod tests {
         std::fs::write(&left, b"half").unwrap();
         assert!(store.list("").unwrap().is_empty());
         assert_eq!(store.sweep_unfinished().unwrap(), 0);
-        let old = SystemTime::now() - Duration::from_secs(3600);
+        let old = SystemTime::now() - Duration::from_hours(1);
         std::fs::File::options()
             .write(true)
             .open(&left)

@@ -328,10 +328,11 @@ pub fn back_up(
     })
 }
 
+/// Conversations with their messages, each with the bytes of its attachments.
+pub type Everything = Vec<(Conversation, Vec<(Message, Vec<Option<Vec<u8>>>)>)>;
+
 /// Everything that a history says, for comparison: messages with their media's bytes.
-pub fn read_all(
-    history: &mut dyn heirloom_archive::History,
-) -> Vec<(Conversation, Vec<(Message, Vec<Option<Vec<u8>>>)>)> {
+pub fn read_all(history: &mut dyn heirloom_archive::History) -> Everything {
     let mut all = Vec::new();
     let mut conversations = history.conversations().unwrap();
     conversations.sort_by(|a, b| a.conversation.id.cmp(&b.conversation.id));
@@ -370,7 +371,7 @@ pub fn read_all(
 }
 
 /// The same of what was made.
-pub fn expected(made: &Made) -> Vec<(Conversation, Vec<(Message, Vec<Option<Vec<u8>>>)>)> {
+pub fn expected(made: &Made) -> Everything {
     let mut all: Vec<_> = made
         .conversations
         .iter()

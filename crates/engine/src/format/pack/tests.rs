@@ -75,8 +75,8 @@ fn full_packs_have_one_exact_size_and_entries_go_on_in_the_next() {
         if let Some((entry, mut bytes, aead, ordinal)) = begun.take() {
             let rest = usize::try_from(directory.continues.unwrap().1).unwrap();
             bytes.extend_from_slice(&pack.bytes()[header_len..header_len + rest]);
-            let aad = entry_aad(&[1; 16], &entry.id, 0, entry.kind, entry.raw_len);
-            opened.push(aead.open(ordinal, &aad, &mut bytes).unwrap().to_vec());
+            let place = entry_aad(&[1; 16], &entry.id, 0, entry.kind, entry.raw_len);
+            opened.push(aead.open(ordinal, &place, &mut bytes).unwrap().to_vec());
         }
         for (ordinal, entry) in (0u64..).zip(&directory.entries) {
             let at = usize::try_from(entry.offset).unwrap();
@@ -89,8 +89,8 @@ fn full_packs_have_one_exact_size_and_entries_go_on_in_the_next() {
                 begun = Some((*entry, bytes, aead, ordinal));
                 continue;
             }
-            let aad = entry_aad(&[1; 16], &entry.id, 0, entry.kind, entry.raw_len);
-            opened.push(aead.open(ordinal, &aad, &mut bytes).unwrap().to_vec());
+            let place = entry_aad(&[1; 16], &entry.id, 0, entry.kind, entry.raw_len);
+            opened.push(aead.open(ordinal, &place, &mut bytes).unwrap().to_vec());
         }
     }
     assert!(packs.iter().all(|pack| pack.bytes().len() == PACK_BYTES));
