@@ -8,7 +8,8 @@ use std::sync::Arc;
 use heirloom_archive::form::ArchiveReader;
 use heirloom_archive::report::Kind;
 use heirloom_archive::{
-    History, HistoryError, MediaStore, MessageQuery, Presence, Report, Sink, SinkError, Source, SourceError, SourceInfo,
+    History, HistoryError, MediaStore, MessageQuery, Presence, Report, Sink, SinkError, Source,
+    SourceError, SourceInfo,
 };
 
 use crate::detect::ARCHIVE_MARK;
@@ -23,7 +24,8 @@ pub struct ArchiveForm {
 impl ArchiveForm {
     /// Opens a complete archive.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let reader = ArchiveReader::open(path).map_err(|error| damaged(&path.join(ARCHIVE_MARK), &error))?;
+        let reader =
+            ArchiveReader::open(path).map_err(|error| damaged(&path.join(ARCHIVE_MARK), &error))?;
         Ok(Self { reader })
     }
 }
@@ -31,8 +33,15 @@ impl ArchiveForm {
 impl Source for ArchiveForm {
     fn info(&self) -> SourceInfo {
         let root = self.reader.root();
-        let label = root.file_name().map_or_else(|| root.display().to_string(), |name| name.to_string_lossy().into_owned());
-        SourceInfo { app: "heirloom", form: "heirloom-archive", label }
+        let label = root.file_name().map_or_else(
+            || root.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        );
+        SourceInfo {
+            app: "heirloom",
+            form: "heirloom-archive",
+            label,
+        }
     }
 
     fn read(&mut self, sink: &mut dyn Sink) -> Result<Report, SourceError> {
@@ -47,27 +56,34 @@ impl Source for ArchiveForm {
             let handle = sink.conversation(summary.conversation)?;
             report.take(Kind::Conversations);
             let mut refused: Option<SinkError> = None;
-            let read = self.reader.messages(&id, MessageQuery::default(), &mut |mut message| {
-                report.take(Kind::Messages);
-                for attachment in &mut message.attachments {
-                    match attachment.presence() {
-                        Presence::Present => report.take(Kind::Attachments),
-                        Presence::Absent => report.absent(),
-                        Presence::Unreadable => {
-                            report.skip(Kind::Attachments, "could not be read when it was backed up", false, &attachment.name);
+            let read = self
+                .reader
+                .messages(&id, MessageQuery::default(), &mut |mut message| {
+                    report.take(Kind::Messages);
+                    for attachment in &mut message.attachments {
+                        match attachment.presence() {
+                            Presence::Present => report.take(Kind::Attachments),
+                            Presence::Absent => report.absent(),
+                            Presence::Unreadable => {
+                                report.skip(
+                                    Kind::Attachments,
+                                    "could not be read when it was backed up",
+                                    false,
+                                    &attachment.name,
+                                );
+                            }
                         }
+                        // In this source, the place in the archive is where the bytes are.
+                        attachment.source_path = std::mem::take(&mut attachment.path);
                     }
-                    // In this source, the place in the archive is where the bytes are.
-                    attachment.source_path = std::mem::take(&mut attachment.path);
-                }
-                Ok(match sink.message(handle, message) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        refused = Some(error);
-                        ControlFlow::Break(())
-                    }
-                })
-            });
+                    Ok(match sink.message(handle, message) {
+                        Ok(()) => ControlFlow::Continue(()),
+                        Err(error) => {
+                            refused = Some(error);
+                            ControlFlow::Break(())
+                        }
+                    })
+                });
             if let Some(error) = refused {
                 return Err(error.into());
             }
@@ -82,7 +98,11 @@ impl Source for ArchiveForm {
 
     fn stamp(&mut self) -> io::Result<Option<[u8; 32]>> {
         let files = folder::list(self.reader.root())?;
-        Ok(Some(folder::digest(files.iter().map(|file| (file.entry.path.as_str(), file.stamp)))))
+        Ok(Some(folder::digest(
+            files
+                .iter()
+                .map(|file| (file.entry.path.as_str(), file.stamp)),
+        )))
     }
 }
 
@@ -91,7 +111,10 @@ fn damaged(path: &Path, error: &HistoryError) -> SourceError {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
-    SourceError::Damaged { file: path.display().to_string(), why }
+    SourceError::Damaged {
+        file: path.display().to_string(),
+        why,
+    }
 }
 
 #[cfg(test)]
@@ -105,18 +128,45 @@ mod tests {
 
     fn archive(root: &Path) {
         let mut writer = ArchiveWriter::create(root, "test", "test").unwrap();
-        writer.participant(&Participant { id: "ana".into(), ..Participant::default() }).unwrap();
-        let mut to = writer.conversation(&Conversation { id: "c".into(), ..Conversation::default() }).unwrap();
-        let mut attachment = Attachment { name: "a.jpg".into(), source_path: "Media/a.jpg".into(), ..Attachment::default() };
+        writer
+            .participant(&Participant {
+                id: "ana".into(),
+                ..Participant::default()
+            })
+            .unwrap();
+        let mut to = writer
+            .conversation(&Conversation {
+                id: "c".into(),
+                ..Conversation::default()
+            })
+            .unwrap();
+        let mut attachment = Attachment {
+            name: "a.jpg".into(),
+            source_path: "Media/a.jpg".into(),
+            ..Attachment::default()
+        };
         let path = to.attachment_path(&attachment, &[1; 32]);
         path.as_str().clone_into(&mut attachment.path);
         let mut file = AttachmentFile::create(root, &path).unwrap();
         file.write_all(b"picture").unwrap();
         file.finish().unwrap();
-        let absent = Attachment { presence: Presence::Absent.into(), ..Attachment::default() };
-        let lost = Attachment { presence: Presence::Unreadable.into(), name: "b.jpg".into(), ..Attachment::default() };
+        let absent = Attachment {
+            presence: Presence::Absent.into(),
+            ..Attachment::default()
+        };
+        let lost = Attachment {
+            presence: Presence::Unreadable.into(),
+            name: "b.jpg".into(),
+            ..Attachment::default()
+        };
         let attachments = vec![attachment, absent, lost];
-        to.message(Message { id: "m".into(), sent_at: 1, attachments, ..Message::default() }).unwrap();
+        to.message(Message {
+            id: "m".into(),
+            sent_at: 1,
+            attachments,
+            ..Message::default()
+        })
+        .unwrap();
         let entry = to.finish().unwrap();
         writer.finish(vec![entry]).unwrap();
     }
@@ -152,8 +202,16 @@ mod tests {
     fn an_unfinished_or_damaged_archive_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         drop(ArchiveWriter::create(dir.path(), "test", "test").unwrap());
-        assert!(ArchiveForm::open(dir.path()).unwrap_err().to_string().contains("is unfinished"));
+        assert!(
+            ArchiveForm::open(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("is unfinished")
+        );
         std::fs::write(dir.path().join(ARCHIVE_MARK), "{").unwrap();
-        assert!(matches!(ArchiveForm::open(dir.path()), Err(SourceError::Damaged { .. })));
+        assert!(matches!(
+            ArchiveForm::open(dir.path()),
+            Err(SourceError::Damaged { .. })
+        ));
     }
 }

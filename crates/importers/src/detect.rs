@@ -47,7 +47,10 @@ pub fn open(path: &Path, options: Options) -> Result<Box<dyn Source + Send>, Sou
     if is_android {
         return Ok(Box::new(AndroidFolder::open(path, wa_key)?));
     }
-    Ok(Box::new(TextExport::open(path, TextOptions { date_order, title })?))
+    Ok(Box::new(TextExport::open(
+        path,
+        TextOptions { date_order, title },
+    )?))
 }
 
 fn open_archive(path: &Path) -> Result<Box<dyn Source + Send>, SourceError> {

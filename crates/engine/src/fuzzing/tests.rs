@@ -15,7 +15,7 @@ fn seeds(target: &str) -> PathBuf {
 
 /// `HEIRLOOM_FUZZ_CORPUS`: a folder with what fuzz runs found interesting, by target; here arithmetic is checked as well.
 #[test]
-fn every_seed_of_the_fuzz_targets_is_replayed() {
+fn fuzz_corpus_every_seed_is_replayed() {
     let corpus = std::env::var_os("HEIRLOOM_FUZZ_CORPUS").map(PathBuf::from);
     for (target, run) in targets() {
         let folders = [

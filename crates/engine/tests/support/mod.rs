@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::as_conversions,
-    clippy::type_complexity,
     clippy::new_ret_no_self,
     clippy::precedence,
     reason = "a test that cannot go on may panic; what it makes is small"

@@ -7,5 +7,5 @@
 
 mod common;
 mod examples;
-mod seeds;
+mod fuzz_corpus;
 mod shared;
