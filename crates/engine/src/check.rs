@@ -88,6 +88,18 @@ pub fn run(
             "nothing: it is not heeded",
         );
     }
+    for error in repository.damage() {
+        let affects = match error {
+            EngineError::Damaged { object, .. } if object.starts_with("index/") => {
+                "finding what this index lists"
+            }
+            EngineError::Damaged { .. } | EngineError::KeyMissing { .. } => {
+                "the newest snapshot of its lineage; an older one can be read with `--snapshot`"
+            }
+            _ => "which history is the right one",
+        };
+        check.error("heads", error, affects);
+    }
     let snapshots = check.chains(&marks);
     check.snapshots(&snapshots, &marks);
     check.objects(&listed, &marks, progress)?;

@@ -92,6 +92,23 @@ pub struct Repository {
     pub(crate) snapshots: Vec<LoadedSnapshot>,
     pub(crate) index: IndexTable,
     pub(crate) fetcher: Fetcher,
+    /// What could not be opened, where that is allowed.
+    damage: Vec<EngineError>,
+}
+
+/// Keeps an error that speaks of damage where damage is allowed, else gives it back.
+fn note(damage: &mut Option<&mut Vec<EngineError>>, error: EngineError) -> Result<(), EngineError> {
+    let allowed = matches!(
+        error,
+        EngineError::Damaged { .. } | EngineError::KeyMissing { .. } | EngineError::Forked { .. }
+    );
+    match damage {
+        Some(list) if allowed => {
+            list.push(error);
+            Ok(())
+        }
+        _ => Err(error),
+    }
 }
 
 impl std::fmt::Debug for Repository {
@@ -112,6 +129,33 @@ impl Repository {
         store: Arc<dyn Store>,
         reader: Arc<dyn ReaderKeys>,
         seen: Option<&Seen>,
+    ) -> Result<Self, EngineError> {
+        Self::open_with(store, reader, seen, None)
+    }
+
+    /// Opens what can be opened of a damaged repository: of each lineage the newest snapshot that is whole. For `check`,
+    /// and for reading an older snapshot on purpose.
+    pub fn open_damaged(
+        store: Arc<dyn Store>,
+        reader: Arc<dyn ReaderKeys>,
+        seen: Option<&Seen>,
+    ) -> Result<Self, EngineError> {
+        let mut damage = Vec::new();
+        let mut repository = Self::open_with(store, reader, seen, Some(&mut damage))?;
+        repository.damage = damage;
+        Ok(repository)
+    }
+
+    /// What [`Self::open_damaged`] could not open.
+    pub fn damage(&self) -> &[EngineError] {
+        &self.damage
+    }
+
+    fn open_with(
+        store: Arc<dyn Store>,
+        reader: Arc<dyn ReaderKeys>,
+        seen: Option<&Seen>,
+        mut damage: Option<&mut Vec<EngineError>>,
     ) -> Result<Self, EngineError> {
         let fetcher = Fetcher::new(Arc::clone(&store));
         let listed = fetcher.list("heads/")?;
@@ -139,31 +183,31 @@ impl Repository {
             snapshots: Vec::new(),
             index: IndexTable::default(),
             fetcher,
+            damage: Vec::new(),
         };
         for (lineage, mut heads) in by_lineage {
             heads.sort_unstable();
-            let (sequence, hash) = *heads.last().ok_or(EngineError::NoBackup)?;
-            if heads.iter().filter(|(other, _)| *other == sequence).count() > 1 {
-                return Err(EngineError::Forked {
-                    what: format!("lineage {lineage} has two heads with number {sequence}"),
-                });
+            let (newest, _) = *heads.last().ok_or(EngineError::NoBackup)?;
+            if heads.iter().filter(|(other, _)| *other == newest).count() > 1 {
+                let forked = EngineError::Forked {
+                    what: format!("lineage {lineage} has two heads with number {newest}"),
+                };
+                note(&mut damage, forked)?;
             }
-            let head = repository.load_head(&lineage, sequence, &hash)?;
-            if let Some(seen) = seen {
-                load::check_seen_is_kept(seen, &head, &heads, || Marks::load(&repository))?;
-            }
-            let reference = head.message.snapshot.clone().unwrap_or_default();
-            let snapshot = ObjectHash::from_slice(&reference.hash).ok_or_else(|| {
-                EngineError::damaged(names::head(&lineage, sequence, &hash), Damage::Malformed)
-            })?;
-            repository.heads.push(head);
-            if !repository
-                .snapshots
-                .iter()
-                .any(|known| known.hash == snapshot)
-            {
-                let snapshot = repository.load_snapshot(&snapshot)?;
-                repository.snapshots.push(snapshot);
+            for (sequence, hash) in heads.iter().rev() {
+                match repository.load_lineage(&lineage, *sequence, hash) {
+                    Ok((head, snapshot)) => {
+                        if let Some(seen) = seen {
+                            load::check_seen_is_kept(seen, &head, &heads, || {
+                                Marks::load(&repository)
+                            })?;
+                        }
+                        repository.heads.push(head);
+                        repository.snapshots.extend(snapshot);
+                        break;
+                    }
+                    Err(error) => note(&mut damage, error)?,
+                }
             }
         }
         let mut wanted: Vec<proto::ObjectRef> = Vec::new();
@@ -177,11 +221,16 @@ impl Repository {
         for index in wanted {
             let hash = ObjectHash::from_slice(&index.hash)
                 .ok_or_else(|| EngineError::damaged("index", Damage::Malformed))?;
-            let index = repository.load_index(&hash)?;
-            repository
-                .index
-                .add(hash, index)
-                .map_err(|damage| EngineError::damaged(names::index(&hash), damage))?;
+            let added = repository.load_index(&hash).and_then(|index| {
+                let name = || names::index(&hash);
+                repository
+                    .index
+                    .add(hash, index)
+                    .map_err(|damage| EngineError::damaged(name(), damage))
+            });
+            if let Err(error) = added {
+                note(&mut damage, error)?;
+            }
         }
         // Within a lineage the newest index is right; one of another device may still list what was stored again elsewhere.
         if repository.heads.len() > 1 && repository.index.is_contested() {
@@ -191,6 +240,25 @@ impl Repository {
                 .avoid(|pack| marks.marked_at(&names::pack(pack)).is_some());
         }
         Ok(repository)
+    }
+
+    /// A head, and its snapshot unless another lineage has brought it already.
+    fn load_lineage(
+        &self,
+        lineage: &LineageId,
+        sequence: u64,
+        hash: &ObjectHash,
+    ) -> Result<(LoadedHead, Option<LoadedSnapshot>), EngineError> {
+        let head = self.load_head(lineage, sequence, hash)?;
+        let reference = head.message.snapshot.clone().unwrap_or_default();
+        let snapshot = ObjectHash::from_slice(&reference.hash).ok_or_else(|| {
+            EngineError::damaged(names::head(lineage, sequence, hash), Damage::Malformed)
+        })?;
+        if self.snapshots.iter().any(|known| known.hash == snapshot) {
+            return Ok((head, None));
+        }
+        let snapshot = self.load_snapshot(&snapshot)?;
+        Ok((head, Some(snapshot)))
     }
 
     /// What to remember, so that an older state is noticed next time.

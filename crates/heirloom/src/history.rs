@@ -58,7 +58,7 @@ pub(crate) fn open(
         return Ok(Opened::Folder(ArchiveReader::open(folder)?));
     }
     let opened = repository::open(source, unlock, context)?;
-    let repository = opened.repository()?;
+    let repository = opened.repository_for(at.snapshot.as_ref())?;
     view(&repository, at, context).map(|view| Opened::Backup(Box::new(view)))
 }
 

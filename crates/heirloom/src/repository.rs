@@ -241,6 +241,28 @@ impl Opened {
         })
     }
 
+    /// Opens what can be opened of a damaged repository: to check it, or to read an older snapshot on purpose.
+    pub(crate) fn repository_damaged(&self) -> Result<Arc<Repository>, Failure> {
+        let reader: Arc<dyn heirloom_engine::keys::ReaderKeys> = self.reader.clone();
+        let seen = self.seen_heads()?;
+        let repository = Repository::open_damaged(self.found.store.clone(), reader, seen.as_ref())?;
+        if repository.damage().is_empty() {
+            self.remember(&repository)?;
+        }
+        Ok(Arc::new(repository))
+    }
+
+    /// Opens the repository to read a snapshot: the newest must be whole, an older one may be read beside damage.
+    pub(crate) fn repository_for(
+        &self,
+        snapshot: Option<&String>,
+    ) -> Result<Arc<Repository>, Failure> {
+        match snapshot {
+            Some(_) => self.repository_damaged(),
+            None => self.repository(),
+        }
+    }
+
     /// The same; `None` where a keyring was stored and no backup to it has ended yet.
     pub(crate) fn repository_if_any(&self) -> Result<Option<Arc<Repository>>, Failure> {
         let reader: Arc<dyn heirloom_engine::keys::ReaderKeys> = self.reader.clone();

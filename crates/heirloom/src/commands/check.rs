@@ -38,7 +38,11 @@ struct Summary {
 /// Checks.
 pub(crate) fn run(args: &Check, context: &Context) -> Result<Exit, Failure> {
     let opened = repository::open(&args.store, &args.unlock, context)?;
-    let repository = opened.repository()?;
+    let repository = match opened.repository_damaged() {
+        Ok(repository) => repository,
+        // Nothing was backed up yet: the words for that are the same everywhere.
+        Err(_) => opened.repository()?,
+    };
     let progress = Shown::new(&context.output, &context.interrupt);
     let outcome = check::run(
         &repository,

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Drill, context: &Context) -> Result<Exit, Failure> {
         .find(|known| Some(known.id) == slot)
         .map(|known| known.name)
         .unwrap_or_default();
-    let repository = opened.repository()?;
+    let repository = opened.repository_for(args.at.snapshot.as_ref())?;
     let mut view = history::view(&repository, &args.at, context)?;
     let folder = tempfile::tempdir().map_err(|error| {
         Failure::new(Exit::Failed, "no temporary folder could be made").because(&error)

@@ -35,7 +35,7 @@ struct Media {
 /// Restores.
 pub(crate) fn run(args: &Restore, context: &Context) -> Result<Exit, Failure> {
     let opened = repository::open(&args.store, &args.unlock, context)?;
-    let repository = opened.repository()?;
+    let repository = opened.repository_for(args.at.snapshot.as_ref())?;
     if opened.found.state.is_none() {
         // A computer that has seen nothing of this backup cannot know what is the newest.
         for line in super::backup::describe(&opened, Some(&repository))? {
