@@ -99,15 +99,18 @@ impl Scene {
     }
 
     fn reader_of(&self, key: &str, snapshot: Option<&str>) -> Ended {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut command = Command::new(&self.python);
+        let mut command = self.script("reader.py");
         command
-            .arg("-B")
-            .arg(root.join("testdata/reader/reader.py"))
             .args([self.session.path("store"), self.session.path(key)])
-            .arg(root.join("crates"))
+            .arg(root("crates"))
             .args(snapshot);
         self.session.finish(&mut command)
+    }
+
+    fn script(&self, name: &str) -> Command {
+        let mut command = Command::new(&self.python);
+        command.arg("-B").arg(root("testdata/reader").join(name));
+        command
     }
 
     /// The reader finds what `restore` brings back. Gives the canonical form of it.
@@ -161,6 +164,13 @@ impl Scene {
         found.sort();
         found
     }
+}
+
+/// A path in this repository.
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
 }
 
 /// Says that a test was skipped, or fails where nothing may be.
@@ -362,6 +372,16 @@ fn photo<'a>(text_of: &str, content: Option<&'a [u8]>) -> (Message, Option<&'a [
         ..Attachment::default()
     });
     (message, content)
+}
+
+#[test]
+fn the_reader_opens_the_vectors_of_keys_and_refuses_what_must_be_refused() {
+    let Some(scene) = Scene::new() else { return };
+    let mut command = scene.script("vectors.py");
+    command.args([root("testdata/vectors/keys"), root("crates")]);
+    let ended = scene.session.finish(&mut command);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    println!("{}", ended.stdout);
 }
 
 #[test]
