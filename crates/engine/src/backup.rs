@@ -106,6 +106,8 @@ pub struct BackupOutcome {
     pub lineage: String,
     /// The head's number in its lineage.
     pub sequence: u64,
+    /// The head's hash in hexadecimal. Whoever remembers it notices when the store shows an older one.
+    pub head: String,
     /// The source's files had not changed: nothing was read.
     pub unchanged: bool,
 }
@@ -183,6 +185,7 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
             snapshot: String::new(),
             lineage: base.lineage().to_string(),
             sequence: base.state.sequence,
+            head: String::new(),
             unchanged: false,
         });
     }

@@ -30,6 +30,10 @@ impl ReaderKeys for Reader {
     fn repository(&self) -> [u8; 16] {
         REPOSITORY
     }
+    fn keyring_number(&self) -> u64 {
+        u64::MAX
+    }
+
     fn chunk_id_key(&self) -> &Key {
         &self.0
     }

@@ -23,6 +23,8 @@ pub struct KeyRefused;
 pub trait ReaderKeys: Send + Sync {
     /// The backup that these keys belong to.
     fn repository(&self) -> [u8; 16];
+    /// The number of the keyring that was opened.
+    fn keyring_number(&self) -> u64;
     /// The key of the chunk ids.
     fn chunk_id_key(&self) -> &Key;
     /// The keys with which a device may have signed in the epoch to which `sealed_run_key` was sealed. Empty when there

@@ -100,7 +100,10 @@ pub struct Repository {
 fn note(damage: &mut Option<&mut Vec<EngineError>>, error: EngineError) -> Result<(), EngineError> {
     let allowed = matches!(
         error,
-        EngineError::Damaged { .. } | EngineError::KeyMissing { .. } | EngineError::Forked { .. }
+        EngineError::Damaged { .. }
+            | EngineError::KeyMissing { .. }
+            | EngineError::Forked { .. }
+            | EngineError::Rollback { .. }
     );
     match damage {
         Some(list) if allowed => {
@@ -250,6 +253,15 @@ impl Repository {
         hash: &ObjectHash,
     ) -> Result<(LoadedHead, Option<LoadedSnapshot>), EngineError> {
         let head = self.load_head(lineage, sequence, hash)?;
+        // The head is signed: it proves that a newer keyring was there than the store shows, even to who has seen neither.
+        let (known, shown) = (head.message.keyring_number, self.reader.keyring_number());
+        if known > shown {
+            return Err(EngineError::Rollback {
+                what: format!(
+                    "the newest backup was made with keyring {known}, and the store shows keyring {shown}"
+                ),
+            });
+        }
         let reference = head.message.snapshot.clone().unwrap_or_default();
         let snapshot = ObjectHash::from_slice(&reference.hash).ok_or_else(|| {
             EngineError::damaged(names::head(lineage, sequence, hash), Damage::Malformed)

@@ -100,6 +100,53 @@ fn a_damaged_index_is_named_with_what_it_costs() {
 }
 
 #[test]
+fn a_keyring_older_than_the_newest_backup_is_noticed_by_who_has_seen_neither() {
+    let (store, _) = two_snapshots();
+    let opened = Repository::open(store.clone(), TestReader::of_keyring(0), None);
+    assert!(matches!(opened, Err(EngineError::Rollback { .. })));
+    assert!(Repository::open(store, TestReader::of_keyring(1), None).is_ok());
+}
+
+#[test]
+fn versions_of_one_message_are_joined_whatever_the_order_of_authors() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let ledger = MemoryLedger::new();
+    let mut made = Made::new(22, 1, 10);
+    let template = made.conversations[0].1[0].clone();
+    let at = template.sent_at;
+    for author in ["zoe", "ana", "mia"] {
+        made.conversations[0].1.push(heirloom_archive::Message {
+            id: "same".into(),
+            author: author.into(),
+            sent_at: at,
+            text: author.into(),
+            ..Default::default()
+        });
+    }
+    back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
+    made.conversations[0].1.last_mut().unwrap().text = "edited".into();
+    let run = Run {
+        now_ms: 1_700_000_100_000,
+        ..Run::default()
+    };
+    back_up(&store, &ledger, &mut made, &run).unwrap();
+    let repository = Arc::new(Repository::open(store, TestReader::new(), None).unwrap());
+    let all = read_all(&mut repository.view(&Selection::Newest).unwrap());
+    let same: Vec<_> = all[0]
+        .1
+        .iter()
+        .filter(|(message, _)| message.id == "same")
+        .collect();
+    assert_eq!(
+        same.iter()
+            .map(|(message, _)| message.author.as_str())
+            .collect::<Vec<_>>(),
+        ["ana", "mia", "zoe"]
+    );
+    assert_eq!(same[1].0.text, "edited");
+}
+
+#[test]
 fn nothing_at_all_is_still_no_backup() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let opened = Repository::open_damaged(store, TestReader::new(), None);

@@ -37,6 +37,10 @@ impl ReaderKeys for Reader {
         *self.unlocked.repository().as_bytes()
     }
 
+    fn keyring_number(&self) -> u64 {
+        self.unlocked.seen().number
+    }
+
     fn chunk_id_key(&self) -> &Key {
         &self.chunk_id_key
     }

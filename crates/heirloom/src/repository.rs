@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use heirloom_engine::backup::BackupOutcome;
 use heirloom_engine::repository::Repository;
 use heirloom_engine::store::{self, Store, StoreError};
 use heirloom_engine::{EngineError, keyrings};
@@ -64,7 +65,14 @@ pub(crate) fn look(address: &str, context: &Context) -> Result<Option<Found>, Fa
     };
     let mut newest = Vec::new();
     for name in names.iter().filter(|name| name.number == number).take(3) {
-        newest.push(LockedKeyring::parse(&keyrings::load(&*store, &name.name)?)?);
+        let keyring = load(&*store, &name.name)?;
+        if keyring.number() != number {
+            return Err(foreign(
+                &name.name,
+                &format!("it is keyring {}", keyring.number()),
+            ));
+        }
+        newest.push(keyring);
     }
     let mut newest = newest.into_iter();
     let (Some(first), twin, None) = (newest.next(), newest.next(), newest.next()) else {
@@ -76,12 +84,6 @@ pub(crate) fn look(address: &str, context: &Context) -> Result<Option<Found>, Fa
     let state = context
         .home
         .repository(*first.repository().as_bytes(), false)?;
-    if first.number() != number {
-        return Err(Failure::new(
-            Exit::Damage,
-            "the newest keyring has another number than its name says",
-        ));
-    }
     let found = Found {
         store,
         place,
@@ -91,6 +93,26 @@ pub(crate) fn look(address: &str, context: &Context) -> Result<Option<Found>, Fa
     };
     found.refuse_older(&names)?;
     Ok(Some(found))
+}
+
+/// Reads a keyring; a failure names the object, which a person may have to bring back or move away.
+fn load(store: &dyn Store, name: &str) -> Result<LockedKeyring, Failure> {
+    let bytes = keyrings::load(store, name).map_err(Failure::from);
+    let parsed = bytes.and_then(|bytes| Ok(LockedKeyring::parse(&bytes)?));
+    parsed.map_err(|failure| match failure.exit {
+        Exit::Damage => foreign(name, &failure.message),
+        _ => failure,
+    })
+}
+
+/// The failure of an object among the keyrings that is none, or not the one that its name says.
+fn foreign(name: &str, why: &str) -> Failure {
+    let message = if why.contains(name) {
+        why.to_owned()
+    } else {
+        format!("{name} is not what this store should hold: {why}")
+    };
+    Failure::new(Exit::Damage, message).hint("bring this object back from a copy of the store; if nobody on your computers wrote it, move it out of the store")
 }
 
 /// Looks for a backup that has to be there.
@@ -133,10 +155,7 @@ impl Found {
             .iter()
             .filter(|name| name.number >= seen.number && name.number < self.newest.number())
         {
-            between.push(LockedKeyring::parse(&keyrings::load(
-                &*self.store,
-                &name.name,
-            )?)?);
+            between.push(load(&*self.store, &name.name)?);
         }
         match seen.compare_through(&self.newest, &between) {
             Freshness::Same | Freshness::Newer => Ok(()),
@@ -328,6 +347,22 @@ pub(crate) fn heads(repository: &Repository) -> Vec<SeenHead> {
         }
     };
     repository.seen().heads.into_iter().map(head).collect()
+}
+
+/// Remembers the head that this run wrote: a run without a key reads no other, and a store that forgets this one has to
+/// be found out.
+pub(crate) fn remember_head(
+    state: &RepositoryState,
+    outcome: &BackupOutcome,
+) -> Result<(), Failure> {
+    let mut seen = state.seen()?.unwrap_or_default();
+    seen.heads.retain(|head| head.lineage != outcome.lineage);
+    seen.heads.push(SeenHead {
+        lineage: outcome.lineage.clone(),
+        sequence: outcome.sequence,
+        hash: outcome.head.clone(),
+    });
+    state.set_seen(&seen)
 }
 
 /// Remembers a keyring that was unlocked, and the heads when they were read.

@@ -145,6 +145,7 @@ pub(crate) fn run(
         snapshot: hash.to_string(),
         lineage: state.lineage().to_string(),
         sequence,
+        head: hex_of(&state.head),
         unchanged: false,
     })
 }
@@ -184,8 +185,13 @@ pub(crate) fn renew_if_unchanged(
         snapshot: snapshot.to_string(),
         lineage: state.lineage().to_string(),
         sequence: state.sequence,
+        head: hex_of(&state.head),
         unchanged: true,
     }))
+}
+
+fn hex_of(head: &[u8]) -> String {
+    ObjectHash::from_slice(head).map_or_else(String::new, |hash| hash.to_string())
 }
 
 /// Seals and stores an object; returns its hash and size.

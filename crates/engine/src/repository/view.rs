@@ -318,22 +318,37 @@ impl Merge {
                 self.heap.push(Place::of(next, queue));
             }
             let same = self.group.last().is_some_and(|(known, _)| {
-                known.sent_at == version.0.sent_at
-                    && known.id == version.0.id
-                    && known.author == version.0.author
+                known.sent_at == version.0.sent_at && known.id == version.0.id
             });
-            if !same
-                && let Some(message) = join(std::mem::take(&mut self.group))
-                && visit(message)?.is_break()
-            {
+            if !same && self.give_group(visit)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             self.group.push(version);
         }
-        if limit.is_none()
-            && let Some(message) = join(std::mem::take(&mut self.group))
-        {
-            return visit(message);
+        if limit.is_none() {
+            return self.give_group(visit);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Gives the messages of one time and id, author by author: segments do not order authors.
+    fn give_group(
+        &mut self,
+        visit: &mut dyn FnMut(Message) -> Result<ControlFlow<()>, EngineError>,
+    ) -> Result<ControlFlow<()>, EngineError> {
+        self.group.sort_by(|(a, _), (b, _)| a.author.cmp(&b.author));
+        while let Some((first, _)) = self.group.first() {
+            let versions = self
+                .group
+                .iter()
+                .take_while(|(message, _)| message.author == first.author)
+                .count();
+            let rest = self.group.split_off(versions);
+            if let Some(message) = join(std::mem::replace(&mut self.group, rest))
+                && visit(message)?.is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
         }
         Ok(ControlFlow::Continue(()))
     }

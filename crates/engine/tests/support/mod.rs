@@ -36,12 +36,19 @@ fn key(byte: u8) -> Key {
 #[derive(Debug)]
 pub struct TestReader {
     chunk_id_key: Key,
+    keyring_number: u64,
 }
 
 impl TestReader {
     pub fn new() -> Arc<dyn ReaderKeys> {
+        Self::of_keyring(1)
+    }
+
+    /// As if the store had shown the keyring of this number.
+    pub fn of_keyring(keyring_number: u64) -> Arc<dyn ReaderKeys> {
         Arc::new(Self {
             chunk_id_key: key(9),
+            keyring_number,
         })
     }
 }
@@ -49,6 +56,9 @@ impl TestReader {
 impl ReaderKeys for TestReader {
     fn repository(&self) -> [u8; 16] {
         REPOSITORY
+    }
+    fn keyring_number(&self) -> u64 {
+        self.keyring_number
     }
     fn chunk_id_key(&self) -> &Key {
         &self.chunk_id_key

@@ -168,6 +168,7 @@ fn go(
             return Err(error.into());
         }
     };
+    repository::remember_head(&device.state, &outcome)?;
     let checked = check(
         &store,
         &device,
