@@ -1,9 +1,11 @@
 //! Cuts the messages of one conversation into segments, at boundaries that depend on the content alone.
 
-use heirloom_archive::frames;
+use heirloom_archive::{Message, Presence, frames};
+use prost::Message as _;
 
-use crate::ids::ShortId;
+use crate::ids::{ChunkId, ShortId};
 use crate::keys::{IdKeys, purpose};
+use crate::proto;
 
 /// No segment is cut before it has so many messages …
 const MIN_MESSAGES: u32 = 48;
@@ -14,33 +16,44 @@ const MAX_BYTES: usize = 192 * 1024;
 /// One message in so many ends a segment.
 const ONE_IN: u32 = 160;
 
-/// What identifies a message (8 bytes) and its content (4 bytes), keyed. Stays on the device.
+/// What identifies a message (8 bytes), its content (4) and all else that is said of it (4), keyed. Stays on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Fingerprint {
     pub(crate) id: [u8; 8],
     pub(crate) content: [u8; 4],
+    /// Reactions, receipts, and where attachments lie: what changes without the message becoming another one.
+    pub(crate) rest: [u8; 4],
 }
 
-pub(crate) const FINGERPRINT_BYTES: usize = 12;
+pub(crate) const FINGERPRINT_BYTES: usize = 16;
 
 impl Fingerprint {
-    /// `content`: the encoding up to what may change without the message becoming another one.
-    pub(crate) fn new(keys: &IdKeys, id: &[u8], content: &[u8]) -> (Self, u64) {
-        let hash = keys.keyed(purpose::MESSAGE, id);
-        let content = keys.keyed(purpose::CONTENT, content);
+    /// The fingerprint of an encoded message, and a keyed hash of its id for [`EncodedMessage::boundary`].
+    pub(crate) fn of(keys: &IdKeys, record: &[u8]) -> (Self, u64) {
+        let (content, rest) = record.split_at(content_of(record).len());
+        let hash = keys.keyed(purpose::MESSAGE, id_of(record));
+        let four = |bytes: &[u8]| {
+            let hash = keys.keyed(purpose::CONTENT, bytes);
+            hash[..4].try_into().expect("4 bytes")
+        };
         let fingerprint = Self {
             id: hash[..8].try_into().expect("8 bytes"),
-            content: content[..4].try_into().expect("4 bytes"),
+            content: four(content),
+            // Most messages have no more to say, and hashing is paid for each.
+            rest: if rest.is_empty() { [0; 4] } else { four(rest) },
         };
-        (
-            fingerprint,
-            u64::from_le_bytes(hash[8..16].try_into().expect("8 bytes")),
-        )
+        let boundary = u64::from_le_bytes(hash[8..16].try_into().expect("8 bytes"));
+        (fingerprint, boundary)
+    }
+
+    /// What must be equal for one segment to stand for another.
+    pub(crate) fn content(&self) -> ([u8; 8], [u8; 4]) {
+        (self.id, self.content)
     }
 
     pub(crate) fn encode_all(all: &[Self]) -> Vec<u8> {
         all.iter()
-            .flat_map(|one| one.id.into_iter().chain(one.content))
+            .flat_map(|one| one.id.into_iter().chain(one.content).chain(one.rest))
             .collect()
     }
 
@@ -51,7 +64,8 @@ impl Fingerprint {
             .iter()
             .map(|bytes| Self {
                 id: bytes[..8].try_into().expect("8 bytes"),
-                content: bytes[8..].try_into().expect("4 bytes"),
+                content: bytes[8..12].try_into().expect("4 bytes"),
+                rest: bytes[12..].try_into().expect("4 bytes"),
             })
             .collect()
     }
@@ -71,6 +85,45 @@ pub(crate) struct Segment {
     pub(crate) fingerprints: Vec<Fingerprint>,
     /// Which messages have attachments, and how many.
     pub(crate) attachments_at: Vec<(u32, u32)>,
+}
+
+impl Segment {
+    /// A segment of only the messages at these places, which must rise; `None` when what they need cannot be told from
+    /// their records alone (very large media).
+    pub(crate) fn only(&self, places: &[usize]) -> Option<Self> {
+        let mut part = Self::default();
+        let mut places = places.iter().copied().peekable();
+        let records = frames::split(&self.plaintext).map_while(Result::ok);
+        for (at, (record, fingerprint)) in records.zip(&self.fingerprints).enumerate() {
+            if places.next_if_eq(&at).is_none() {
+                continue;
+            }
+            let message: Message = frames::decode(record).ok()?;
+            if part.messages == 0 {
+                part.first_at = message.sent_at;
+            }
+            part.last_at = message.sent_at;
+            let mut present = 0;
+            for attachment in &message.attachments {
+                let content = proto::Content::decode(attachment.content.as_slice()).ok()?;
+                if !content.lists.is_empty() {
+                    return None;
+                }
+                let pieces = content.pieces.as_chunks::<32>().0;
+                part.contents
+                    .extend(pieces.iter().map(|id| ChunkId(*id).short()));
+                present += u32::from(attachment.presence() == Presence::Present);
+            }
+            if present > 0 {
+                part.attachments_at.push((part.messages, present));
+            }
+            part.messages += 1;
+            part.attachments += u32::try_from(message.attachments.len()).ok()?;
+            part.fingerprints.push(*fingerprint);
+            frames::push(&message, &mut part.plaintext);
+        }
+        Some(part)
+    }
 }
 
 /// Takes one conversation's messages in order and gives segments.
@@ -191,8 +244,7 @@ fn skip(wire_type: u64, mut bytes: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use heirloom_archive::{Message, Reaction};
-    use prost::Message as _;
+    use heirloom_archive::Reaction;
     use secrecy::SecretBox;
 
     use super::*;
@@ -212,8 +264,7 @@ mod tests {
                 ..Message::default()
             }
             .encode_to_vec();
-            let (fingerprint, boundary) =
-                Fingerprint::new(&keys, id_of(&record), content_of(&record));
+            let (fingerprint, boundary) = Fingerprint::of(&keys, &record);
             let message = EncodedMessage {
                 sent_at: i64::from(*n),
                 record: &record,
@@ -279,14 +330,15 @@ mod tests {
         });
         let print = |m: &Message| {
             let record = m.encode_to_vec();
-            Fingerprint::new(&keys, id_of(&record), content_of(&record)).0
+            Fingerprint::of(&keys, &record).0
         };
-        assert_eq!(print(&plain), print(&loved));
+        assert_eq!(print(&plain).content(), print(&loved).content());
+        assert_ne!(print(&plain), print(&loved));
         let edited = Message {
             text: "c".into(),
             ..plain.clone()
         };
-        assert_ne!(print(&plain), print(&edited));
+        assert_ne!(print(&plain).content(), print(&edited).content());
         assert_eq!(id_of(&plain.encode_to_vec()), b"a");
     }
 }

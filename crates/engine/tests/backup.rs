@@ -468,3 +468,69 @@ fn many_runs_do_not_make_many_indexes() {
     assert!(reads <= 8, "{reads} reads to open after 30 runs");
     assert_eq!(repository.snapshots().unwrap().len(), 30);
 }
+
+#[test]
+fn a_change_to_an_old_message_stores_little_and_is_read_again() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let ledger = MemoryLedger::new();
+    let mut made = Made::new(13, 1, 6000);
+    let first = back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
+    for day in 0..20u32 {
+        let at = usize::try_from(day * 3).unwrap();
+        made.conversations[0].1[at]
+            .reactions
+            .push(heirloom_archive::Reaction {
+                author: "p2".into(),
+                emoji: "❤".into(),
+                at: i64::from(day),
+            });
+        let run = Run {
+            now_ms: 1_700_000_100_000 + i64::from(day) * 86_400_000,
+            unlocked: false,
+            ..Run::default()
+        };
+        let outcome = back_up(&store, &ledger, &mut made, &run).unwrap();
+        assert_eq!(outcome.new.messages, 0);
+        // Every ninth time the whole segment is written again, and the deltas to it go.
+        assert!(
+            outcome.stored_bytes < first.stored_bytes / 10,
+            "day {day}: {} of {}",
+            outcome.stored_bytes,
+            first.stored_bytes
+        );
+        assert!(read_newest(&store) == expected(&made), "day {day}");
+    }
+    let info = Repository::open(store, TestReader::new(), None)
+        .unwrap()
+        .snapshots()
+        .unwrap()
+        .remove(0);
+    assert_eq!(info.totals.1, 6000);
+}
+
+#[test]
+fn a_few_new_messages_store_little_beside_their_segment() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let ledger = MemoryLedger::new();
+    let mut made = Made::new(14, 1, 6000);
+    back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
+    let last = made.conversations[0].1.last().unwrap().sent_at;
+    for n in 0..3u32 {
+        made.conversations[0].1.push(heirloom_archive::Message {
+            id: format!("late{n}"),
+            author: "p1".into(),
+            sent_at: last + 1 + i64::from(n),
+            text: "see you tomorrow".into(),
+            ..Default::default()
+        });
+    }
+    let run = Run {
+        now_ms: 1_700_000_100_000,
+        unlocked: false,
+        ..Run::default()
+    };
+    let outcome = back_up(&store, &ledger, &mut made, &run).unwrap();
+    assert_eq!(outcome.new.messages, 3);
+    assert!(outcome.stored_bytes < 30_000, "{}", outcome.stored_bytes);
+    assert!(read_newest(&store) == expected(&made));
+}

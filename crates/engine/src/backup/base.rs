@@ -45,6 +45,7 @@ pub(crate) fn load(
     let known = LineageState::load(packer.ledger)?;
     let base = match known {
         Some(state) => {
+            refuse_older(store.as_ref(), &state)?;
             let conversations = packer
                 .ledger
                 .get(Space::State, b"conversations")?
@@ -65,6 +66,21 @@ pub(crate) fn load(
         None => begin_lineage(packer, store, reader, now_ms)?,
     };
     heed_prune_marks(packer, store.as_ref(), base, now_ms)
+}
+
+/// A store that was put back to an older copy has no longer what the ledger says is stored: a run that trusted the
+/// ledger would end well, and what it wrote would lead nowhere.
+fn refuse_older(store: &dyn Store, state: &LineageState) -> Result<(), EngineError> {
+    let Some(head) = ObjectHash::from_slice(&state.head) else {
+        return Ok(());
+    };
+    let lineage = state.lineage();
+    match store.stat(&names::head(&lineage, state.sequence, &head)) {
+        Err(StoreError::NotFound { .. }) => Err(EngineError::Rollback {
+            what: format!("head {} of lineage {lineage} is gone", state.sequence),
+        }),
+        other => other.map(|_| ()).map_err(EngineError::from),
+    }
 }
 
 /// The first run of a device: a new lineage, which takes over what the others hold.

@@ -12,7 +12,7 @@ use prost::Message as _;
 use super::base::Base;
 use super::media::{MediaKey, Stored};
 use super::scan::{Scanned, ScannedConversation};
-use super::trees::{Trees, WrittenTree};
+use super::trees::{Thinned, Trees, WrittenTree};
 use super::{BackupOptions, NewCounts};
 use crate::error::EngineError;
 use crate::format::index::ChunkKind;
@@ -22,7 +22,7 @@ use crate::ledger::{Change, Space};
 use crate::packer::{Packer, Stream};
 use crate::progress::Phase;
 use crate::proto;
-use crate::segment::{EncodedMessage, Fingerprint, Segment, Segmenter, content_of, id_of};
+use crate::segment::{EncodedMessage, Fingerprint, Segment, Segmenter};
 use crate::sorter::{SortKey, Sorted};
 use crate::store::Store;
 use crate::terms;
@@ -31,6 +31,8 @@ use crate::terms;
 const ZSTD_LEVEL: i32 = 1;
 /// Segments that wait for a worker at most.
 const WAITING: usize = 4;
+/// Only what is new is stored of a segment in which less than one message in so many is.
+const DELTA_SHARE: usize = 3;
 
 /// What the second pass gives.
 pub(crate) struct Merged {
@@ -46,6 +48,8 @@ struct Job {
     conversation: u32,
     number: u32,
     segment: Segment,
+    /// Only what is new or changed.
+    delta: bool,
 }
 
 /// A segment that is stored, or on its way.
@@ -108,6 +112,7 @@ pub(crate) fn run(
             media: &media,
             report: &mut report,
             sealed: BTreeMap::new(),
+            thinned: BTreeMap::new(),
             failed: &failed,
             now_ms,
         };
@@ -149,6 +154,8 @@ struct Feeder<'a, 'p> {
     report: &'a mut Report,
     /// Finished segments by conversation, until all of one are there.
     sealed: BTreeMap<u32, Vec<SealedSegment>>,
+    /// Segments of which only what is new is stored, by conversation.
+    thinned: BTreeMap<u32, Vec<Thinned>>,
     failed: &'a AtomicBool,
     now_ms: i64,
 }
@@ -169,7 +176,13 @@ fn feed(
         if let Some((conversation, count)) = current
             && conversation != key.conversation
         {
-            let count = count + feeder.submit(conversation, count, segmenter.finish())?;
+            let count = count
+                + feeder.offer(
+                    trees,
+                    conversations,
+                    (conversation, count),
+                    segmenter.finish(),
+                )?;
             waiting.insert(conversation, count);
             current = None;
             before = None;
@@ -188,8 +201,7 @@ fn feed(
             continue;
         }
         let (attachments, present, contents) = feeder.encode(&body, &mut record);
-        let (fingerprint, boundary) =
-            Fingerprint::new(&feeder.packer.ids, id_of(&record), content_of(&record));
+        let (fingerprint, boundary) = Fingerprint::of(&feeder.packer.ids, &record);
         let message = EncodedMessage {
             sent_at: key.sent_at,
             record: &record,
@@ -200,7 +212,7 @@ fn feed(
             boundary,
         };
         let segment = segmenter.push(&message);
-        *count += feeder.submit(*conversation, *count, segment)?;
+        *count += feeder.offer(trees, conversations, (*conversation, *count), segment)?;
         before = Some((key, body));
         unheard += 1;
         if unheard == 512 {
@@ -220,7 +232,13 @@ fn feed(
         .progress
         .advance(Phase::SealingMessages, unheard, 0);
     if let Some((conversation, count)) = current {
-        let count = count + feeder.submit(conversation, count, segmenter.finish())?;
+        let count = count
+            + feeder.offer(
+                trees,
+                conversations,
+                (conversation, count),
+                segmenter.finish(),
+            )?;
         waiting.insert(conversation, count);
     }
     // Conversations without a message have a tree too.
@@ -236,18 +254,69 @@ fn feed(
 }
 
 impl Feeder<'_, '_> {
-    /// Hands a segment to a worker; returns how many that were (0 or 1).
+    /// Hands a segment to a worker, or only what is new in it when that is little; returns how many segments that were (0
+    /// or 1).
+    fn offer(
+        &mut self,
+        trees: &mut Trees<'_, '_>,
+        conversations: &[ScannedConversation],
+        (conversation, number): (u32, u32),
+        segment: Option<Segment>,
+    ) -> Result<u32, EngineError> {
+        let Some(segment) = segment else {
+            return Ok(0);
+        };
+        let id = self.packer.ids.chunk_id(&segment.plaintext);
+        let key = conversations[usize::try_from(conversation).expect("fits")].key;
+        let base = if self.packer.is_stored(&id.short())? {
+            None
+        } else {
+            trees.delta_base(&key, segment.first_at, segment.last_at)?
+        };
+        let Some(known) = base else {
+            return self.submit(conversation, number, segment, false);
+        };
+        let fresh: Vec<usize> = segment
+            .fingerprints
+            .iter()
+            .enumerate()
+            .filter(|(_, print)| !known.contains(print))
+            .map(|(at, _)| at)
+            .collect();
+        let little = fresh.len() * DELTA_SHARE < segment.fingerprints.len();
+        let Some(part) = little.then(|| segment.only(&fresh)).flatten() else {
+            return self.submit(conversation, number, segment, false);
+        };
+        let Segment {
+            messages,
+            attachments,
+            fingerprints,
+            ..
+        } = segment;
+        let thinned = Thinned {
+            messages,
+            attachments,
+            fingerprints,
+        };
+        self.thinned.entry(conversation).or_default().push(thinned);
+        if part.messages == 0 {
+            return Ok(0);
+        }
+        self.submit(conversation, number, part, true)
+    }
+
     fn submit(
         &mut self,
         conversation: u32,
         number: u32,
-        segment: Option<Segment>,
+        segment: Segment,
+        delta: bool,
     ) -> Result<u32, EngineError> {
-        let Some(segment) = segment else { return Ok(0) };
         let job = Job {
             conversation,
             number,
             segment,
+            delta,
         };
         if let Some(jobs) = &self.jobs {
             // A send fails only when all workers are gone: then one has sent its error.
@@ -303,6 +372,7 @@ impl Feeder<'_, '_> {
                     *number,
                     conversation,
                     &segments,
+                    &self.thinned.remove(number).unwrap_or_default(),
                     &mut lock(&self.streams.meta),
                 )?;
             }
@@ -434,6 +504,7 @@ fn seal(
         conversation,
         number,
         segment,
+        delta,
     } = job;
     let Segment {
         plaintext,
@@ -484,6 +555,7 @@ fn seal(
         filter: filter.0.to_vec(),
         added_at: now_ms,
         contents: contents.concat(),
+        delta,
     };
     Ok((
         conversation,

@@ -18,12 +18,22 @@ use crate::ledger::{Change, Space};
 use crate::packer::{Packer, Stream};
 use crate::proto;
 use crate::repository::Repository;
-use crate::segment::{Fingerprint, content_of, id_of};
+use crate::segment::Fingerprint;
 use crate::store::Store;
 
 /// A conversation's entry for the snapshot.
 pub(crate) struct WrittenTree {
     pub(crate) entry: proto::ConversationEntry,
+}
+
+/// Deltas to one time of a conversation at most.
+const MAX_DELTAS: usize = 8;
+
+/// A segment of which only what is new or changed is stored.
+pub(crate) struct Thinned {
+    pub(crate) messages: u32,
+    pub(crate) attachments: u32,
+    pub(crate) fingerprints: Vec<Fingerprint>,
 }
 
 /// Writes trees, and counts what is new.
@@ -34,6 +44,8 @@ pub(crate) struct Trees<'a, 'p> {
     reader: Option<&'a Arc<dyn ReaderKeys>>,
     store: &'a Arc<dyn Store>,
     repository: Option<Repository>,
+    /// The segments before this run of the conversation that is being cut.
+    current: Option<(Vec<u8>, Vec<proto::SegmentEntry>)>,
     new: NewCounts,
     numbers: BTreeSet<u32>,
     written: Vec<WrittenTree>,
@@ -58,6 +70,7 @@ impl<'a, 'p> Trees<'a, 'p> {
             reader,
             store,
             repository: None,
+            current: None,
             new: NewCounts::default(),
             numbers: BTreeSet::new(),
             written: Vec::new(),
@@ -86,6 +99,7 @@ impl<'a, 'p> Trees<'a, 'p> {
         number: u32,
         conversation: &ScannedConversation,
         segments: &[SealedSegment],
+        thinned: &[Thinned],
         stream: &mut Stream,
     ) -> Result<(), EngineError> {
         self.numbers.insert(number);
@@ -113,9 +127,9 @@ impl<'a, 'p> Trees<'a, 'p> {
         }
         let known_ids: HashSet<[u8; 8]> =
             gone_prints.iter().flatten().map(|print| print.id).collect();
-        let fresh_prints: HashSet<Fingerprint> = fresh
+        let fresh_prints: HashSet<_> = fresh
             .iter()
-            .flat_map(|segment| segment.fingerprints.iter().copied())
+            .flat_map(|segment| segment.fingerprints.iter().map(Fingerprint::content))
             .collect();
         for segment in &fresh {
             let attachments: HashMap<u32, u32> = segment.attachments_at.iter().copied().collect();
@@ -139,8 +153,10 @@ impl<'a, 'p> Trees<'a, 'p> {
         let mut kept: HashSet<[u8; 8]> = HashSet::new();
         let mut kept_attachments: Vec<([u8; 8], u64)> = Vec::new();
         for (entry, prints) in gone.iter().zip(&gone_prints) {
-            let superseded =
-                !prints.is_empty() && prints.iter().all(|print| fresh_prints.contains(print));
+            let superseded = !prints.is_empty()
+                && prints
+                    .iter()
+                    .all(|print| fresh_prints.contains(&print.content()));
             if !superseded {
                 entries.push((*entry).clone());
                 kept.extend(prints.iter().map(|print| print.id));
@@ -152,19 +168,21 @@ impl<'a, 'p> Trees<'a, 'p> {
                 );
             }
         }
-        let mut messages: u64 = segments
-            .iter()
+        // A thinned segment counts as what the source said, not as what was stored of it.
+        let full = || segments.iter().filter(|segment| !segment.entry.delta);
+        let mut messages: u64 = full()
             .map(|segment| u64::from(segment.entry.messages))
+            .chain(thinned.iter().map(|thinned| u64::from(thinned.messages)))
             .sum();
-        let mut attachments: u64 = segments
-            .iter()
+        let mut attachments: u64 = full()
             .map(|segment| u64::from(segment.entry.attachments))
+            .chain(thinned.iter().map(|thinned| u64::from(thinned.attachments)))
             .sum();
         if !kept.is_empty() {
-            for segment in segments {
-                for print in &segment.fingerprints {
-                    kept.remove(&print.id);
-                }
+            let stored = segments.iter().map(|segment| &segment.fingerprints);
+            let said = thinned.iter().map(|thinned| &thinned.fingerprints);
+            for print in stored.chain(said).flatten() {
+                kept.remove(&print.id);
             }
             messages += u64::try_from(kept.len()).expect("fits");
             // Those of kept segments whose messages the source no longer has.
@@ -280,6 +298,41 @@ impl<'a, 'p> Trees<'a, 'p> {
         self.written
     }
 
+    /// What the stored segments of a time say already, if a segment of that time may be stored as a delta to them.
+    ///
+    /// Not when there are many deltas to them by now: then the whole is written again, and takes their place.
+    pub(crate) fn delta_base(
+        &mut self,
+        key: &[u8],
+        first_at: i64,
+        last_at: i64,
+    ) -> Result<Option<HashSet<Fingerprint>>, EngineError> {
+        if self.current.as_ref().is_none_or(|(known, _)| known != key) {
+            self.current = Some((key.to_vec(), self.segments_before(key)?));
+        }
+        let overlapping: Vec<proto::SegmentEntry> = self
+            .current
+            .iter()
+            .flat_map(|(_, segments)| segments)
+            .filter(|entry| entry.first_at <= last_at && entry.last_at >= first_at)
+            .cloned()
+            .collect();
+        if overlapping.is_empty()
+            || overlapping.iter().filter(|entry| entry.delta).count() >= MAX_DELTAS
+        {
+            return Ok(None);
+        }
+        let mut known = HashSet::new();
+        for entry in &overlapping {
+            let prints = self.fingerprints(entry)?;
+            if prints.is_empty() {
+                return Ok(None);
+            }
+            known.extend(prints);
+        }
+        Ok(Some(known))
+    }
+
     fn segments_before(&self, key: &[u8]) -> Result<Vec<proto::SegmentEntry>, EngineError> {
         if !self.known.contains_key(key) {
             return Ok(Vec::new());
@@ -321,7 +374,7 @@ impl<'a, 'p> Trees<'a, 'p> {
         let plaintext = repository.chunk(&id)?;
         let prints: Vec<Fingerprint> = frames::split(&plaintext)
             .map_while(Result::ok)
-            .map(|record| Fingerprint::new(&self.packer.ids, id_of(record), content_of(record)).0)
+            .map(|record| Fingerprint::of(&self.packer.ids, record).0)
             .collect();
         let mut value = entry.filter.clone();
         value.extend_from_slice(&Fingerprint::encode_all(&prints));

@@ -233,6 +233,7 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
                 filter: vec![n; 32],
                 added_at: 1_700_000_000_000,
                 contents: vec![n; 32],
+                delta: n % 2 == 1,
             };
             let conversation = Conversation {
                 id: "49170@g.us".into(),

@@ -15,7 +15,7 @@ pub struct SqliteLedger {
 }
 
 /// The version of the table's layout. Another one is thrown away and rebuilt.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 
 const TABLES: [(Space, &str); 6] = [
     (Space::Chunk, "chunk"),
