@@ -418,3 +418,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_run_left_that_was_killed_at_its_first_write_is_taken_up() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(format!("{PART}{MANIFEST}")), b"{\"for").unwrap();
+    ArchiveWriter::create(dir.path(), "test", "origin").unwrap();
+}

@@ -247,6 +247,13 @@ impl ConversationWriter {
     }
 }
 
+/// Whether nothing is there, or only the beginning of a manifest that a killed run left.
 fn is_empty(path: &Path) -> io::Result<bool> {
-    Ok(std::fs::read_dir(path)?.next().is_none())
+    let left = format!("{PART}{MANIFEST}");
+    for entry in std::fs::read_dir(path)? {
+        if entry?.file_name() != left.as_str() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
