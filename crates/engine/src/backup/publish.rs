@@ -8,6 +8,7 @@ use prost::Message as _;
 use super::base::Base;
 use super::segments::Merged;
 use super::state::{Conversations, IndexState, LineageState, seal_local};
+use super::unpublished::UnpublishedHead;
 use super::{BackupOutcome, NewCounts, kinds};
 use crate::error::EngineError;
 use crate::format::header::Kind as ObjectKind;
@@ -120,8 +121,6 @@ pub(crate) fn run(
     });
     state.participants = participants;
     state.participant_count = participant_count;
-    write_head(packer, &mut state, now_ms)?;
-
     let list = Conversations {
         entries: snapshot.conversations,
     }
@@ -131,13 +130,12 @@ pub(crate) fn run(
         b"conversations".to_vec(),
         Some(seal_local(&packer.ids, packer.salt(), list)),
     ));
-    changes.push(state.change());
     if let Some(stamp) = stamp {
         let mut value = stamp.to_vec();
         value.extend_from_slice(&snapshot.report.unwrap_or_default().encode_to_vec());
         changes.push((Space::State, source_key.to_vec(), Some(value)));
     }
-    packer.ledger.apply(changes)?;
+    write_head(packer, &mut state, changes, now_ms)?;
     Ok(BackupOutcome {
         report,
         new,
@@ -175,8 +173,7 @@ pub(crate) fn renew_if_unchanged(
         return Ok(None);
     };
     if !dry_run {
-        write_head(packer, &mut state, now_ms)?;
-        packer.ledger.apply(vec![state.change()])?;
+        write_head(packer, &mut state, Vec::new(), now_ms)?;
     }
     Ok(Some(BackupOutcome {
         report: report_of(&note),
@@ -209,11 +206,20 @@ pub(crate) fn put_object(
     Ok((hash, u64::try_from(len).expect("fits")))
 }
 
-pub(crate) fn write_head(
+/// Publishes a head, and tells the ledger all that comes with it.
+///
+/// The ledger hears of it first and keeps the head's bytes until they are stored: a run that is killed in between must not
+/// write another head of the same number, which would be a second history.
+fn write_head(
     packer: &Packer<'_>,
     state: &mut LineageState,
+    mut changes: Vec<Change>,
     now_ms: i64,
 ) -> Result<(), EngineError> {
+    let lineage = state.lineage();
+    let before = ObjectHash::from_slice(&state.head)
+        .map(|head| names::head(&lineage, state.sequence, &head))
+        .unwrap_or_default();
     let sequence = state.sequence + 1;
     let mut head = proto::Head {
         repository: packer.keys.repository.to_vec(),
@@ -234,14 +240,22 @@ pub(crate) fn write_head(
         &head.encode_to_vec(),
     )
     .to_vec();
-    let lineage = state.lineage();
-    let (hash, _) = put_object(packer, ObjectKind::Head, &head.encode_to_vec(), |hash| {
-        names::head(&lineage, sequence, hash)
-    })?;
+    let bytes = packer
+        .with_rng(|rng| object::seal(ObjectKind::Head, &head.encode_to_vec(), packer.keys, rng));
+    let hash = ObjectHash::of(&bytes);
     state.sequence = sequence;
     state.head = hash.0.to_vec();
     state.created_at = now_ms;
-    Ok(())
+    changes.push(state.change());
+    let unpublished = UnpublishedHead {
+        name: names::head(&lineage, sequence, &hash),
+        bytes,
+        before,
+    };
+    changes.push(unpublished.change());
+    packer.ledger.apply_durably(changes)?;
+    packer.count_stored(unpublished.bytes.len());
+    unpublished.publish(packer)
 }
 
 /// Lists the packs that no index lists yet, together with those of small indexes: so there are never many of them.

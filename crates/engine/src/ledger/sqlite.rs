@@ -126,6 +126,18 @@ impl Ledger for SqliteLedger {
         write().map_err(|error| failed(&error))
     }
 
+    fn apply_durably(&self, changes: Vec<Change>) -> Result<(), EngineError> {
+        let set = |level: &str| {
+            self.lock()
+                .execute_batch(&format!("PRAGMA synchronous={level}"))
+                .map_err(|error| failed(&error))
+        };
+        set("FULL")?;
+        let applied = self.apply(changes);
+        set("NORMAL")?;
+        applied
+    }
+
     fn each(&self, space: Space, visit: &mut Each<'_>) -> Result<(), EngineError> {
         let connection = self.lock();
         let mut statement = connection

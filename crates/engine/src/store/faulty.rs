@@ -1,7 +1,7 @@
 //! A store that fails on purpose: it stops after so many writes, as a pulled plug does. For tests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Listed, Put, Store, StoreError};
 
@@ -13,6 +13,7 @@ pub struct FaultyStore {
     reads: AtomicU64,
     bytes_read: AtomicU64,
     writes: AtomicU64,
+    loses_an_answer: AtomicBool,
 }
 
 impl FaultyStore {
@@ -24,7 +25,15 @@ impl FaultyStore {
             reads: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             writes: AtomicU64::new(0),
+            loses_an_answer: AtomicBool::new(false),
         }
+    }
+
+    /// The same, but the first write that fails is done, and nobody hears of it: what a run sees that is killed right after.
+    pub fn going_silent_after(inner: Arc<dyn Store>, writes: u64) -> Self {
+        let store = Self::stopping_after(inner, writes);
+        store.loses_an_answer.store(true, Ordering::Relaxed);
+        store
     }
 
     /// Only counts.
@@ -79,7 +88,12 @@ impl FaultyStore {
 
 impl Store for FaultyStore {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-        self.write(name)?;
+        if let Err(plug) = self.write(name) {
+            if self.loses_an_answer.swap(false, Ordering::Relaxed) {
+                self.inner.put_new(name, bytes)?;
+            }
+            return Err(plug);
+        }
         self.inner.put_new(name, bytes)
     }
 
