@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("heirloom-exports", &["heirloom-archive"]),
     ("heirloom-importers", &["heirloom-archive"]),
     ("heirloom-keys", &[]),
+    ("heirloom-ceremony", &["heirloom-keys"]),
     ("heirloom-engine", &["heirloom-archive"]),
     (
         "heirloom",
