@@ -14,12 +14,16 @@ use crate::slot::Place;
 /// How far back a device may have slept and still refresh itself without an unlock.
 pub(crate) const MAX_PROOFS: usize = 64;
 
-const CONTENTS_BYTES: usize = 32 + 32 + PUBLIC_KEY_BYTES;
+const CONTENTS_BYTES: usize = 32 + 32 + PUBLIC_KEY_BYTES + 8;
 const SEALED_BYTES: usize = CONTENTS_BYTES + SEAL_OVERHEAD_BYTES;
+/// As it was before a removal could be planned: without the time at its end.
+const EARLY_SEALED_BYTES: usize = SEALED_BYTES - 8;
 const CREDENTIAL_MAGIC: &[u8; 10] = b"HLDEVICE\x00\x01";
-const WRITER_MAGIC: &[u8; 10] = b"HLWRITER\x00\x01";
+const WRITER_MAGIC: &[u8; 10] = b"HLWRITER\x00\x02";
+/// As it was before a removal could be planned: without the time at its end.
+const EARLY_WRITER_MAGIC: &[u8; 10] = b"HLWRITER\x00\x01";
 const CREDENTIAL_BYTES: usize = 10 + 16 + 16 + 32;
-const WRITER_BYTES: usize = 10 + 16 + 16 + 4 + 8 + 32 + 32 + 32 + PUBLIC_KEY_BYTES;
+const WRITER_BYTES: usize = 10 + 16 + 16 + 4 + 8 + 32 + 32 + 32 + PUBLIC_KEY_BYTES + 8;
 
 /// The bytes are not what this crate wrote, or a newer version wrote them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +111,9 @@ pub struct WriterCredentials {
     pub keyring_number: u64,
     /// Its hash.
     pub keyring_hash: KeyringHash,
+    /// When that keyring says that the whole backup is to be removed, in UTC milliseconds: nothing
+    /// is to be added to it while this is set.
+    pub removal_due_ms: Option<i64>,
 }
 
 impl WriterCredentials {
@@ -122,13 +129,17 @@ impl WriterCredentials {
         bytes.extend_from_slice(self.writer_key.expose_secret());
         bytes.extend_from_slice(self.chunk_id_key.expose_secret());
         bytes.extend_from_slice(&self.reader_public.key.to_bytes());
+        bytes.extend_from_slice(&due_bytes(self.removal_due_ms));
         SecretSlice::from(bytes)
     }
 
     /// Reads what [`Self::expose_bytes`] gave; the caller wipes `bytes`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadDeviceFile> {
         let read = || {
-            let mut rest = bytes.strip_prefix(WRITER_MAGIC)?;
+            let (mut rest, removal_due_ms) = match bytes.strip_prefix(WRITER_MAGIC) {
+                Some(rest) => split_due(rest)?,
+                None => (bytes.strip_prefix(EARLY_WRITER_MAGIC)?, None),
+            };
             let (repository, device) = (take(&mut rest)?, take(&mut rest)?);
             let epoch = u32::from_be_bytes(take(&mut rest)?);
             Some(Self {
@@ -143,6 +154,7 @@ impl WriterCredentials {
                     epoch,
                     key: PublicKey::from_slice(rest)?,
                 },
+                removal_due_ms,
             })
         };
         read().ok_or(BadDeviceFile)
@@ -153,6 +165,20 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = rest.split_first_chunk()?;
     *rest = tail;
     Some(*head)
+}
+
+/// 8 bytes, signed and big-endian; 0 while nothing is planned.
+fn due_bytes(removal_due_ms: Option<i64>) -> [u8; 8] {
+    removal_due_ms.unwrap_or(0).to_be_bytes()
+}
+
+/// Takes what [`due_bytes`] gave from the end.
+fn split_due(bytes: &[u8]) -> Option<(&[u8], Option<i64>)> {
+    let (rest, due) = bytes.split_last_chunk()?;
+    match i64::from_be_bytes(*due) {
+        0 => Some((rest, None)),
+        due => (due > 0).then_some((rest, Some(due))),
+    }
 }
 
 fn take_secret(rest: &mut &[u8]) -> Option<Secret32> {
@@ -193,6 +219,7 @@ impl DeviceSlot {
         key: &PublicKey,
         epochs: &[Epoch],
         chunk_id_key: &ChunkIdKey,
+        removal_due_ms: Option<i64>,
     ) -> Self {
         let repository = &place.repository;
         let current = epochs.first().expect("a keyring has a root");
@@ -200,6 +227,7 @@ impl DeviceSlot {
         contents.extend_from_slice(current.writer(repository, &device).expose_secret());
         contents.extend_from_slice(chunk_id_key.expose_secret());
         contents.extend_from_slice(&current.reader(repository).public().to_bytes());
+        contents.extend_from_slice(&due_bytes(removal_due_ms));
         let sealed = key.seal(rng, &[], &contents_info(place, &device), &contents);
         let message = proof_message(place, &device, &sealed);
         let proof = |epoch: &Epoch| {
@@ -245,7 +273,11 @@ impl DeviceSlot {
             .open(&[], &contents_info(place, &self.device), &self.sealed)
             .map_err(|_| SlotClosed::Damaged)?;
         let read = || {
-            let mut rest = contents.as_slice();
+            let (mut rest, removal_due_ms) = if self.sealed.len() == EARLY_SEALED_BYTES {
+                (contents.as_slice(), None)
+            } else {
+                split_due(&contents)?
+            };
             Some(WriterCredentials {
                 repository: place.repository,
                 device: self.device,
@@ -258,6 +290,7 @@ impl DeviceSlot {
                 },
                 keyring_number: place.number,
                 keyring_hash: hash,
+                removal_due_ms,
             })
         };
         read().ok_or(SlotClosed::Damaged)
@@ -281,7 +314,8 @@ impl DeviceSlot {
             sealed,
             proofs,
         } = slot;
-        if sealed.len() != SEALED_BYTES || proofs.len() > MAX_PROOFS {
+        if ![SEALED_BYTES, EARLY_SEALED_BYTES].contains(&sealed.len()) || proofs.len() > MAX_PROOFS
+        {
             return None;
         }
         let proof = |proof: proto::DeviceProof| {

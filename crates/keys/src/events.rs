@@ -30,10 +30,18 @@ pub enum EventKind {
     Merged,
     /// A device has seen the keyring that this one follows; the subject is the device.
     Seen,
+    /// A way in got another name; the subject is the slot.
+    SlotRenamed,
+    /// A device got another name; the subject is the device.
+    DeviceRenamed,
+    /// The whole backup is to be removed; no subject.
+    RemovalPlanned,
+    /// It is to stay after all; no subject.
+    RemovalCancelled,
 }
 
 impl EventKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 13] = [
         Self::Created,
         Self::SlotAdded,
         Self::SlotRemoved,
@@ -43,6 +51,10 @@ impl EventKind {
         Self::Rotated,
         Self::Merged,
         Self::Seen,
+        Self::SlotRenamed,
+        Self::DeviceRenamed,
+        Self::RemovalPlanned,
+        Self::RemovalCancelled,
     ];
 
     fn number(self) -> u32 {
@@ -56,6 +68,10 @@ impl EventKind {
             Self::Rotated => 7,
             Self::Merged => 8,
             Self::Seen => 9,
+            Self::SlotRenamed => 10,
+            Self::DeviceRenamed => 11,
+            Self::RemovalPlanned => 12,
+            Self::RemovalCancelled => 13,
         }
     }
 
@@ -167,6 +183,17 @@ impl EventLog {
         self.0.push(event);
     }
 
+    /// What this log holds from where the two part, in its order.
+    pub(crate) fn since_parting<'a>(&'a self, other: &Self) -> &'a [Event] {
+        let shared = self
+            .0
+            .iter()
+            .zip(&other.0)
+            .take_while(|(mine, theirs)| mine == theirs)
+            .count();
+        &self.0[shared..]
+    }
+
     /// Puts behind this log what only the other one holds, in its order; `epochs` are the other's.
     pub(crate) fn append_divergent(
         &mut self,
@@ -174,34 +201,26 @@ impl EventLog {
         other: &Self,
         epochs: &[Epoch],
     ) {
-        let shared = self
-            .0
-            .iter()
-            .zip(&other.0)
-            .take_while(|(mine, theirs)| mine == theirs)
-            .count();
-        for event in &other.0[shared..] {
-            if self.0[shared..]
-                .iter()
-                .any(|mine| mine.is_same_happening(event))
-            {
+        let mine = self.since_parting(other).to_vec();
+        for event in other.since_parting(self).to_vec() {
+            if mine.iter().any(|mine| mine.is_same_happening(&event)) {
                 continue;
             }
             // Two epochs can share a number; the one that made the entry made its MAC.
             let made_by = epochs
                 .iter()
-                .find(|epoch| is_made_under(event, repository, epoch));
+                .find(|epoch| is_made_under(&event, repository, epoch));
             if let Some(epoch) = made_by {
                 let Event {
                     seq: _,
                     time_ms,
                     device,
                     kind,
-                    ref subject,
+                    subject,
                     epoch: _,
                     previous: _,
                     mac: _,
-                } = *event;
+                } = event;
                 self.append(
                     repository,
                     epoch,
@@ -209,7 +228,7 @@ impl EventLog {
                         time_ms,
                         device,
                         kind,
-                        subject: subject.clone(),
+                        subject,
                     },
                 );
             }

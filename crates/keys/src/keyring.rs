@@ -4,12 +4,14 @@ mod change;
 mod contents;
 mod layout;
 mod merge;
+mod removal;
 mod unlock;
 
 use rand_core::CryptoRng;
 
 pub use self::change::{Act, ChangeError, NewSlot};
 pub use self::layout::{KeyringError, LockedKeyring};
+pub use self::removal::REMOVAL_DELAY_MS;
 pub use self::unlock::{NotASuccessor, OpenError, Unlocked, verify_successor};
 
 use self::contents::{Contents, Device};
@@ -80,6 +82,7 @@ impl Keyring {
             devices: Vec::new(),
             events: EventLog::default(),
             retired: std::collections::BTreeSet::new(),
+            removal_due_ms: None,
         };
         let credential = DeviceCredential::generate(rng, repository);
         let device = credential.device();

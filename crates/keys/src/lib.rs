@@ -24,6 +24,7 @@ mod freshness;
 mod ids;
 mod kem;
 mod keyring;
+mod prf;
 mod proto;
 mod recovery;
 mod root;
@@ -40,14 +41,15 @@ pub use freshness::{Freshness, Seen};
 pub use ids::{DeviceId, KeyringHash, RepositoryId, SlotId};
 pub use keyring::{
     Act, ChangeError, CreateParams, Keyring, KeyringError, LockedKeyring, NewSlot, NotASuccessor,
-    OpenError, Successor, Unlocked, verify_successor,
+    OpenError, REMOVAL_DELAY_MS, Successor, Unlocked, verify_successor,
 };
+pub use prf::{CredRandom, PrfOutput, prf_salt};
 pub use recovery::{RECOVERY_KEY_DIGITS, RecoveryEntry, RecoveryKey};
 pub use root::{ChunkIdKey, ReaderPublic, WriterKey};
 pub use run::{RunKey, RunKeyError, SEALED_RUN_KEY_BYTES, seal_run_key};
-pub use secret::{ExportKey, HighEntropySecret, PrfOutput, WeakSecret};
+pub use secret::{ExportKey, HighEntropySecret, WeakSecret};
 pub use slot::{KeySlot, Method, Passkey, Password, UnlockSecret};
-pub use status::{CHECK_DUE_MS, DeviceInfo, Provider, SlotInfo, Status};
+pub use status::{CHECK_DUE_MS, CHECK_INTERVALS_MS, DeviceInfo, Provider, SlotInfo, Status};
 
 /// The schema of the keyring's messages, for publication beside a repository.
 pub const KEYRING_SCHEMA: &str = proto::SCHEMA;

@@ -1,19 +1,9 @@
 //! What may open a slot: secrets that nobody can guess.
 
-use secrecy::{ExposeSecret, SecretBox, SecretSlice};
+use secrecy::{ExposeSecret, SecretSlice};
 
+use crate::prf::PrfOutput;
 use crate::recovery::RecoveryKey;
-
-/// What a passkey's `prf` extension gave in an authentication (never in a registration).
-#[derive(Debug)]
-pub struct PrfOutput(SecretBox<[u8; 32]>);
-
-impl PrfOutput {
-    /// Takes the first output of the extension; fill it in place, so that no copy stays behind.
-    pub fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Self {
-        Self(SecretBox::init_with_mut(fill))
-    }
-}
 
 /// What a finished OPAQUE login gives to the client alone (RFC 9807: 64 bytes).
 #[derive(Debug)]
@@ -62,7 +52,7 @@ impl TryFrom<PrfOutput> for HighEntropySecret {
     type Error = WeakSecret;
 
     fn try_from(output: PrfOutput) -> Result<Self, WeakSecret> {
-        Self::checked(output.0.expose_secret())
+        Self::checked(output.exposed())
     }
 }
 
@@ -79,7 +69,6 @@ mod tests {
     use super::*;
 
     static_assertions::assert_not_impl_any!(HighEntropySecret: Clone, Copy, PartialEq, std::fmt::Display);
-    static_assertions::assert_not_impl_any!(PrfOutput: Clone, Copy, PartialEq, std::fmt::Display);
     static_assertions::assert_not_impl_any!(ExportKey: Clone, Copy, PartialEq, std::fmt::Display);
 
     #[test]

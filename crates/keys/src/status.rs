@@ -3,8 +3,20 @@
 use crate::ids::{DeviceId, SlotId};
 use crate::slot::Method;
 
-/// After how long a proven way in should be tried again: 180 days.
-pub const CHECK_DUE_MS: i64 = 180 * 24 * 60 * 60 * 1000;
+/// After how long a way in should be tried again, by how often it has been: 14 days after the first
+/// proof, then after 1, 3 and 6 months (of 30.5 days). A notice, never a wall.
+pub const CHECK_INTERVALS_MS: [i64; 4] = {
+    const HOUR_MS: i64 = 60 * 60 * 1000;
+    [
+        14 * 24 * HOUR_MS,
+        732 * HOUR_MS,
+        3 * 732 * HOUR_MS,
+        6 * 732 * HOUR_MS,
+    ]
+};
+
+/// The longest of [`CHECK_INTERVALS_MS`].
+pub const CHECK_DUE_MS: i64 = CHECK_INTERVALS_MS[3];
 
 /// One way in, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +34,37 @@ pub struct SlotInfo {
     pub last_used_ms: Option<i64>,
     /// When a real unlock last proved it; never at its making.
     pub last_proven_ms: Option<i64>,
+    /// How many real unlocks were recorded as proofs; the first is when it was proven to work.
+    pub proofs: u32,
     /// What is known of a passkey's provider.
     pub provider: Option<Provider>,
+}
+
+impl SlotInfo {
+    /// When this way in should be tried again, in UTC milliseconds; `None` when it never was.
+    pub fn next_check_ms(&self) -> Option<i64> {
+        let step = usize::try_from(self.proofs.saturating_sub(1)).unwrap_or(usize::MAX);
+        let interval = CHECK_INTERVALS_MS[step.min(CHECK_INTERVALS_MS.len() - 1)];
+        self.last_proven_ms.map(|at| at.saturating_add(interval))
+    }
+
+    /// Whether it can only ever be an extra way in: a passkey that exists on one device, or one for
+    /// `localhost`, which is there for trying out. Two of them protect nothing, and neither may be
+    /// all that remains.
+    pub fn is_extra(&self) -> bool {
+        match &self.method {
+            Method::Passkey(passkey) => {
+                let is_synced = self.provider.is_some_and(|known| known.backup_eligible);
+                !is_synced || is_localhost(&passkey.rp_id)
+            }
+            Method::RecoveryKey | Method::Password(_) => false,
+        }
+    }
+}
+
+fn is_localhost(rp_id: &str) -> bool {
+    let rp_id = rp_id.trim_end_matches('.').to_ascii_lowercase();
+    rp_id == "localhost" || rp_id.ends_with(".localhost")
 }
 
 /// Where a passkey lives. For display, and to lower the status; never for trust.
@@ -70,42 +111,48 @@ pub enum Status {
     Protected,
     /// They have, and too long ago.
     CheckDue,
+    /// The whole backup is to be removed at this time, in UTC milliseconds, unless its owner says
+    /// otherwise before. Only [`Unlocked::status`](crate::Unlocked::status) says it.
+    Ending {
+        /// When.
+        due_ms: i64,
+    },
 }
 
 impl Status {
-    /// Two ways are independent when they are of different methods, or are passkeys of two known,
-    /// different providers. Two recovery keys, or two passwords, count as one way.
+    /// "Protected" takes two proven ways that are independent: of different methods, or passkeys of
+    /// two known, different providers (two recovery keys, or two passwords, count as one way), and at
+    /// most one of the two is an [extra](SlotInfo::is_extra).
     pub fn of(slots: &[SlotInfo], now_ms: i64) -> Self {
         if slots.is_empty() {
             return Self::Off;
         }
-        let proven: Vec<_> = slots
-            .iter()
-            .filter(|slot| slot.last_proven_ms.is_some())
-            .collect();
-        // A proof from the future comes from a wrong clock, and is a proof all the same.
-        let recent = |slot: &&SlotInfo| {
-            slot.last_proven_ms
-                .is_some_and(|at| now_ms.saturating_sub(at) <= CHECK_DUE_MS)
-        };
-        let recently: Vec<_> = proven.iter().copied().filter(recent).collect();
-        if has_independent_pair(&recently) {
-            Self::Protected
-        } else if has_independent_pair(&proven) {
-            Self::CheckDue
-        } else {
-            Self::AlmostProtected {
-                proven: u8::from(!proven.is_empty()),
-            }
+        match next_check_ms(slots) {
+            Some(due_ms) if now_ms <= due_ms => Self::Protected,
+            Some(_) => Self::CheckDue,
+            None => Self::AlmostProtected {
+                proven: u8::from(slots.iter().any(|slot| slot.last_proven_ms.is_some())),
+            },
         }
     }
 }
 
-fn has_independent_pair(slots: &[&SlotInfo]) -> bool {
-    slots
-        .iter()
-        .enumerate()
-        .any(|(index, a)| slots[index + 1..].iter().any(|b| are_independent(a, b)))
+/// Until when two independent ways have been proven recently enough: the best pair's earlier check.
+/// `None` when there is no such pair. A proof from the future comes from a wrong clock, and is a
+/// proof all the same.
+pub(crate) fn next_check_ms(slots: &[SlotInfo]) -> Option<i64> {
+    let pairs = slots.iter().enumerate().flat_map(|(index, a)| {
+        let others = slots[index + 1..].iter();
+        others.filter_map(move |b| protect_together(a, b).then_some((a, b)))
+    });
+    pairs
+        .filter_map(|(a, b)| Some(a.next_check_ms()?.min(b.next_check_ms()?)))
+        .max()
+}
+
+/// The one place where it is decided whether two ways in, once proven, make a backup protected.
+fn protect_together(a: &SlotInfo, b: &SlotInfo) -> bool {
+    are_independent(a, b) && !(a.is_extra() && b.is_extra())
 }
 
 fn are_independent(a: &SlotInfo, b: &SlotInfo) -> bool {
@@ -116,10 +163,7 @@ fn are_independent(a: &SlotInfo, b: &SlotInfo) -> bool {
     match (a.provider, b.provider) {
         (Some(a), Some(b)) => {
             let is_known = |provider: Provider| provider.aaguid != [0; 16];
-            is_known(a)
-                && is_known(b)
-                && a.aaguid != b.aaguid
-                && (a.backup_eligible || b.backup_eligible)
+            is_known(a) && is_known(b) && a.aaguid != b.aaguid
         }
         _ => false,
     }
@@ -128,9 +172,10 @@ fn are_independent(a: &SlotInfo, b: &SlotInfo) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slot::Passkey;
+    use crate::slot::{Passkey, Password};
 
     const NOW: i64 = 1_800_000_000_000;
+    const ALMOST: Status = Status::AlmostProtected { proven: 1 };
 
     fn way(method: Method, proven: Option<i64>) -> SlotInfo {
         SlotInfo {
@@ -140,14 +185,15 @@ mod tests {
             created_ms: 0,
             last_used_ms: proven,
             last_proven_ms: proven,
+            proofs: u32::from(proven.is_some()),
             provider: None,
         }
     }
 
-    fn passkey(aaguid: u8, backup_eligible: bool) -> SlotInfo {
+    fn passkey_at(rp_id: &str, aaguid: u8, backup_eligible: bool) -> SlotInfo {
         let binding = Passkey {
             credential_id: vec![aaguid],
-            rp_id: "example.org".into(),
+            rp_id: rp_id.into(),
             transports: vec![],
         };
         SlotInfo {
@@ -158,6 +204,19 @@ mod tests {
             }),
             ..way(Method::Passkey(binding), Some(NOW))
         }
+    }
+
+    fn passkey(aaguid: u8, backup_eligible: bool) -> SlotInfo {
+        passkey_at("example.org", aaguid, backup_eligible)
+    }
+
+    fn password() -> SlotInfo {
+        let method = Method::Password(Password {
+            record_id: vec![1],
+            server: "example.org".into(),
+            opaque_suite: 1,
+        });
+        way(method, Some(NOW))
     }
 
     fn recovery(proven: Option<i64>) -> SlotInfo {
@@ -171,54 +230,153 @@ mod tests {
 
     #[test]
     fn a_way_in_that_was_never_tried_does_not_count() {
-        assert_eq!(
-            Status::of(&[recovery(None)], NOW),
-            Status::AlmostProtected { proven: 0 }
-        );
-        assert_eq!(
-            Status::of(&[recovery(None), passkey(1, true)], NOW),
-            Status::AlmostProtected { proven: 1 }
-        );
+        let none = Status::AlmostProtected { proven: 0 };
+        assert_eq!(Status::of(&[recovery(None)], NOW), none);
+        assert_eq!(Status::of(&[recovery(None), passkey(1, true)], NOW), ALMOST);
+    }
+
+    /// The table that decides "Protected"; all of them were proven just now.
+    #[test]
+    fn two_independent_ways_protect_and_at_most_one_of_them_is_an_extra() {
+        let recovery = || recovery(Some(NOW));
+        let here = |aaguid, synced| passkey_at("localhost", aaguid, synced);
+        for (what, protects, slots) in [
+            ("one recovery key", false, vec![recovery()]),
+            ("two recovery keys", false, vec![recovery(), recovery()]),
+            ("two passwords", false, vec![password(), password()]),
+            ("a password and a key", true, vec![password(), recovery()]),
+            (
+                "a passkey and a key",
+                true,
+                vec![passkey(1, true), recovery()],
+            ),
+            (
+                "a passkey and a password",
+                true,
+                vec![passkey(1, true), password()],
+            ),
+            (
+                "two providers",
+                true,
+                vec![passkey(1, true), passkey(2, true)],
+            ),
+            (
+                "one provider twice",
+                false,
+                vec![passkey(1, true), passkey(1, true)],
+            ),
+            (
+                "one provider is unknown",
+                false,
+                vec![passkey(1, true), passkey(0, true)],
+            ),
+            (
+                "both are unknown",
+                false,
+                vec![passkey(0, true), passkey(0, true)],
+            ),
+            ("one passkey of one device", false, vec![passkey(1, false)]),
+            (
+                "a passkey of one device, and a key",
+                true,
+                vec![passkey(0, false), recovery()],
+            ),
+            (
+                "of one device, and synced",
+                true,
+                vec![passkey(1, false), passkey(2, true)],
+            ),
+            (
+                "both of one device",
+                false,
+                vec![passkey(1, false), passkey(2, false)],
+            ),
+            ("localhost alone", false, vec![here(1, true)]),
+            ("localhost and a key", true, vec![here(1, true), recovery()]),
+            (
+                "localhost and a password",
+                true,
+                vec![here(1, true), password()],
+            ),
+            (
+                "localhost and another relying party",
+                true,
+                vec![here(1, true), passkey(2, true)],
+            ),
+            (
+                "localhost twice, two providers",
+                false,
+                vec![here(1, true), here(2, true)],
+            ),
+            (
+                "localhost, and of one device",
+                false,
+                vec![here(1, true), passkey(2, false)],
+            ),
+            (
+                "three extras",
+                false,
+                vec![here(1, true), here(2, true), passkey(3, false)],
+            ),
+        ] {
+            let expected = if protects { Status::Protected } else { ALMOST };
+            assert_eq!(Status::of(&slots, NOW), expected, "{what}");
+            let reversed: Vec<_> = slots.into_iter().rev().collect();
+            assert_eq!(Status::of(&reversed, NOW), expected, "{what}, reversed");
+        }
     }
 
     #[test]
-    fn two_methods_that_were_proven_protect() {
-        assert_eq!(
-            Status::of(&[recovery(Some(NOW)), passkey(0, false)], NOW),
-            Status::Protected
-        );
+    fn localhost_is_known_however_it_is_spelt() {
+        for rp_id in ["localhost", "LocalHost", "localhost.", "app.localhost"] {
+            assert!(passkey_at(rp_id, 1, true).is_extra(), "{rp_id}");
+        }
+        for rp_id in ["localhost.example", "notlocalhost", "example.org"] {
+            assert!(!passkey_at(rp_id, 1, true).is_extra(), "{rp_id}");
+        }
+        assert!(passkey(1, false).is_extra());
+        let unknown = SlotInfo {
+            provider: None,
+            ..passkey(1, true)
+        };
+        assert!(unknown.is_extra());
+        assert!(!recovery(None).is_extra() && !password().is_extra());
     }
 
     #[test]
-    fn two_of_the_same_count_as_one() {
-        let almost = Status::AlmostProtected { proven: 1 };
+    fn checks_come_after_fourteen_days_then_one_three_and_six_months() {
+        let day = 24 * 60 * 60 * 1000;
+        let days = |proofs| {
+            let slot = SlotInfo {
+                proofs,
+                ..recovery(Some(NOW))
+            };
+            (slot.next_check_ms().unwrap() - NOW) / day
+        };
         assert_eq!(
-            Status::of(&[recovery(Some(NOW)), recovery(Some(NOW))], NOW),
-            almost
+            [1, 2, 3, 4, 5, u32::MAX].map(days),
+            [14, 30, 91, 183, 183, 183]
         );
-        assert_eq!(
-            Status::of(&[passkey(1, true), passkey(1, true)], NOW),
-            almost
-        );
-        assert_eq!(
-            Status::of(&[passkey(1, true), passkey(0, true)], NOW),
-            almost
-        );
-        assert_eq!(
-            Status::of(&[passkey(1, false), passkey(2, false)], NOW),
-            almost
-        );
-        assert_eq!(
-            Status::of(&[passkey(1, true), passkey(2, true)], NOW),
-            Status::Protected
-        );
+        assert_eq!(recovery(None).next_check_ms(), None);
     }
 
     #[test]
     fn an_old_proof_is_to_be_renewed() {
-        let slots = [recovery(Some(NOW - CHECK_DUE_MS - 1)), passkey(1, true)];
-        assert_eq!(Status::of(&slots, NOW), Status::CheckDue);
-        assert_eq!(Status::of(&slots, NOW - 1), Status::Protected);
+        let slots = [recovery(Some(NOW - 1000)), passkey(1, true)];
+        let due = next_check_ms(&slots).unwrap();
+        assert_eq!(due, slots[0].next_check_ms().unwrap());
+        assert_eq!(Status::of(&slots, due), Status::Protected);
+        assert_eq!(Status::of(&slots, due + 1), Status::CheckDue);
+        assert_eq!(Status::of(&slots, i64::MAX), Status::CheckDue);
+    }
+
+    #[test]
+    fn the_best_pair_counts_and_a_third_way_may_be_old() {
+        let old = recovery(Some(0));
+        let slots = [old, passkey(1, true), passkey(2, true)];
+        assert_eq!(Status::of(&slots, NOW), Status::Protected);
+        assert_eq!(Status::of(&slots[..2], NOW), Status::CheckDue);
+        assert_eq!(next_check_ms(&slots[..1]), None);
     }
 
     #[test]

@@ -26,6 +26,20 @@ pub enum ChangeError {
     /// Nobody could open the backup afterwards. Add another way in first.
     #[error("this is the last way in; add another first")]
     LastWayIn,
+    /// None of the ways in that would remain has been proven by a real unlock. Unlock with one of
+    /// them and record the proof first.
+    #[error("no other way in has been tried yet; unlock with one of them first")]
+    LastProvenWay,
+    /// What has been proven of the ways in that would remain are passkeys which exist on one device
+    /// only, or only for trying out. Prove another way in first.
+    #[error("what would remain is only good as an extra way in; try another one first")]
+    OnlyExtraWays,
+    /// The removal of the backup is planned already.
+    #[error("the backup is already to be removed")]
+    RemovalPlanned,
+    /// No removal of the backup is planned.
+    #[error("the backup is not to be removed")]
+    NoRemovalPlanned,
     /// The passkey or password already has a slot.
     #[error("this is already a way in")]
     AlreadyEnrolled,
@@ -98,6 +112,10 @@ impl Unlocked {
     }
 
     /// Removes a way in and rotates at once: what it opened before it still opens, nothing later.
+    ///
+    /// Refuses unless one of the ways that remain has been proven ([`Self::record_proof`]) and is more
+    /// than an extra one. That one of them was tried *now* is the caller's to see to:
+    /// [`Self::opened_with`] says which slot opened this keyring, and it must not be `slot`.
     pub fn remove_slot(
         &self,
         rng: &mut impl CryptoRng,
@@ -110,12 +128,10 @@ impl Unlocked {
             .iter()
             .position(|known| known.public.id() == *slot)
             .ok_or(ChangeError::UnknownSlot)?;
-        if next.slots.len() == 1 {
-            return Err(ChangeError::LastWayIn);
-        }
         let removed = next.slots.remove(index);
         next.retired
             .extend(removed.public.method().retirement(&next.repository));
+        next.check_proven_way()?;
         next.begin_epoch(rng)?;
         next.happen(act.happening(EventKind::SlotRemoved, slot.as_bytes()));
         self.publish(next, rng, act)
@@ -135,7 +151,44 @@ impl Unlocked {
             .ok_or(ChangeError::NothingProven)?;
         slot.last_proven_ms = Some(act.now_ms);
         slot.last_used_ms = Some(act.now_ms);
+        slot.proofs = slot.proofs.saturating_add(1);
         next.happen(act.happening(EventKind::SlotProven, opened_with.as_bytes()));
+        self.publish(next, rng, act)
+    }
+
+    /// Gives a way in another name.
+    pub fn rename_slot(
+        &self,
+        rng: &mut impl CryptoRng,
+        act: Act,
+        slot: &SlotId,
+        name: &str,
+    ) -> Result<Successor, ChangeError> {
+        let mut next = self.next(act)?;
+        let mut slots = next.slots.iter_mut();
+        let renamed = slots
+            .find(|known| known.public.id() == *slot)
+            .ok_or(ChangeError::UnknownSlot)?;
+        renamed.name = checked_name(name)?;
+        next.happen(act.happening(EventKind::SlotRenamed, slot.as_bytes()));
+        self.publish(next, rng, act)
+    }
+
+    /// Gives a device another name, revoked or not.
+    pub fn rename_device(
+        &self,
+        rng: &mut impl CryptoRng,
+        act: Act,
+        device: &DeviceId,
+        name: &str,
+    ) -> Result<Successor, ChangeError> {
+        let mut next = self.next(act)?;
+        let mut devices = next.devices.iter_mut();
+        let renamed = devices
+            .find(|known| known.id == *device)
+            .ok_or(ChangeError::UnknownDevice)?;
+        renamed.name = checked_name(name)?;
+        next.happen(act.happening(EventKind::DeviceRenamed, device.as_bytes()));
         self.publish(next, rng, act)
     }
 
@@ -207,7 +260,7 @@ impl Unlocked {
     }
 
     /// A copy to change, for a device that may.
-    fn next(&self, act: Act) -> Result<Contents, ChangeError> {
+    pub(super) fn next(&self, act: Act) -> Result<Contents, ChangeError> {
         self.contents
             .active_devices()
             .find(|device| device.id == act.device)
@@ -215,7 +268,7 @@ impl Unlocked {
         Ok(self.contents.duplicate())
     }
 
-    fn publish(
+    pub(super) fn publish(
         &self,
         next: Contents,
         rng: &mut impl CryptoRng,
@@ -252,6 +305,25 @@ impl Contents {
             },
         );
         Ok(())
+    }
+
+    /// Whether one of the ways in has been proven and may be the only one.
+    pub(super) fn check_proven_way(&self) -> Result<(), ChangeError> {
+        let mut proven = self
+            .slots
+            .iter()
+            .map(Slot::info)
+            .filter(|slot| slot.last_proven_ms.is_some())
+            .peekable();
+        if self.slots.is_empty() {
+            Err(ChangeError::LastWayIn)
+        } else if proven.peek().is_none() {
+            Err(ChangeError::LastProvenWay)
+        } else if proven.all(|slot| slot.is_extra()) {
+            Err(ChangeError::OnlyExtraWays)
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes a slot and puts it behind the others.
@@ -295,6 +367,7 @@ impl Contents {
             created_ms: now_ms,
             last_used_ms: None,
             last_proven_ms: None,
+            proofs: 0,
             provider,
         });
         Ok(id)

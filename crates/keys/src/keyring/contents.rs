@@ -37,6 +37,8 @@ pub(super) struct Slot {
     pub(super) created_ms: i64,
     pub(super) last_used_ms: Option<i64>,
     pub(super) last_proven_ms: Option<i64>,
+    /// How many proofs were recorded; saturates.
+    pub(super) proofs: u32,
     pub(super) provider: Option<Provider>,
 }
 
@@ -64,6 +66,8 @@ pub(super) struct Contents {
     pub(super) devices: Vec<Device>,
     pub(super) events: EventLog,
     pub(super) retired: BTreeSet<[u8; 32]>,
+    /// When the whole backup is to be removed; never 0.
+    pub(super) removal_due_ms: Option<i64>,
 }
 
 /// The keyring that a new one follows.
@@ -83,6 +87,7 @@ impl Slot {
             created_ms: self.created_ms,
             last_used_ms: self.last_used_ms,
             last_proven_ms: self.last_proven_ms,
+            proofs: self.proofs,
             provider: self.provider,
         }
     }
@@ -95,6 +100,7 @@ impl Slot {
             created_ms: self.created_ms,
             last_used_ms: self.last_used_ms,
             last_proven_ms: self.last_proven_ms,
+            proofs: self.proofs,
             provider: self.provider,
         }
     }
@@ -115,6 +121,7 @@ impl Slot {
                 .provider
                 .is_some_and(|provider| provider.backup_eligible),
             backup_state: self.provider.is_some_and(|provider| provider.backup_state),
+            proofs: self.proofs,
         }
     }
 
@@ -130,6 +137,7 @@ impl Slot {
             aaguid,
             backup_eligible,
             backup_state,
+            proofs,
         } = slot;
         let is_passkey = matches!(public.method(), Method::Passkey(_));
         let provider = match (
@@ -146,6 +154,12 @@ impl Slot {
             }),
             _ => return None,
         };
+        // A keyring from before proofs were counted has the date alone.
+        let proofs = match (*last_proven_ms, *proofs) {
+            (None, 0) => 0,
+            (None, _) => return None,
+            (Some(_), proofs) => proofs.max(1),
+        };
         let fits = SlotId::from_slice(id)? == public.id() && name.len() <= MAX_NAME_BYTES;
         fits.then_some(Self {
             public: public.clone(),
@@ -155,6 +169,7 @@ impl Slot {
             created_ms: *created_ms,
             last_used_ms: *last_used_ms,
             last_proven_ms: *last_proven_ms,
+            proofs,
             provider,
         })
     }
@@ -238,6 +253,7 @@ impl Contents {
             devices: self.devices.clone(),
             events: self.events.clone(),
             retired: self.retired.clone(),
+            removal_due_ms: self.removal_due_ms,
         }
     }
 
@@ -296,6 +312,7 @@ impl Contents {
                 &device.key,
                 &self.epochs,
                 &self.chunk_id_key,
+                self.removal_due_ms,
             )
             .to_proto()
         };
@@ -384,6 +401,7 @@ impl Contents {
             retired: self.retired.iter().map(|hash| hash.to_vec()).collect(),
             witness: Vec::new(),
             made_ms,
+            removal_due_ms: self.removal_due_ms.unwrap_or(0),
         })
     }
 
@@ -404,6 +422,7 @@ impl Contents {
             retired,
             witness,
             made_ms,
+            removal_due_ms,
         } = &mut message;
         let Place {
             repository,
@@ -412,6 +431,7 @@ impl Contents {
             previous: _,
         } = keyring.place;
         if !witness.is_empty()
+            || *removal_due_ms < 0
             || older.len() > MAX_OLDER_EPOCHS
             || devices.len() > MAX_DEVICES
             || events.len() > MAX_EVENTS
@@ -452,6 +472,7 @@ impl Contents {
                 .map(|hash| hash.as_slice().try_into().ok())
                 .collect::<Option<_>>()?,
             epochs,
+            removal_due_ms: Some(*removal_due_ms).filter(|due| *due != 0),
         };
         let ids: BTreeSet<_> = contents.devices.iter().map(|device| device.id).collect();
         let agrees = ids.len() == contents.devices.len()

@@ -5,6 +5,7 @@ use rand_core::CryptoRng;
 use super::Successor;
 use super::change::{Act, ChangeError};
 use super::contents::{Contents, Device, Slot};
+use super::removal::merged_removal;
 use super::unlock::Unlocked;
 use crate::events::{Event, EventKind};
 use crate::root::Epoch;
@@ -38,6 +39,14 @@ impl Unlocked {
                 .is_none_or(|hash| !next.retired.contains(&hash))
         });
         next.devices = merged_devices(mine, theirs)?;
+        next.removal_due_ms = merged_removal(mine, theirs);
+        // Where either side had a proven way in, the owner is not left with none.
+        if let (outcome @ Err(_), true) = (
+            next.check_proven_way(),
+            mine.check_proven_way().is_ok() || theirs.check_proven_way().is_ok(),
+        ) {
+            outcome?;
+        }
         next.epochs = merged_epochs(mine, theirs);
         next.active_devices()
             .find(|device| device.id == act.device)
@@ -75,7 +84,18 @@ fn merged_slots(mine: &Contents, theirs: &Contents) -> Result<Vec<Slot>, ChangeE
             .iter()
             .find(|other| other.public.id() == slot.public.id());
         match twin {
-            Some(twin) => slots.push(merged_slot(slot, twin)?),
+            Some(twin) => {
+                let mut merged = merged_slot(slot, twin)?;
+                if is_renamed_by(
+                    theirs,
+                    mine,
+                    EventKind::SlotRenamed,
+                    slot.public.id().as_bytes(),
+                ) {
+                    merged.name.clone_from(&twin.name);
+                }
+                slots.push(merged);
+            }
             None if was_removed(theirs, slot) => {}
             None => slots.push(slot.duplicate()),
         }
@@ -106,7 +126,17 @@ fn merged_slot(mine: &Slot, theirs: &Slot) -> Result<Slot, ChangeError> {
     let mut slot = mine.duplicate();
     slot.last_used_ms = mine.last_used_ms.max(theirs.last_used_ms);
     slot.last_proven_ms = mine.last_proven_ms.max(theirs.last_proven_ms);
+    slot.proofs = mine.proofs.max(theirs.proofs);
     Ok(slot)
+}
+
+/// Whether `side` has given `subject` another name since the two parted, and `other` has not.
+fn is_renamed_by(side: &Contents, other: &Contents, kind: EventKind, subject: &[u8]) -> bool {
+    let renamed = |a: &Contents, b: &Contents| {
+        let mut events = a.events.since_parting(&b.events).iter();
+        events.any(|event| event.kind == kind && event.subject == subject)
+    };
+    renamed(side, other) && !renamed(other, side)
 }
 
 fn was_removed(side: &Contents, slot: &Slot) -> bool {
@@ -125,6 +155,9 @@ fn merged_devices(mine: &Contents, theirs: &Contents) -> Result<Vec<Device>, Cha
         };
         if twin.key != device.key {
             return Err(ChangeError::NotTogether);
+        }
+        if is_renamed_by(theirs, mine, EventKind::DeviceRenamed, device.id.as_bytes()) {
+            twin.name.clone_from(&device.name);
         }
         twin.seen_number = twin.seen_number.max(device.seen_number);
         // Where both sides revoked it, the earlier epoch is the one from which nothing counts.

@@ -8,7 +8,8 @@ mod walk;
 
 use super::*;
 use crate::ids::SlotId;
-use crate::secret::{HighEntropySecret, PrfOutput};
+use crate::prf::PrfOutput;
+use crate::secret::HighEntropySecret;
 use crate::slot::{Passkey, UnlockSecret};
 use crate::status::{Provider, Status};
 use crate::testing::TestRng;
@@ -299,6 +300,16 @@ impl Owner {
     ) {
         let successor = self.change(change).unwrap();
         self.take(successor);
+    }
+
+    /// Proves a way in as its owner would: opens what was stored, and records it.
+    pub(super) fn prove(&mut self, secret: &UnlockSecret) {
+        self.unlocked = open(&self.bytes, secret).unwrap();
+        self.go(Unlocked::record_proof);
+    }
+
+    pub(super) fn prove_recovery(&mut self) {
+        self.prove(&self.secret());
     }
 
     pub(super) fn slot(&self, index: usize) -> SlotId {

@@ -10,7 +10,7 @@ use crate::ids::{DeviceId, KeyringHash, RepositoryId, SlotId};
 use crate::root::{ChunkIdKey, ReaderPublic, WriterKey};
 use crate::run::{self, RunKey, RunKeyError};
 use crate::slot::{Method, Place, SlotSecrets, UnlockSecret, open_root};
-use crate::status::{DeviceInfo, SlotInfo, Status};
+use crate::status::{self, DeviceInfo, SlotInfo, Status};
 
 /// Why a keyring stayed locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -261,6 +261,7 @@ impl Unlocked {
             chunk_id_key: self.contents.chunk_id_key.duplicate(),
             keyring_number: self.place.number,
             keyring_hash: self.hash,
+            removal_due_ms: self.contents.removal_due_ms,
         })
     }
 
@@ -312,8 +313,19 @@ impl Unlocked {
     }
 
     /// What the owner is told first.
+    ///
+    /// A planned removal comes before all else; without one it is [`Status::of`] the ways in.
     pub fn status(&self, now_ms: i64) -> Status {
-        Status::of(&self.slots(), now_ms)
+        match self.contents.removal_due_ms {
+            Some(due_ms) => Status::Ending { due_ms },
+            None => Status::of(&self.slots(), now_ms),
+        }
+    }
+
+    /// When [`Status::CheckDue`] begins, in UTC milliseconds; `None` while two independent ways have
+    /// not been proven. Each way's own is [`SlotInfo::next_check_ms`].
+    pub fn next_check_ms(&self) -> Option<i64> {
+        status::next_check_ms(&self.slots())
     }
 
     /// Every way in, with names and dates.

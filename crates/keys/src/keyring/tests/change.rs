@@ -53,6 +53,7 @@ fn a_rotation_keeps_old_epochs_readable_and_old_keyrings_read_nothing_new() {
 #[test]
 fn a_removed_way_does_not_open_the_new_keyring_and_still_opens_the_old() {
     let mut owner = Owner::new(61);
+    owner.prove_recovery();
     owner.go(|unlocked, rng, act| unlocked.add_slot(rng, act, passkey_slot(1, &prf(1))));
     let (old, slot) = (owner.bytes.clone(), owner.slot(1));
     owner.go(|unlocked, rng, act| unlocked.remove_slot(rng, act, &slot));
@@ -81,6 +82,7 @@ fn the_last_way_in_stays() {
 #[test]
 fn a_removed_passkey_never_comes_back_and_one_passkey_has_one_slot() {
     let mut owner = Owner::new(63);
+    owner.prove_recovery();
     let secret = prf(1);
     let add = |unlocked: &Unlocked, rng: &mut TestRng, act| {
         unlocked.add_slot(rng, act, passkey_slot(1, &secret))
@@ -279,6 +281,7 @@ fn a_keyring_that_was_rolled_back_or_forked_is_found() {
 
 /// Two keyrings that follow the same one, each with its own change.
 fn fork(owner: &mut Owner) -> (Successor, Successor) {
+    owner.prove_recovery();
     for id in 1..=3 {
         owner.go(|unlocked, rng, act| unlocked.add_slot(rng, act, passkey_slot(id, &prf(id))));
     }
@@ -350,7 +353,9 @@ fn a_merged_fork_keeps_what_neither_side_removed_and_reads_both() {
 #[test]
 fn a_fork_that_would_leave_no_way_in_is_not_merged() {
     let mut owner = Owner::new(71);
+    owner.prove_recovery();
     owner.go(|unlocked, rng, act| unlocked.add_slot(rng, act, passkey_slot(1, &prf(1))));
+    owner.prove(&UnlockSecret::passkey(passkey(1), prf(1)));
     let (one, two) = (owner.slot(0), owner.slot(1));
     let left = owner
         .change(|unlocked, rng, act| unlocked.remove_slot(rng, act, &one))

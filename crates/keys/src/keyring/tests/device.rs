@@ -198,6 +198,7 @@ fn forged_slot(owner: &Owner, place: &Place, epochs: &[Epoch]) -> LockedKeyring 
         &owner.credential.public(),
         epochs,
         &chunk_id_key,
+        None,
     );
     let mut keyring = owner.locked();
     keyring.place = place.clone();
@@ -236,6 +237,7 @@ fn who_knows_a_devices_public_key_and_no_root_cannot_hand_it_a_reader_key() {
 #[test]
 fn once_a_device_has_seen_a_removal_who_was_removed_cannot_reach_it() {
     let mut owner = Owner::new(48);
+    owner.prove_recovery();
     owner.go(|unlocked, rng, act| unlocked.add_slot(rng, act, passkey_slot(1, &prf(1))));
     let known = owner.unlocked.contents.duplicate();
     let removed = owner.slot(1);
@@ -305,7 +307,7 @@ fn what_a_device_stores_is_read_back_and_damage_is_found() {
     );
     assert!((0..bytes.len()).all(|len| WriterCredentials::from_bytes(&bytes[..len]).is_err()));
     assert!(WriterCredentials::from_bytes(&[bytes.as_slice(), &[0]].concat()).is_err());
-    assert!(WriterCredentials::from_bytes(&[b"HLWRITER\x00\x02", &bytes[10..]].concat()).is_err());
+    assert!(WriterCredentials::from_bytes(&[b"HLWRITER\x00\x03", &bytes[10..]].concat()).is_err());
 }
 
 impl WriterCredentials {

@@ -227,6 +227,7 @@ fn a_store_that_knows_every_public_byte_cannot_make_a_keyring_that_opens() {
 #[test]
 fn who_was_shut_out_cannot_follow_a_keyring_that_they_cannot_open() {
     let mut owner = lived_in(28);
+    owner.prove_recovery();
     // They knew everything of this one.
     let known = owner.unlocked.contents.duplicate();
     let passkey_slot = owner.slot(1);
@@ -288,7 +289,7 @@ fn events_that_were_dropped_added_moved_or_altered_are_found() {
             |event| event.time_ms += 1,
             |event| event.device[0] ^= 1,
             |event| event.epoch ^= 3,
-            |event| event.kind = event.kind % 9 + 1,
+            |event| event.kind = event.kind % 13 + 1,
             |event| event.subject.push(0),
             |event| event.previous[0] ^= 1,
             |event| event.mac[31] ^= 1,

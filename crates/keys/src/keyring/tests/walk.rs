@@ -236,7 +236,8 @@ proptest! {
     fn two_thousand_changes_lose_nothing_and_let_nobody_in(
         seed: u64, steps in prop::collection::vec(step(), STEPS),
     ) {
-        let owner = Owner::new(seed);
+        let mut owner = Owner::new(seed);
+        owner.prove_recovery();
         let mut model = Model { owner, live: vec![], removed: vec![], next_id: 1, runs: vec![] };
         for (index, step) in steps.into_iter().enumerate() {
             let before = open(&model.owner.bytes, &model.owner.secret()).unwrap();
