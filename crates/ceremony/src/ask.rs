@@ -43,6 +43,21 @@ pub enum Purpose {
     Off,
 }
 
+impl Purpose {
+    /// As it is bound into a challenge.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Unlock => "unlock",
+            Self::Restore => "restore",
+            Self::Check => "check",
+            Self::Add => "add",
+            Self::Remove => "remove",
+            Self::Rotate => "rotate",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// A passkey that may answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {

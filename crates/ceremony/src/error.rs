@@ -130,6 +130,9 @@ pub enum BadAnswer {
     /// Its signature is wrong.
     #[error("its signature is wrong")]
     Signature,
+    /// Its counter went back: there may be two copies of the passkey where there must be one.
+    #[error("its counter went back")]
+    Counter,
     /// What was sealed does not open: another sender, or changed on the way.
     #[error("what it carried was changed on the way")]
     Sealing,

@@ -12,9 +12,21 @@
 //! never there. Routes, messages, challenge and sealing are settled in `docs/ceremony.md`.
 
 mod ask;
+mod bytes;
+mod challenge;
 mod error;
+mod message;
+mod opening;
 mod provider;
+mod seal;
+mod server;
 mod session;
+mod state;
+#[cfg(test)]
+mod testing;
+mod verify;
+mod view;
+mod words;
 
 pub use ask::{Answer, Ask, Ending, Enrol, Known, Options, Purpose, Registered};
 pub use error::{BadAnswer, CeremonyError};

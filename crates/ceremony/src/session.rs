@@ -1,54 +1,572 @@
 //! A browser session.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use heirloom_keys::{Passkey, Provider};
 use rand_core::CryptoRng;
+use webauthn_rs_core::proto::Credential;
 
-use crate::ask::{Answer, Ask, Ending, Enrol, Options, Registered};
-use crate::error::CeremonyError;
+use crate::ask::{Answer, Ask, Ending, Enrol, Known, Options, Registered};
+use crate::challenge::Bound;
+use crate::error::{BadAnswer, CeremonyError};
+use crate::message::{Asserted, Created, Said};
+use crate::seal::{Output, Secret, StepKeys};
+use crate::server::{self, Sockets};
+use crate::state::{Shared, Silence};
+use crate::verify::{self, ALGORITHMS, Backup, Expected, Verified};
+use crate::view::{Descriptor, Dialog, Forget, Keys, Kind, View};
+use crate::words::{self, Words};
+use crate::{LOCALHOST, opening, provider};
+
+/// What password managers show as the place that the passkey is for.
+const RP_NAME: &str = "Chat backup";
+/// How long the last words may take to reach the page.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+const USER_ID_BYTES: usize = 32;
 
 /// A page on `http://localhost:PORT`, in which one or more ceremonies run one after the other.
+///
+/// Dropping it stops serving and removes the opening file; [`Session::end`] also says how it ended.
 #[derive(Debug)]
 pub struct Session {
-    never: std::convert::Infallible,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    opening: PathBuf,
+    origin: String,
+    psk: Secret,
+    repository: [u8; 16],
+    backup: String,
+    timeout: Duration,
+    /// The number of the newest view; never used twice.
+    number: u64,
+    /// Challenges of earlier steps.
+    used: Vec<[u8; 32]>,
+    /// A passkey that this session made and found unusable.
+    unusable: Option<Forget>,
+    /// What went wrong last, for whoever looks at the page when the program just ends.
+    failure: Option<View>,
+}
+
+/// What one step asks of the browser.
+enum Wanted<'a> {
+    Create {
+        enrol: &'a Enrol<'a>,
+        exclude: Vec<Descriptor>,
+        /// Windows once failed with values at registration; the second time goes without.
+        with_values: bool,
+    },
+    Get {
+        prf_input: &'a [u8; 32],
+        allow: Vec<Descriptor>,
+    },
+}
+
+/// What one step is about.
+struct Step<'a> {
+    purpose: &'static str,
+    of_three: Option<&'static str>,
+    words: Words,
+    wanted: Wanted<'a>,
+}
+
+/// What came back, and what it is held against.
+struct Heard {
+    said: Said,
+    keys: StepKeys,
+    challenge: [u8; 32],
 }
 
 impl Session {
     /// Serves the page and has `open` open the file in a browser. `open` gets the file's path and
     /// must not block.
+    ///
+    /// The path may be given to a browser as an argument: it holds no secret, the file does. A browser
+    /// in a sandbox (snap, flatpak) may not be able to read every folder: choose one below the home.
     pub fn begin(
         options: &Options<'_>,
         open: &mut dyn FnMut(&Path) -> io::Result<()>,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, CeremonyError> {
-        let _ = (options, open, rng);
-        Err(CeremonyError::Server(io::ErrorKind::Unsupported.into()))
+        let Options {
+            repository,
+            backup_label,
+            folder,
+            timeout,
+        } = *options;
+        let sockets = Sockets::bind().map_err(CeremonyError::Server)?;
+        let port = sockets.port();
+        let token = Secret::generate(rng);
+        let psk = token.derive_page().derive_psk();
+        let cookie = Secret::generate(rng);
+        let opening = opening::write(folder, port, &token, rng).map_err(CeremonyError::Server)?;
+        let shared = Arc::new(Shared::new(port, token, cookie, opening.clone()));
+        // From here on, dropping it cleans up.
+        let mut session = Self {
+            shared: Arc::clone(&shared),
+            thread: None,
+            opening,
+            origin: format!("http://{LOCALHOST}:{port}"),
+            psk,
+            repository,
+            backup: backup_label.to_owned(),
+            timeout,
+            number: 0,
+            used: Vec::new(),
+            unusable: None,
+            failure: None,
+        };
+        session.thread = Some(server::serve(sockets, shared).map_err(CeremonyError::Server)?);
+        open(&session.opening).map_err(CeremonyError::NoBrowser)?;
+        Ok(session)
     }
 
     /// One authentication with any of the candidates. Blocks until it is answered, or the time is over.
+    ///
+    /// Where a candidate's public key is not known its signature is not verified: the output must then
+    /// open the slot of the credential that is named in the answer.
     pub fn authenticate(
         &mut self,
         ask: &Ask<'_>,
         rng: &mut impl CryptoRng,
     ) -> Result<Answer, CeremonyError> {
-        let _ = (ask, rng);
-        match self.never {}
+        let answered = self.try_authenticate(ask, rng);
+        self.tell(answered)
     }
 
     /// Registration, then two authentications that must agree.
+    ///
+    /// The output of the registration itself is never used: providers exist whose later ones differ.
+    /// An error after the first step leaves a passkey behind that nothing uses; the page says so, and
+    /// offers to have it deleted where it was found unusable.
     pub fn register(
         &mut self,
         enrol: &Enrol<'_>,
         rng: &mut impl CryptoRng,
     ) -> Result<Registered, CeremonyError> {
-        let _ = (enrol, rng);
-        match self.never {}
+        let registered = self.try_register(enrol, rng);
+        self.tell(registered)
     }
 
     /// Tells the page how it ended (its last words), then stops serving.
-    pub fn end(self, ending: &Ending) {
-        let _ = ending;
-        match self.never {}
+    ///
+    /// Waits up to three seconds for a page that is there to take them.
+    pub fn end(mut self, ending: &Ending) {
+        let number = self.next_number();
+        let mut view = View::ending(number, &self.backup, ending);
+        view.forget = self.unusable.take();
+        self.failure = None;
+        self.last(&view);
+    }
+
+    fn last(&mut self, view: &View) {
+        self.shared.show(view.number, view.json(), false);
+        self.shared.wait_seen(LAST_WORDS);
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        self.shared.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the server's thread is not the caller's: its pages are gone either way.
+            let _ = thread.join();
+        }
+        let _ = std::fs::remove_file(&self.opening);
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    /// Shows what came of a ceremony, until the next one or the end.
+    fn tell<T>(&mut self, outcome: Result<T, CeremonyError>) -> Result<T, CeremonyError> {
+        let number = self.next_number();
+        let view = match &outcome {
+            Ok(_) => View::tell(
+                Kind::Wait,
+                number,
+                &self.backup,
+                "One moment…",
+                &["Heirloom is at work.".to_owned()],
+                None,
+            ),
+            Err(error) => {
+                let mut view = View::failure(number, &self.backup, error);
+                view.forget.clone_from(&self.unusable);
+                if self.failure.is_some() {
+                    view.add_text("The new passkey was saved but is not used: you can delete it.");
+                }
+                self.failure = Some(view.clone());
+                view
+            }
+        };
+        if outcome.is_ok() {
+            self.failure = None;
+        }
+        self.shared.show(number, view.json(), false);
+        outcome
+    }
+
+    fn try_authenticate(
+        &mut self,
+        ask: &Ask<'_>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Answer, CeremonyError> {
+        let Ask {
+            purpose,
+            prf_input,
+            candidates,
+        } = *ask;
+        self.forget_last();
+        let candidates: Vec<&Known> = here(candidates).collect();
+        if candidates.is_empty() {
+            return Err(CeremonyError::NoCandidate);
+        }
+        let names: Vec<&str> = candidates
+            .iter()
+            .filter_map(|known| known.name.as_deref())
+            .collect();
+        let deadline = Instant::now() + self.timeout;
+        let step = Step {
+            purpose: purpose.label(),
+            of_three: None,
+            words: words::asked(purpose, &names),
+            wanted: Wanted::Get {
+                prf_input,
+                allow: candidates
+                    .iter()
+                    .map(|known| Descriptor::from(*known))
+                    .collect(),
+            },
+        };
+        let heard = self.ask(step, prf_input, deadline, rng)?;
+        let asserted = asserted(&heard.said, false)?;
+        let known = candidates
+            .iter()
+            .find(|known| known.credential_id == asserted.id)
+            .ok_or(BadAnswer::UnknownPasskey)?;
+        let mut credential = match &known.public_key {
+            // A key that cannot be read is no reason to go without.
+            Some(key) => {
+                Some(verify::credential(&known.credential_id, key).ok_or(BadAnswer::Algorithm)?)
+            }
+            None => None,
+        };
+        let (output, backup) = self.hear(&heard, asserted, credential.as_mut())?;
+        Ok(Answer {
+            credential_id: asserted.id.clone(),
+            prf: output.ok_or(CeremonyError::Unavailable)?.into_prf(),
+            backup_eligible: backup.eligible,
+            backup_state: backup.state,
+        })
+    }
+
+    fn try_register(
+        &mut self,
+        enrol: &Enrol<'_>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Registered, CeremonyError> {
+        self.forget_last();
+        let deadline = Instant::now() + self.timeout;
+        let (created, verified) = self.create(enrol, deadline, rng)?;
+        let Verified {
+            mut credential,
+            aaguid,
+            public_key,
+        } = verified;
+        let provider_name = provider::provider_name(&aaguid);
+        // From here on there is a passkey that nothing uses yet: failures say so.
+        self.failure = Some(View::tell(Kind::Wait, 0, "", "", &[], None));
+        let mut prove = |session: &mut Self, purpose, of_three, words| {
+            let step = Step {
+                purpose,
+                of_three: Some(of_three),
+                words,
+                wanted: Wanted::Get {
+                    prf_input: enrol.prf_input,
+                    allow: vec![Descriptor::new(&created.id, &created.transports)],
+                },
+            };
+            let heard = session.ask(step, enrol.prf_input, deadline, rng)?;
+            let asserted = asserted(&heard.said, false)?;
+            if asserted.id != created.id {
+                return Err(BadAnswer::UnknownPasskey.into());
+            }
+            let (output, backup) = session.hear(&heard, asserted, Some(&mut credential))?;
+            match output {
+                Some(output) => Ok((output, backup)),
+                None => {
+                    session.mark_unusable(&created.id);
+                    Err(CeremonyError::UnusablePasskey)
+                }
+            }
+        };
+        let (first, _) = prove(
+            self,
+            "register/test",
+            "2 of 3: test it",
+            words::test(provider_name),
+        )?;
+        let (second, backup) = prove(
+            self,
+            "register/again",
+            "3 of 3: once more",
+            words::once_more(),
+        )?;
+        if !first.agrees(&second) {
+            self.mark_unusable(&created.id);
+            return Err(CeremonyError::FaultyProvider);
+        }
+        Ok(Registered {
+            passkey: Passkey {
+                credential_id: created.id,
+                rp_id: LOCALHOST.to_owned(),
+                transports: created.transports,
+            },
+            provider: Provider {
+                aaguid,
+                backup_eligible: backup.eligible,
+                // A passkey may have been synced since it was made.
+                backup_state: backup.state,
+            },
+            prf: second.into_prf(),
+            provider_name,
+            public_key,
+        })
+    }
+
+    /// The first of three steps.
+    fn create(
+        &mut self,
+        enrol: &Enrol<'_>,
+        deadline: Instant,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Created, Verified), CeremonyError> {
+        let mut with_values = true;
+        loop {
+            let words = if with_values {
+                words::save()
+            } else {
+                words::save_again()
+            };
+            let step = Step {
+                purpose: "register/create",
+                of_three: Some("1 of 3: save the passkey"),
+                words,
+                wanted: Wanted::Create {
+                    enrol,
+                    exclude: here(enrol.exclude).map(Descriptor::from).collect(),
+                    with_values,
+                },
+            };
+            let heard = self.ask(step, enrol.prf_input, deadline, rng)?;
+            let created = match heard.said {
+                Said::Created(created) => created,
+                Said::Failed(name) if name == "UnknownError" && with_values => {
+                    with_values = false;
+                    continue;
+                }
+                said => return Err(failed(&said, true)),
+            };
+            let exclude: Vec<Vec<u8>> = enrol
+                .exclude
+                .iter()
+                .map(|known| known.credential_id.clone())
+                .collect();
+            let verified = self
+                .expected(&heard.challenge)
+                .registration(&created, &exclude)?;
+            // Without values a provider may say that it has none, and still give them later.
+            if with_values && created.prf_enabled == Some(false) {
+                self.mark_unusable(&created.id);
+                return Err(CeremonyError::UnusablePasskey);
+            }
+            return Ok((created, verified));
+        }
+    }
+
+    /// Shows one step and waits for what the page says.
+    fn ask(
+        &mut self,
+        step: Step<'_>,
+        prf_input: &[u8; 32],
+        deadline: Instant,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Heard, CeremonyError> {
+        let Step {
+            purpose,
+            of_three,
+            words,
+            wanted,
+        } = step;
+        let number = self.next_number();
+        let keys = StepKeys::generate(rng);
+        let mut nonce = [0; 32];
+        rng.fill_bytes(&mut nonce);
+        let challenge = Bound {
+            keys: keys.public(),
+            nonce: &nonce,
+            purpose,
+            repository: &self.repository,
+            step: number,
+            prf_input,
+        }
+        .challenge();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let options = dialog(wanted, &challenge, left, rng);
+        let [x_wing, x25519] = keys.public().map(crate::bytes::text);
+        let public = Keys { x_wing, x25519 };
+        let view = View::ask(number, &self.backup, of_three, words, options, public);
+        self.shared.show(number, view.json(), true);
+        let message = self.shared.wait(deadline);
+        let said = message.map_err(|silence| match silence {
+            Silence::TimedOut => CeremonyError::TimedOut,
+            Silence::PageClosed => CeremonyError::PageClosed,
+        });
+        let heard = said.map(|message| Heard {
+            said: message.said,
+            keys,
+            challenge,
+        });
+        if heard.is_err() {
+            self.used.push(challenge);
+        }
+        heard
+    }
+
+    /// Verifies an authentication, then opens what is sealed.
+    fn hear(
+        &mut self,
+        heard: &Heard,
+        asserted: &Asserted,
+        known: Option<&mut Credential>,
+    ) -> Result<(Option<Output>, Backup), CeremonyError> {
+        let Heard {
+            said: _,
+            keys,
+            challenge,
+        } = heard;
+        let backup = self.expected(challenge).authentication(asserted, known)?;
+        self.used.push(*challenge);
+        let output = keys.open(&self.psk, challenge, &asserted.aad(), &asserted.sealed)?;
+        Ok((output.filter(|output| !output.is_zero()), backup))
+    }
+
+    fn expected<'a>(&'a self, challenge: &'a [u8; 32]) -> Expected<'a> {
+        Expected {
+            rp_id: LOCALHOST,
+            origin: &self.origin,
+            challenge,
+            earlier: &self.used,
+        }
+    }
+
+    fn mark_unusable(&mut self, id: &[u8]) {
+        self.unusable = Some(Forget {
+            rp_id: LOCALHOST.to_owned(),
+            credential_id: crate::bytes::text(id),
+        });
+    }
+
+    /// A new ceremony: what the last one left is no longer offered.
+    fn forget_last(&mut self) {
+        self.unusable = None;
+        self.failure = None;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.thread.is_none() {
+            let _ = std::fs::remove_file(&self.opening);
+            return;
+        }
+        let number = self.next_number();
+        let view = match self.failure.take() {
+            Some(failure) => failure.at_last(number),
+            None => View::tell(
+                Kind::End,
+                number,
+                &self.backup,
+                "Heirloom has stopped",
+                &["Go back to Heirloom to see how far it came.".to_owned()],
+                Some(false),
+            ),
+        };
+        self.last(&view);
+    }
+}
+
+/// Those that a page on this computer can ask.
+fn here(known: &[Known]) -> impl Iterator<Item = &Known> {
+    known.iter().filter(|known| known.rp_id == LOCALHOST)
+}
+
+fn asserted(said: &Said, creating: bool) -> Result<&Asserted, CeremonyError> {
+    match said {
+        Said::Asserted(asserted) => Ok(asserted),
+        said => Err(failed(said, creating)),
+    }
+}
+
+/// What the browser's errors mean. WebAuthn Level 3, sections 5.1.3 and 5.1.4.
+fn failed(said: &Said, creating: bool) -> CeremonyError {
+    let name = match said {
+        Said::Created(_) | Said::Asserted(_) => return BadAnswer::Type.into(),
+        Said::Cancelled => return CeremonyError::Cancelled,
+        Said::Lacks(what) => return CeremonyError::OldBrowser(format!("it has no {what}")),
+        Said::Failed(name) => name,
+    };
+    match name.as_str() {
+        // "The user may have cancelled, or time ran out, or nothing was found": kept apart by nobody.
+        "NotAllowedError" | "AbortError" => CeremonyError::CancelledOrGone,
+        "InvalidStateError" if creating => CeremonyError::AlreadyThere,
+        // No user verification, or no passkeys, on what was chosen.
+        "ConstraintError" => CeremonyError::NotVerified,
+        _ => CeremonyError::Refused(name.clone()),
+    }
+}
+
+fn dialog(
+    wanted: Wanted<'_>,
+    challenge: &[u8; 32],
+    left: Duration,
+    rng: &mut impl CryptoRng,
+) -> Dialog {
+    let challenge = crate::bytes::text(challenge);
+    let timeout = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+    match wanted {
+        Wanted::Create {
+            enrol,
+            exclude,
+            with_values,
+        } => {
+            // One of its own for each passkey: the same one would overwrite an older passkey.
+            let mut user_id = [0; USER_ID_BYTES];
+            rng.fill_bytes(&mut user_id);
+            Dialog::Create {
+                challenge,
+                timeout,
+                prf_input: with_values.then(|| crate::bytes::text(enrol.prf_input)),
+                rp_id: LOCALHOST,
+                rp_name: RP_NAME,
+                user_id: crate::bytes::text(&user_id),
+                user_name: enrol.user_name.to_owned(),
+                display_name: enrol.display_name.to_owned(),
+                algorithms: ALGORITHMS,
+                exclude,
+            }
+        }
+        Wanted::Get { prf_input, allow } => Dialog::Get {
+            challenge,
+            timeout,
+            prf_input: Some(crate::bytes::text(prf_input)),
+            rp_id: LOCALHOST,
+            allow,
+        },
     }
 }

@@ -1,0 +1,294 @@
+//! What the session's thread and the server's share.
+
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::message::Message;
+use crate::seal::Secret;
+
+/// How long a page may be silent before it counts as closed, where it said nothing.
+const SILENCE: Duration = Duration::from_secs(10);
+/// The same after it said that it goes: a reload comes back within this time.
+const GONE: Duration = Duration::from_secs(4);
+
+/// Shared between the session, which blocks, and the routes.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    /// Wakes the session: an answer, a page that came or went.
+    changed: Condvar,
+    /// Wakes the page's polls: the number of the newest view.
+    turned: watch::Sender<u64>,
+    port: u16,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// Until it is used.
+    pub(crate) token: Option<Secret>,
+    /// The page's key, until the page was given.
+    pub(crate) page: Option<Secret>,
+    pub(crate) cookie: Secret,
+    pub(crate) bearer: Secret,
+    /// The opening file, until it is used.
+    pub(crate) opening: Option<PathBuf>,
+    /// What the page shows, as JSON, and its number.
+    view: (u64, String),
+    /// The newest view that a page has got.
+    seen_view: u64,
+    /// The step whose answer is still to come.
+    awaited: Option<u64>,
+    answer: Option<Message>,
+    /// Open polls; while there is one the page is there.
+    polls: usize,
+    last_seen: Option<Instant>,
+    leaving: bool,
+    over: bool,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is the answer.
+    Yes,
+    /// Its step was answered, or never asked.
+    Used,
+}
+
+/// Why no answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    TimedOut,
+    PageClosed,
+}
+
+impl Shared {
+    pub(crate) fn new(port: u16, token: Secret, cookie: Secret, opening: PathBuf) -> Self {
+        let page = token.derive_page();
+        let bearer = page.derive_bearer();
+        Self {
+            inner: Mutex::new(Inner {
+                token: Some(token),
+                page: Some(page),
+                cookie,
+                bearer,
+                opening: Some(opening),
+                view: (0, String::new()),
+                seen_view: 0,
+                awaited: None,
+                answer: None,
+                polls: 0,
+                last_seen: None,
+                leaving: false,
+                over: false,
+            }),
+            changed: Condvar::new(),
+            turned: watch::Sender::new(0),
+            port,
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A panic elsewhere leaves nothing half done in here: each change is one assignment.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows a view; `awaits` says whether it is a step that is to be answered, once.
+    pub(crate) fn show(&self, number: u64, view: String, awaits: bool) {
+        let mut inner = self.lock();
+        inner.view = (number, view);
+        inner.awaited = awaits.then_some(number);
+        inner.answer = None;
+        drop(inner);
+        self.turned.send_replace(number);
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.turned.subscribe()
+    }
+
+    /// The view after number `after`, if there is one.
+    pub(crate) fn view_after(&self, after: Option<u64>) -> Option<String> {
+        let mut inner = self.lock();
+        let (number, _) = inner.view;
+        if after == Some(number) || inner.view.1.is_empty() {
+            return None;
+        }
+        inner.seen_view = number;
+        self.changed.notify_all();
+        Some(inner.view.1.clone())
+    }
+
+    /// The page is there.
+    pub(crate) fn alive(&self) {
+        let mut inner = self.lock();
+        inner.last_seen = Some(Instant::now());
+        inner.leaving = false;
+    }
+
+    /// The page says that it goes. It may come back: a reload looks the same.
+    pub(crate) fn leaving(&self) {
+        let mut inner = self.lock();
+        inner.last_seen = Some(Instant::now());
+        inner.leaving = true;
+    }
+
+    /// Counts a poll for as long as the returned value lives.
+    pub(crate) fn poll(&self) -> Poll<'_> {
+        self.alive();
+        self.lock().polls += 1;
+        Poll(self)
+    }
+
+    /// Takes a message if its step awaits one; once.
+    pub(crate) fn answer(&self, message: Message) -> Taken {
+        let mut inner = self.lock();
+        if inner.awaited != Some(message.step) {
+            return Taken::Used;
+        }
+        inner.awaited = None;
+        inner.answer = Some(message);
+        self.changed.notify_all();
+        Taken::Yes
+    }
+
+    /// Blocks until the step is answered, the page is gone, or `deadline`.
+    pub(crate) fn wait(&self, deadline: Instant) -> Result<Message, Silence> {
+        let mut inner = self.lock();
+        loop {
+            if let Some(message) = inner.answer.take() {
+                return Ok(message);
+            }
+            let now = Instant::now();
+            let quiet = |inner: &Inner| {
+                let patience = if inner.leaving { GONE } else { SILENCE };
+                inner.polls == 0
+                    && inner
+                        .last_seen
+                        .is_some_and(|seen| now.duration_since(seen) > patience)
+            };
+            if now >= deadline || quiet(&inner) {
+                inner.awaited = None;
+                return Err(match now >= deadline {
+                    true => Silence::TimedOut,
+                    false => Silence::PageClosed,
+                });
+            }
+            let pause = deadline.duration_since(now).min(Duration::from_millis(200));
+            inner = self
+                .changed
+                .wait_timeout(inner, pause)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Blocks until a page has got the newest view, none is there, or the time is over.
+    pub(crate) fn wait_seen(&self, most: Duration) {
+        let deadline = Instant::now() + most;
+        let mut inner = self.lock();
+        while inner.seen_view < inner.view.0 && inner.last_seen.is_some() {
+            let now = Instant::now();
+            if now >= deadline {
+                return;
+            }
+            inner = self
+                .changed
+                .wait_timeout(inner, deadline.duration_since(now))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Whether the server is to stop.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().over
+    }
+
+    /// Stops the server.
+    pub(crate) fn stop(&self) {
+        self.lock().over = true;
+        self.turned.send_replace(u64::MAX);
+    }
+}
+
+/// An open poll. Dropped when it is answered, or when the connection is: a closed tab is seen at once.
+#[derive(Debug)]
+pub(crate) struct Poll<'a>(&'a Shared);
+
+impl Drop for Poll<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.polls = inner.polls.saturating_sub(1);
+        inner.last_seen = Some(Instant::now());
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Said;
+
+    fn shared() -> Shared {
+        let mut rng = crate::testing::rng(1);
+        let (token, cookie) = (Secret::generate(&mut rng), Secret::generate(&mut rng));
+        Shared::new(1, token, cookie, PathBuf::new())
+    }
+
+    fn cancelled(step: u64) -> Message {
+        let said = Said::Cancelled;
+        Message { step, said }
+    }
+
+    #[test]
+    fn a_step_takes_one_answer() {
+        let shared = shared();
+        shared.show(1, "{}".to_owned(), true);
+        assert_eq!(shared.answer(cancelled(2)), Taken::Used);
+        assert_eq!(shared.answer(cancelled(1)), Taken::Yes);
+        assert_eq!(shared.answer(cancelled(1)), Taken::Used);
+        let soon = Instant::now() + Duration::from_secs(1);
+        assert_eq!(shared.wait(soon), Ok(cancelled(1)));
+        assert_eq!(shared.answer(cancelled(1)), Taken::Used);
+    }
+
+    #[test]
+    fn nobody_there_is_a_time_out_and_no_closed_page() {
+        let shared = shared();
+        shared.show(1, "{}".to_owned(), true);
+        let soon = Instant::now() + Duration::from_millis(30);
+        assert_eq!(shared.wait(soon), Err(Silence::TimedOut));
+        assert_eq!(shared.answer(cancelled(1)), Taken::Used);
+    }
+
+    #[test]
+    fn a_page_that_left_and_stays_away_is_closed() {
+        let shared = shared();
+        shared.show(1, "{}".to_owned(), true);
+        drop(shared.poll());
+        shared.leaving();
+        let begun = Instant::now();
+        let late = begun + Duration::from_secs(60);
+        assert_eq!(shared.wait(late), Err(Silence::PageClosed));
+        assert!((GONE..SILENCE).contains(&begun.elapsed()));
+    }
+
+    #[test]
+    fn a_page_that_still_polls_is_there() {
+        let shared = shared();
+        shared.show(1, "{}".to_owned(), true);
+        let poll = shared.poll();
+        shared.leaving();
+        let later = Instant::now() + GONE + Duration::from_secs(1);
+        assert_eq!(shared.wait(later), Err(Silence::TimedOut));
+        drop(poll);
+    }
+}
