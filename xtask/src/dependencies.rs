@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "heirloom",
         &[
             "heirloom-archive",
+            "heirloom-ceremony",
             "heirloom-exports",
             "heirloom-importers",
             "heirloom-keys",

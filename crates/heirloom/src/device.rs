@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::{RepositoryState, Seen};
 use crate::repository;
+use crate::words;
 
 /// The file of the device's own key.
 pub(crate) const CREDENTIAL: &str = "device";
@@ -66,6 +67,14 @@ impl Device {
             })?;
         }
         Ok(())
+    }
+
+    /// Refuses to add to a backup that its owner has turned off.
+    pub(crate) fn refuse_ending(&self) -> Result<(), Failure> {
+        match self.writer.removal_due_ms {
+            Some(due_ms) => Err(ending(due_ms)),
+            None => Ok(()),
+        }
     }
 
     /// Stores a keyring that follows `before`, and goes on with it.
@@ -128,6 +137,18 @@ impl Device {
         self.state
             .set_credential(WRITER, self.writer.expose_bytes().expose_secret())
     }
+}
+
+/// The failure of who would add to a backup that is to be removed.
+pub(crate) fn ending(due_ms: i64) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        format!(
+            "this backup was turned off and is to be removed from {} on; nothing is added to it",
+            words::day(due_ms)
+        ),
+    )
+    .hint("to keep it after all: `heirloom protect off STORE --undo`")
 }
 
 /// What this computer is called: as it was told, else by its host name.

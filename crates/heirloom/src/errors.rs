@@ -190,7 +190,20 @@ impl From<OpenError> for Failure {
 
 impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
-        Self::new(Exit::Failed, error.to_string())
+        let hint = match error {
+            ChangeError::LastWayIn => Some("`heirloom protect add recovery-key STORE`"),
+            ChangeError::LastProvenWay => {
+                Some("`heirloom protect check STORE` with the way in that is to stay")
+            }
+            ChangeError::OnlyExtraWays => Some(
+                "a passkey of this computer's own page, or of one device, is good beside another way in, not alone; to have a recovery key: `heirloom protect add recovery-key STORE`",
+            ),
+            ChangeError::RemovalPlanned => {
+                Some("to keep it after all: `heirloom protect off STORE --undo`")
+            }
+            _ => None,
+        };
+        Self::new(Exit::Failed, error.to_string()).or_hint(hint.map(ToOwned::to_owned))
     }
 }
 

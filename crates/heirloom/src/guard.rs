@@ -38,7 +38,10 @@ impl Guard {
         };
         let newest = LockedKeyring::parse(&keyrings::load(&*self.store, &newest.name)?)?;
         match Device::load(&self.state)? {
-            Some(mut device) => device.refresh(&newest),
+            Some(mut device) => {
+                device.refresh(&newest)?;
+                device.refuse_ending()
+            }
             None => Ok(()),
         }
     }

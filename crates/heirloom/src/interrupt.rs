@@ -1,13 +1,26 @@
 //! Ctrl-C: the first one ends the run at the next safe point, the second one at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::exit::Exit;
 
 /// Whether the person asked to stop.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Interrupt(Arc<AtomicU8>);
+pub(crate) struct Interrupt {
+    presses: Arc<AtomicU8>,
+    at_once: Arc<AtomicBool>,
+}
+
+/// While it lives, the first Ctrl-C ends the process at once: it only waits for a person.
+#[derive(Debug)]
+pub(crate) struct AtOnce(Arc<AtomicBool>);
+
+impl Drop for AtOnce {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
 
 impl Interrupt {
     /// Listens for Ctrl-C, hang-up and termination from now on. Where that cannot be had, they end the
@@ -16,7 +29,8 @@ impl Interrupt {
         let flag = Self::default();
         let seen = flag.clone();
         let _ = ctrlc::set_handler(move || {
-            if seen.0.fetch_add(1, Ordering::SeqCst) > 0 {
+            let before = seen.presses.fetch_add(1, Ordering::SeqCst);
+            if before > 0 || seen.at_once.load(Ordering::SeqCst) {
                 std::process::exit(i32::from(Exit::Interrupted.code()));
             }
         });
@@ -25,6 +39,12 @@ impl Interrupt {
 
     /// Whether Ctrl-C was pressed.
     pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
+        self.presses.load(Ordering::SeqCst) > 0
+    }
+
+    /// Has the first Ctrl-C end the process at once, as long as what this gives lives.
+    pub(crate) fn at_once(&self) -> AtOnce {
+        self.at_once.store(true, Ordering::SeqCst);
+        AtOnce(self.at_once.clone())
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod atomic;
+mod browser;
 mod commands;
 mod context;
 mod device;
@@ -20,6 +21,7 @@ mod recovery;
 mod repository;
 mod secrets;
 mod settings;
+mod unlock;
 mod words;
 
 use std::process::ExitCode;

@@ -125,6 +125,11 @@ impl Output {
             self.stderr_raw(&line);
             return;
         }
+        self.complain(failure);
+    }
+
+    /// A failure after which a person may try something else; in words, whatever the form of the output.
+    pub(crate) fn complain(&self, failure: &Failure) {
         self.stderr(&format!("{ERROR}error:{ERROR:#} {}", failure.message));
         for cause in &failure.causes {
             self.stderr(&format!("  because {cause}"));

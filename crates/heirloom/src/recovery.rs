@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use heirloom_keys::{RECOVERY_KEY_DIGITS, RecoveryEntry, RecoveryKey, UnlockSecret};
+use heirloom_keys::{
+    LockedKeyring, OpenError, RECOVERY_KEY_DIGITS, RecoveryEntry, RecoveryKey, UnlockSecret,
+    Unlocked,
+};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
@@ -18,21 +21,30 @@ const HEADER: &str = "# Heirloom recovery key for ";
 
 /// A key that was read, and whether one group had to be mended.
 #[derive(Debug)]
-pub(crate) struct Entered {
+pub(crate) struct EnteredKey {
     key: RecoveryKey,
+    secret: UnlockSecret,
     /// The group that differs from what was entered, counted from 1. Said only once the key has opened a slot.
     pub(crate) mended: Option<u8>,
 }
 
-impl Entered {
-    /// A key that was just made.
+impl EnteredKey {
+    /// A key that was just made, or read without a fault.
     pub(crate) fn new(key: RecoveryKey) -> Self {
-        Self { key, mended: None }
+        Self {
+            secret: UnlockSecret::recovery_key(&key),
+            key,
+            mended: None,
+        }
     }
 
-    /// What opens a keyring.
-    pub(crate) fn secret(&self) -> UnlockSecret {
-        UnlockSecret::recovery_key(&self.key)
+    /// Unlocks a keyring.
+    pub(crate) fn open(&self, locked: &LockedKeyring) -> Result<Unlocked, Failure> {
+        locked.unlock(&self.secret).map_err(|error| match error {
+            // A key that was mended and opens nothing was not one group off.
+            OpenError::WrongRecoveryKey if self.mended.is_some() => too_many_wrong(),
+            other => other.into(),
+        })
     }
 
     /// The 16 groups, to be shown to their owner on purpose.
@@ -55,7 +67,7 @@ pub(crate) fn file(unlock: &Unlock, context: &Context) -> Option<PathBuf> {
 }
 
 /// Reads the recovery key from its file, or asks for it where somebody can be asked.
-pub(crate) fn enter(unlock: &Unlock, context: &Context) -> Result<Entered, Failure> {
+pub(crate) fn enter(unlock: &Unlock, context: &Context) -> Result<EnteredKey, Failure> {
     match file(unlock, context) {
         Some(path) => from_file(&path),
         None if context.output.can_ask() => ask(context),
@@ -68,7 +80,7 @@ pub(crate) fn enter(unlock: &Unlock, context: &Context) -> Result<Entered, Failu
 }
 
 /// Reads a key file.
-pub(crate) fn from_file(path: &Path) -> Result<Entered, Failure> {
+pub(crate) fn from_file(path: &Path) -> Result<EnteredKey, Failure> {
     let text = secrets::read_text(path)?;
     // Lines that begin with `#` are for people.
     let mut digits = Zeroizing::new(String::with_capacity(text.len()));
@@ -85,17 +97,17 @@ pub(crate) fn from_file(path: &Path) -> Result<Entered, Failure> {
     )
 }
 
-fn understand(text: &str, not_a_key: &str) -> Result<Entered, Failure> {
+fn understand(text: &str, not_a_key: &str) -> Result<EnteredKey, Failure> {
     let bad = |why: String| {
         Failure::new(Exit::WrongKey, not_a_key).hint(format!(
             "{why}; a recovery key has {RECOVERY_KEY_DIGITS} digits in 16 groups: 0-9 and a-f"
         ))
     };
     match RecoveryKey::parse(text) {
-        RecoveryEntry::Exact(key) => Ok(Entered { key, mended: None }),
-        RecoveryEntry::MendedCandidate { group, key } => Ok(Entered {
-            key,
+        RecoveryEntry::Exact(key) => Ok(EnteredKey::new(key)),
+        RecoveryEntry::MendedCandidate { group, key } => Ok(EnteredKey {
             mended: Some(group),
+            ..EnteredKey::new(key)
         }),
         RecoveryEntry::TooManyWrong => Err(too_many_wrong()),
         RecoveryEntry::BadLength { digits } => Err(bad(format!("it has {digits} digits"))),
@@ -117,7 +129,7 @@ pub(crate) fn too_many_wrong() -> Failure {
 }
 
 /// Asks for the key, a few groups at a time, and says after each line what was understood.
-fn ask(context: &Context) -> Result<Entered, Failure> {
+fn ask(context: &Context) -> Result<EnteredKey, Failure> {
     context.output.show("The recovery key has 16 groups of four digits. Type them all, or a few groups a line; they are not shown.");
     let mut text = Zeroizing::new(String::with_capacity(1024));
     let mut have = 0;

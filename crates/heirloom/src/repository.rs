@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use heirloom_ceremony::Purpose;
 use heirloom_engine::backup::BackupOutcome;
 use heirloom_engine::repository::Repository;
 use heirloom_engine::store::{self, Store, StoreError};
@@ -14,7 +15,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::{self, RepositoryState, Seen, SeenHead};
 use crate::keys::Reader;
-use crate::recovery::{self, Entered};
+use crate::unlock;
 
 /// A backup that was found in a store, still locked.
 #[derive(Debug)]
@@ -126,17 +127,31 @@ pub(crate) fn no_backup(address: &str) -> Failure {
         .hint("check the folder or URL; `heirloom backup SOURCE --to STORE` makes a first backup")
 }
 
-/// Looks for a backup and unlocks it.
+/// Looks for a backup and unlocks it, to read it.
 pub(crate) fn open(address: &str, unlock: &Unlock, context: &Context) -> Result<Opened, Failure> {
+    open_for(address, unlock, Purpose::Unlock, context)
+}
+
+/// Looks for a backup and unlocks it, for whatever is to be done with it.
+pub(crate) fn open_for(
+    address: &str,
+    unlock: &Unlock,
+    purpose: Purpose,
+    context: &Context,
+) -> Result<Opened, Failure> {
     let found = find(address, context)?;
-    let entered = recovery::enter(unlock, context)?;
-    found.open(&entered, context)
+    let (unlocked, _) = unlock::unlock(&found, unlock, purpose, context)?.done();
+    Ok(found.opened(unlocked))
 }
 
 /// Refuses when this computer remembers a backup at this place: a new one would hide that the old one is gone.
 fn missing(place: &str, context: &Context) -> Result<(), Failure> {
     for state in context.home.all() {
-        if state.notes()?.stores.iter().any(|known| known == place) && state.seen()?.is_some() {
+        let is_here = state.notes()?.stores.iter().any(|known| known == place);
+        if is_here && crate::commands::protect::finish_forgetting(&state)? {
+            continue;
+        }
+        if is_here && state.seen()?.is_some() {
             return Err(Failure::new(Exit::NoBackup, format!("the backup that was in {place} is not there any more"))
                 .hint("check that the disk is connected and the folder is the right one; to begin anew, name another folder"));
         }
@@ -202,42 +217,13 @@ impl Found {
         }))
     }
 
-    /// Unlocks the newest keyring and says when a group of the key was mended.
-    pub(crate) fn unlock(&self, entered: &Entered, context: &Context) -> Result<Unlocked, Failure> {
-        if self.twin.is_some() {
-            return Err(heirloom_keys::OpenError::Forked {
-                number: self.newest.number(),
-            }
-            .into());
-        }
-        let unlocked = unlock_one(&self.newest, entered)?;
-        if let Some(group) = entered.mended {
-            context.output.warn(&format!("group {group} of the recovery key was wrong and was mended; correct it where you keep it"));
-        }
-        Ok(unlocked)
-    }
-
-    /// Unlocks, and hands on what reads.
-    pub(crate) fn open(self, entered: &Entered, context: &Context) -> Result<Opened, Failure> {
-        let unlocked = self.unlock(entered, context)?;
-        Ok(Opened {
+    /// Hands on what reads.
+    pub(crate) fn opened(self, unlocked: Unlocked) -> Opened {
+        Opened {
             found: self,
             reader: Arc::new(Reader::new(unlocked)),
-        })
+        }
     }
-}
-
-/// Unlocks one keyring with what was entered.
-pub(crate) fn unlock_one(locked: &LockedKeyring, entered: &Entered) -> Result<Unlocked, Failure> {
-    locked
-        .unlock(&entered.secret())
-        .map_err(|error| match error {
-            // A key that was mended and opens nothing was not one group off.
-            heirloom_keys::OpenError::WrongRecoveryKey if entered.mended.is_some() => {
-                recovery::too_many_wrong()
-            }
-            other => other.into(),
-        })
 }
 
 /// The failure of a store that went back in time.

@@ -1,7 +1,7 @@
 //! Secrets that come from files: refused when others could read them, wiped when they were used.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -96,14 +96,29 @@ pub(crate) fn ask_hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
 
 /// Asks a yes-or-no question; only a clear yes is one. Call only where somebody can be asked.
 pub(crate) fn ask_yes(question: &str) -> Result<bool, Failure> {
+    let answer = ask_line(&format!("{question}? [y/N] "))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Asks for a line that is no secret. Call only where somebody can be asked.
+pub(crate) fn ask_line(prompt: &str) -> Result<String, Failure> {
     let mut stderr = std::io::stderr().lock();
-    let _ = write!(stderr, "{question}? [y/N] ");
+    let _ = write!(stderr, "{prompt}");
     let _ = stderr.flush();
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|error| {
-        Failure::new(Exit::NeedsUnlock, "nothing could be read from the terminal").because(&error)
-    })?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    let read = std::io::stdin()
+        .lock()
+        .take(MAX_BYTES)
+        .read_line(&mut answer)
+        .map_err(|error| {
+            Failure::new(Exit::NeedsUnlock, "nothing could be read from the terminal")
+                .because(&error)
+        })?;
+    // The end of input is no answer, and asking again would never end.
+    if read == 0 {
+        return Err(Failure::new(Exit::NeedsUnlock, "nobody answered"));
+    }
+    Ok(answer)
 }
 
 #[cfg(test)]

@@ -57,6 +57,15 @@ pub(crate) fn moment(ms: i64) -> String {
     )
 }
 
+/// Milliseconds since 1970 as a day: `2026-11-23`.
+pub(crate) fn day(ms: i64) -> String {
+    let moment = moment(ms);
+    match moment.split_once(' ') {
+        Some((day, _)) if day.contains('-') => day.to_owned(),
+        _ => moment,
+    }
+}
+
 /// Milliseconds since 1970 in RFC 3339, for JSON.
 pub(crate) fn rfc3339(ms: i64) -> Option<String> {
     jiff::Timestamp::from_millisecond(ms)
@@ -116,6 +125,8 @@ mod tests {
         assert_eq!(duration(360), "6 min");
         assert_eq!(duration(7_500), "2 h 5 min");
         assert_eq!(moment(1_795_316_645_000), "2026-11-22 03:04 UTC");
+        assert_eq!(day(1_795_316_645_000), "2026-11-22");
+        assert_eq!(day(i64::MAX), "an impossible time");
         assert_eq!(ago(None, 0), "never");
         assert_eq!(ago(Some(0), 86_400_000 * 3), "3 days ago");
     }

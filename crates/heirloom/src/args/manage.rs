@@ -101,8 +101,9 @@ pub(crate) struct Prune {
 const PROTECT_EXAMPLES: &str = "\
 Examples:
   heirloom protect status ./my-backup
+  heirloom protect add passkey ./my-backup --recovery-key-file ./my-recovery-key.txt
   heirloom protect add recovery-key ./my-backup --new-key-file ./second-key.txt
-  heirloom protect check ./my-backup --recovery-key-file ./second-key.txt";
+  heirloom protect check ./my-backup --passkey";
 
 /// Shows and changes the ways in.
 #[derive(Debug, Args)]
@@ -122,22 +123,56 @@ pub(crate) enum ProtectCommand {
     #[command(after_help = "Example:\n  heirloom protect log ./my-backup")]
     Log(Ways),
     /// Add a way in
-    #[command(
-        after_help = "Example:\n  heirloom protect add recovery-key ./my-backup --new-key-file ./second-key.txt"
-    )]
+    #[command(after_help = ADD_EXAMPLES)]
     Add(Add),
     /// Prove a way in by an unlock
-    #[command(
-        after_help = "Example:\n  heirloom protect check ./my-backup --recovery-key-file ./second-key.txt"
-    )]
+    #[command(after_help = CHECK_WAY_EXAMPLES)]
     Check(Ways),
+    /// Give a way in another name
+    #[command(
+        after_help = "Example:\n  heirloom protect rename ./my-backup 'Recovery key' 'In the safe'"
+    )]
+    Rename(Rename),
     /// Remove a way in; the backup's root key is changed at once
-    #[command(after_help = "Example:\n  heirloom protect remove ./my-backup 'Recovery key 2'")]
+    #[command(after_help = REMOVE_EXAMPLES)]
     Remove(Remove),
     /// Change the backup's root key; every way in stays
     #[command(after_help = "Example:\n  heirloom protect rotate ./my-backup")]
     Rotate(Ways),
+    /// Turn the backup off: 30 days later it can be removed; until then this can be taken back
+    #[command(after_help = OFF_EXAMPLES)]
+    Off(Off),
 }
+
+const ADD_EXAMPLES: &str = "\
+Examples:
+  heirloom protect add passkey ./my-backup --recovery-key-file ./my-recovery-key.txt
+  heirloom protect add recovery-key ./my-backup --passkey --new-key-file ./second-key.txt
+
+A passkey is saved by your browser or password manager. Made by this program, it belongs to `localhost`:
+browsers on computers can use it, phones cannot. It counts once it has opened the backup.";
+
+const CHECK_WAY_EXAMPLES: &str = "\
+Examples:
+  heirloom protect check ./my-backup --passkey
+  heirloom protect check ./my-backup --recovery-key-file ./second-key.txt
+
+The way in that unlocks is the one that is proven.";
+
+const REMOVE_EXAMPLES: &str = "\
+Example:
+  heirloom protect remove ./my-backup 'Recovery key 2' --recovery-key-file ./my-recovery-key.txt
+
+Unlock with a way in that stays: that is its test. The last way in that was proven cannot be removed.";
+
+const OFF_EXAMPLES: &str = "\
+Examples:
+  heirloom export ./my-backup --format html --to ./pages
+  heirloom protect off ./my-backup
+  heirloom protect off ./my-backup --undo
+
+Run it again when the 30 days are over: then the backup is removed from the store. Until then nothing new is
+backed up to it, everything can be restored, and `--undo` takes it back. An unencrypted backup does not exist.";
 
 /// A backup and how to unlock it.
 #[derive(Debug, Args)]
@@ -157,7 +192,7 @@ pub(crate) struct Add {
     pub(crate) method: Method,
     #[command(flatten)]
     pub(crate) ways: Ways,
-    /// Write the new key into this new file and show it nowhere
+    /// For a recovery key: write it into this new file and show it nowhere
     #[arg(long, value_name = "FILE")]
     pub(crate) new_key_file: Option<PathBuf>,
     /// What the way in is called
@@ -168,8 +203,36 @@ pub(crate) struct Add {
 /// A kind of way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Method {
+    /// Your fingerprint, face or screen lock, in a browser
+    Passkey,
     /// 64 digits on paper or in a file
     RecoveryKey,
+}
+
+/// A way in to rename.
+#[derive(Debug, Args)]
+pub(crate) struct Rename {
+    #[command(flatten)]
+    pub(crate) ways: Ways,
+    /// The way in: its name, or its number in `protect status`
+    #[arg(value_name = "WAY")]
+    pub(crate) way: String,
+    /// What it is called from now on
+    #[arg(value_name = "NEW-NAME")]
+    pub(crate) new_name: String,
+}
+
+/// A backup to turn off.
+#[derive(Debug, Args)]
+pub(crate) struct Off {
+    #[command(flatten)]
+    pub(crate) ways: Ways,
+    /// Take it back, as long as nothing was removed
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) undo: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 /// A way in to remove.

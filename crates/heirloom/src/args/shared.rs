@@ -7,8 +7,9 @@ use jiff::civil::Date;
 
 /// How the backup is unlocked.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Unlock")]
 pub(crate) struct Unlock {
-    /// The file that holds the recovery key; `-` is standard input. Without it the key is asked for
+    /// The file that holds the recovery key; `-` is standard input
     #[arg(
         long,
         value_name = "FILE",
@@ -16,6 +17,28 @@ pub(crate) struct Unlock {
         hide_env_values = true
     )]
     pub(crate) recovery_key_file: Option<PathBuf>,
+    /// Unlock with a passkey, in the browser; wins over a recovery key file of environment or settings
+    #[arg(long)]
+    pub(crate) passkey: bool,
+    #[command(flatten)]
+    pub(crate) browser: Browser,
+}
+
+/// The browser in which a passkey is asked for.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Unlock")]
+pub(crate) struct Browser {
+    /// The program that opens the page for a passkey; else `$BROWSER`, else the desktop's own
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        env = "HEIRLOOM_BROWSER",
+        hide_env_values = true
+    )]
+    pub(crate) browser: Option<String>,
+    /// Open no browser: say which file to open in one
+    #[arg(long, conflicts_with = "browser")]
+    pub(crate) no_browser: bool,
 }
 
 /// Which chats and messages.

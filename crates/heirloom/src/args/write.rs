@@ -9,10 +9,10 @@ use super::shared::Unlock;
 const BACKUP_EXAMPLES: &str = "\
 Examples:
   heirloom backup './WhatsApp Chat with Family.zip' --to ./my-backup
-  heirloom backup ./WhatsApp --to /mnt/disk/backup --new-recovery-key-file ./my-recovery-key.txt
+  heirloom backup ./WhatsApp --to /mnt/disk/backup --new-recovery-key-file ./my-recovery-key.txt --new-passkey
   heirloom backup ./msgstore.db.crypt15 --wa-key ./encrypted_backup.key --to ./my-backup
 
-A first backup makes a recovery key. Later ones from this computer need no key: this computer can add to
+A first backup makes a recovery key, and with --new-passkey a passkey beside it. Later ones from this computer need no key: this computer can add to
 the backup and cannot read it. From another computer, join it: --recovery-key-file FILE --join";
 
 /// Backs up a chat history.
@@ -32,6 +32,9 @@ pub(crate) struct Backup {
     /// First backup: write the new recovery key into this new file and show it nowhere
     #[arg(long, value_name = "FILE")]
     pub(crate) new_recovery_key_file: Option<PathBuf>,
+    /// First backup: make a passkey too, in the browser, beside the new recovery key
+    #[arg(long)]
+    pub(crate) new_passkey: bool,
     #[command(flatten)]
     pub(crate) unlock: Unlock,
     /// Join a backup that this computer has not seen before, without being asked

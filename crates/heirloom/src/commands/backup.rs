@@ -73,7 +73,10 @@ pub(crate) fn run(args: &Backup, context: &Context) -> Result<Exit, Failure> {
             }
             first::begin(
                 &args.to,
-                args.new_recovery_key_file.as_deref(),
+                first::NewWays {
+                    key_file: args.new_recovery_key_file.as_deref(),
+                    passkey: args.new_passkey.then_some(&args.unlock.browser),
+                },
                 &args.how,
                 context,
             )?
@@ -107,7 +110,10 @@ pub(crate) fn start_over(args: &StartOver, context: &Context) -> Result<Exit, Fa
     }
     let ready = first::begin(
         &beside,
-        args.new_recovery_key_file.as_deref(),
+        first::NewWays {
+            key_file: args.new_recovery_key_file.as_deref(),
+            passkey: None,
+        },
         &args.how,
         context,
     )?;
@@ -186,6 +192,7 @@ fn go(
         &outcome,
         &began,
         checked,
+        reader.as_deref().map(Reader::keyring),
         &source.info(),
         &from.source,
         &place,

@@ -1,7 +1,9 @@
 //! `doctor`: what is wrong on this computer or with a store, and what to do about it.
 
+use heirloom_ceremony::{LOCALHOST, Purpose};
 use heirloom_engine::keyrings;
 use heirloom_engine::store::{Put, Store};
+use heirloom_keys::{LockedKeyring, Method, Status, Unlocked};
 use rand_core::Rng;
 use serde::Serialize;
 
@@ -12,7 +14,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::RepositoryState;
 use crate::output::events::{self, Event};
-use crate::{keys, process, recovery, repository, words};
+use crate::{keys, process, repository, unlock, words};
 
 /// A check-up is due after so long.
 const VERIFY_DUE_MS: i64 = 90 * 86_400_000;
@@ -202,6 +204,10 @@ fn known(findings: &mut Findings<'_>, state: &RepositoryState) {
         }
     }
     match Device::load(state) {
+        Ok(Some(device)) if device.writer.removal_due_ms.is_some() => findings.note(
+            "it was turned off: nothing is added to it",
+            "to keep it after all: `heirloom protect off STORE --undo`",
+        ),
         Ok(Some(device)) => findings.ok(format!(
             "this computer may add to it (keyring {})",
             device.writer.keyring_number
@@ -292,31 +298,18 @@ fn examine_store(
         );
         return Ok(());
     }
-    if recovery::file(&args.unlock, context).is_none() {
+    public_part(findings, &found.newest);
+    if !unlock::is_given(&args.unlock, context) {
         findings.note(
             "it was not unlocked",
-            "with `--recovery-key-file FILE` the ways in and the newest snapshot are examined too",
+            "with `--recovery-key-file FILE` or `--passkey` the ways in and the newest snapshot are examined too",
         );
         return Ok(());
     }
-    let opened = found.open(&recovery::enter(&args.unlock, context)?, context)?;
+    let (unlocked, _) = unlock::unlock(&found, &args.unlock, Purpose::Check, context)?.done();
+    let opened = found.opened(unlocked);
     let now = now_ms();
-    for slot in opened.reader.keyring().slots() {
-        let name = words::tame(&slot.name);
-        match slot.last_proven_ms {
-            None => findings.problem(
-                format!("\"{name}\" was never proven"),
-                "run `heirloom drill STORE` with it",
-            ),
-            Some(at) if now - at > heirloom_keys::CHECK_DUE_MS => {
-                findings.note(
-                    format!("\"{name}\" was proven {}", words::ago(Some(at), now)),
-                    "run `heirloom drill STORE` with it",
-                );
-            }
-            at => findings.ok(format!("\"{name}\" was proven {}", words::ago(at, now))),
-        }
-    }
+    ways_in(findings, opened.reader.keyring(), now);
     let repository = opened.repository_if_any()?;
     let snapshots = repository
         .map(|repository| repository.snapshots())
@@ -338,6 +331,85 @@ fn examine_store(
         None => findings.note("it holds no snapshot yet", "run `heirloom backup`"),
     }
     Ok(())
+}
+
+/// What the public part alone says of the ways in: it may be a store's invention, and is worth a look all the same.
+fn public_part(findings: &mut Findings<'_>, locked: &LockedKeyring) {
+    let slots = locked.slots();
+    if slots.len() < 2 {
+        findings.note(
+            "there is one way in: if it is lost, nobody can open the backup",
+            "add a second one: `heirloom protect add passkey STORE` or `heirloom protect add recovery-key STORE`",
+        );
+    }
+    let mut passkeys = slots
+        .iter()
+        .filter_map(|slot| match slot.method() {
+            Method::Passkey(passkey) => Some(passkey),
+            _ => None,
+        })
+        .peekable();
+    if passkeys.peek().is_some() && passkeys.all(|passkey| passkey.rp_id == LOCALHOST) {
+        findings.note(
+            "its passkeys are for browsers on computers (localhost): no phone can use them",
+            "keep a recovery key beside them: `heirloom kit STORE` prints it",
+        );
+    }
+}
+
+/// What only an unlocked keyring says.
+fn ways_in(findings: &mut Findings<'_>, keyring: &Unlocked, now: i64) {
+    for slot in keyring.slots() {
+        let name = words::tame(&slot.name);
+        let proven = slot.last_proven_ms;
+        match slot.next_check_ms() {
+            None => findings.problem(
+                format!("\"{name}\" was never proven"),
+                "run `heirloom drill STORE` with it",
+            ),
+            Some(next) if now > next => findings.note(
+                format!(
+                    "\"{name}\" was proven {}, and its check is due since {}",
+                    words::ago(proven, now),
+                    words::day(next)
+                ),
+                "run `heirloom protect check STORE` with it",
+            ),
+            Some(next) => findings.ok(format!(
+                "\"{name}\" was proven {}; its next check is on {}",
+                words::ago(proven, now),
+                words::day(next)
+            )),
+        }
+        if slot
+            .provider
+            .is_some_and(|provider| !provider.backup_eligible)
+        {
+            findings.note(
+                format!("\"{name}\" is only on one device, and gone with it"),
+                "count it as an extra way in, and keep another",
+            );
+        }
+    }
+    match keyring.status(now) {
+        Status::Protected => findings.ok("protected: two independent ways in were proven"),
+        Status::CheckDue => findings.note(
+            "protected, and a check is due",
+            "run `heirloom protect check STORE` with each way in",
+        ),
+        Status::Ending { due_ms } => findings.note(
+            format!(
+                "it was turned off, and is to be removed from {} on",
+                words::day(due_ms)
+            ),
+            "to keep it after all: `heirloom protect off STORE --undo`",
+        ),
+        Status::AlmostProtected { .. } => findings.note(
+            "almost protected: fewer than two independent ways in were proven",
+            "`heirloom protect status STORE` says what is missing",
+        ),
+        _ => findings.problem("there is no way in", "`heirloom protect status STORE`"),
+    }
 }
 
 /// Writes, reads and deletes an object of no meaning.

@@ -1,5 +1,6 @@
 //! `drill`: a timed test restore with a chosen way in, which proves that way.
 
+use heirloom_ceremony::Purpose;
 use heirloom_engine::drill::{self, DrillOptions};
 use serde::Serialize;
 
@@ -10,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::engine::Shown;
 use crate::output::events;
-use crate::{history, keys, recovery, repository, words};
+use crate::{history, keys, repository, words};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -27,9 +28,7 @@ struct Summary<'a> {
 
 /// Drills.
 pub(crate) fn run(args: &Drill, context: &Context) -> Result<Exit, Failure> {
-    let found = repository::find(&args.store, context)?;
-    let entered = recovery::enter(&args.unlock, context)?;
-    let opened = found.open(&entered, context)?;
+    let opened = repository::open_for(&args.store, &args.unlock, Purpose::Check, context)?;
     let keyring = opened.reader.keyring();
     let slot = keyring.opened_with();
     let way = keyring

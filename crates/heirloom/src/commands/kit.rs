@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::kit::{self, Kit};
 use crate::output::events;
-use crate::{recovery, repository, words};
+use crate::{repository, unlock, words};
 
 #[derive(Serialize)]
 struct Summary {
@@ -28,8 +28,17 @@ pub(crate) fn run(args: &manage::Kit, context: &Context) -> Result<Exit, Failure
         );
     }
     let found = repository::find(&args.store, context)?;
-    let entered = recovery::enter(&args.unlock, context)?;
-    let unlocked = found.unlock(&entered, context)?;
+    if args.unlock.passkey {
+        return Err(
+            Failure::usage("a kit holds the recovery key, and a passkey does not know it")
+                .hint("unlock with the recovery key itself: `--recovery-key-file FILE`"),
+        );
+    }
+    if unlock::offers::Offers::of(&found.newest).recovery_keys == 0 {
+        return Err(Failure::usage("this backup has no recovery key to print")
+            .hint("`heirloom protect add recovery-key STORE` makes one"));
+    }
+    let (unlocked, entered) = unlock::by_recovery_key(&found, &args.unlock, context)?;
     let seen = unlocked.seen();
     let way = unlocked
         .slots()

@@ -1,25 +1,37 @@
 //! `protect`: the ways in, and what happened to them.
 
+mod add;
 mod change;
-mod show;
+mod off;
+pub(crate) mod passkey;
+pub(crate) mod show;
 
+use heirloom_keys::Unlocked;
+use serde::Serialize;
+
+use self::show::status_words;
 use crate::args::manage::{Protect, ProtectCommand};
-use crate::context::Context;
+use crate::context::{Context, now_ms};
 use crate::device::Device;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::repository::Lock;
+use crate::output::events;
 use crate::repository::Opened;
+
+pub(crate) use self::off::finish_forgetting;
 
 /// Shows or changes.
 pub(crate) fn run(args: &Protect, context: &Context) -> Result<Exit, Failure> {
     match &args.command {
         ProtectCommand::Status(args) => show::status(args, context),
         ProtectCommand::Log(args) => show::log(args, context),
-        ProtectCommand::Add(args) => change::add(args, context),
+        ProtectCommand::Add(args) => add::add(args, context),
         ProtectCommand::Check(args) => change::check(args, context),
+        ProtectCommand::Rename(args) => change::rename(args, context),
         ProtectCommand::Remove(args) => change::remove(args, context),
         ProtectCommand::Rotate(args) => change::rotate(args, context),
+        ProtectCommand::Off(args) => off::off(args, context),
     }
 }
 
@@ -41,4 +53,28 @@ fn device(opened: &Opened) -> Result<(Device, Lock), Failure> {
     })?;
     let lock = device.state.lock()?;
     Ok((device, lock))
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    way: &'a str,
+    keyring: u64,
+    status: &'static str,
+    seconds: f64,
+}
+
+/// Says what was changed, and how protected the backup is now.
+fn tell(sentence: &str, way: &str, command: &'static str, unlocked: &Unlocked, context: &Context) {
+    let (word, status) = status_words(unlocked.status(now_ms()));
+    let keyring = unlocked.seen().number;
+    context
+        .output
+        .line(&format!("{sentence} · {status} · keyring {keyring}"));
+    let summary = Summary {
+        way,
+        keyring,
+        status: word,
+        seconds: context.seconds(),
+    };
+    context.output.event(&events::summary(command, summary));
 }

@@ -1,6 +1,7 @@
 //! `restore`: a backup back as a folder in the open archive form, messages first.
 
 use heirloom_archive::MessageKind;
+use heirloom_ceremony::Purpose;
 use heirloom_engine::restore::{self, RestoreOptions};
 use serde::Serialize;
 
@@ -10,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::engine::Shown;
 use crate::output::events;
-use crate::{history, repository, words};
+use crate::{history, repository, unlock, words};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -34,7 +35,13 @@ struct Media {
 
 /// Restores.
 pub(crate) fn run(args: &Restore, context: &Context) -> Result<Exit, Failure> {
-    let opened = repository::open(&args.store, &args.unlock, context)?;
+    let found = repository::find(&args.store, context)?;
+    let purpose = match &found.state {
+        Some(_) => Purpose::Unlock,
+        None => Purpose::Restore,
+    };
+    let (unlocked, _) = unlock::unlock(&found, &args.unlock, purpose, context)?.done();
+    let opened = found.opened(unlocked);
     let repository = opened.repository_for(args.at.snapshot.as_ref())?;
     if opened.found.state.is_none() {
         // A computer that has seen nothing of this backup cannot know what is the newest.

@@ -56,6 +56,8 @@ pub(crate) struct Notes {
     pub(crate) checked_ms: Option<i64>,
     /// When a run from here last ended well, milliseconds UTC.
     pub(crate) backed_up_ms: Option<i64>,
+    /// Whether its removal from the store has begun here: what is gone then was not taken by anybody else.
+    pub(crate) removing: bool,
 }
 
 /// Held while a run changes the state; released when it ends, however it ends.

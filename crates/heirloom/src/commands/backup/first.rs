@@ -12,16 +12,20 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Began, Ready};
+use crate::args::shared::Browser;
 use crate::args::write::How;
 use crate::atomic;
+use crate::browser::Page;
+use crate::commands::protect::passkey;
 use crate::context::{Context, now_ms};
 use crate::device::{self, Device};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home;
 use crate::keys::{self, Reader};
-use crate::recovery::{self, Entered};
+use crate::recovery::{self, EnteredKey};
 use crate::repository;
+use crate::unlock::Entered;
 
 /// Said when the stored keyring was opened by the key.
 pub(super) const PROVEN: &str = "The recovery key opens the new backup ✓";
@@ -35,13 +39,23 @@ struct Pending {
     key_file: PathBuf,
 }
 
+/// The ways in that a first backup begins with. A recovery key always: a passkey made here is never the only one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewWays<'a> {
+    /// Where the recovery key is written; else it is shown.
+    pub(super) key_file: Option<&'a Path>,
+    /// The browser in which a passkey is made too.
+    pub(super) passkey: Option<&'a Browser>,
+}
+
 /// Makes a backup in a store that has none.
 pub(super) fn begin(
     address: &str,
-    key_file: Option<&Path>,
+    ways: NewWays<'_>,
     how: &How,
     context: &Context,
 ) -> Result<Ready, Failure> {
+    let NewWays { key_file, passkey } = ways;
     let place = home::place(address);
     if key_file.is_none() && !context.output.can_ask() {
         return Err(Failure::usage(
@@ -60,7 +74,7 @@ pub(super) fn begin(
     let store =
         repository::open_store(address, true)?.ok_or_else(|| repository::no_backup(address))?;
     let made = make(&*store, &place, key_file, key, how, context);
-    let (device, unlocked) = match made {
+    let (mut device, mut unlocked) = match made {
         Ok(made) => made,
         Err(failure) => {
             if !was_there {
@@ -71,6 +85,9 @@ pub(super) fn begin(
         }
     };
     let lock = device.state.lock()?;
+    if let Some(browser) = passkey {
+        unlocked = add_passkey(&*store, &place, &unlocked, &mut device, browser, context)?;
+    }
     Ok(Ready {
         store,
         place,
@@ -83,11 +100,47 @@ pub(super) fn begin(
     })
 }
 
+/// Makes a passkey beside the recovery key, which is proven by now.
+fn add_passkey(
+    store: &dyn Store,
+    address: &str,
+    unlocked: &Unlocked,
+    device: &mut Device,
+    browser: &Browser,
+    context: &Context,
+) -> Result<Unlocked, Failure> {
+    context.output.say(passkey::BEFORE);
+    let place = passkey::Place { store, address };
+    let locked = passkey::newest(store, address)?;
+    let mut page = Page::open(&locked, address, browser, context)?;
+    match passkey::enrol(&mut page, &place, unlocked, device, None, context) {
+        Ok(enrolled) => {
+            let saved = enrolled.saved();
+            page.end_well(
+                &saved,
+                "We tested it: it opens your backup. The backup goes on in the terminal. You can close this page.",
+            );
+            context
+                .output
+                .say(&format!("{saved}. It was tested: it opens your backup"));
+            if let Some(warning) = enrolled.warning() {
+                context.output.warn(&warning);
+            }
+            Ok(enrolled.unlocked)
+        }
+        Err(mut failure) => {
+            page.end_badly(&failure);
+            failure.causes.extend(failure.hint.take());
+            Err(failure.hint("the recovery key is made and works: run the same command again without `--new-passkey`, and add a passkey later: `heirloom protect add passkey STORE`"))
+        }
+    }
+}
+
 fn make(
     store: &dyn Store,
     place: &str,
     key_file: Option<&Path>,
-    left: Option<Entered>,
+    left: Option<EnteredKey>,
     how: &How,
     context: &Context,
 ) -> Result<(Device, Unlocked), Failure> {
@@ -105,7 +158,7 @@ fn make(
             let key = RecoveryKey::generate(&mut rng);
             let word = rng.next_u32().to_le_bytes();
             recovery::show_once(&key, context, [word[0], word[1]])?;
-            Entered::new(key)
+            EnteredKey::new(key)
         }
     };
     let name = device::name(how.device_name.as_deref(), &context.settings);
@@ -117,7 +170,9 @@ fn make(
     let (bytes, unlocked, credential) = Keyring::create(&mut rng, now_ms(), &params)?;
     let (mut device, stored) = enrol_first(store, &bytes, &unlocked, credential, context)?;
     drop(unlocked);
+    let entered = Entered::RecoveryKey(entered);
     let unlocked = prove(store, &stored, &entered, &mut device, context)?;
+    drop(entered);
     if key_file.is_some() {
         forget(place, context);
     }
@@ -152,7 +207,7 @@ fn prove(
     context: &Context,
 ) -> Result<Unlocked, Failure> {
     let locked = LockedKeyring::parse(&keyrings::load(store, stored)?)?;
-    let unlocked = repository::unlock_one(&locked, entered)?;
+    let unlocked = entered.open(&locked)?;
     let proven = unlocked.record_proof(&mut keys::rng(), device.act())?;
     let unlocked = device.publish(store, proven)?;
     context.output.say(PROVEN);
@@ -206,7 +261,7 @@ fn pending_path(place: &str, context: &Context) -> PathBuf {
 impl Pending {
     /// The key that a first backup had written before it was cut off. A file that was cut off itself is removed:
     /// it never opened anything.
-    fn key_file_key(&self, context: &Context) -> Result<Option<Entered>, Failure> {
+    fn key_file_key(&self, context: &Context) -> Result<Option<EnteredKey>, Failure> {
         if !self.key_file.exists() {
             return Ok(None);
         }

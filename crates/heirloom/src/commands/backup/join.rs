@@ -1,5 +1,6 @@
 //! A backup that is there already: this computer knows it, or joins it.
 
+use heirloom_ceremony::Purpose;
 use heirloom_engine::repository::Repository;
 use heirloom_keys::Unlocked;
 
@@ -12,6 +13,8 @@ use crate::failure::Failure;
 use crate::keys::{self, Reader};
 use crate::recovery;
 use crate::repository::{Found, Opened};
+use crate::unlock::offers::{Offers, Way};
+use crate::unlock::{self, Entered};
 use crate::words;
 
 /// Goes on with a backup that this computer knows, or joins one that it does not.
@@ -23,6 +26,12 @@ pub(super) fn known_or_join(
     if args.new_recovery_key_file.is_some() {
         context.output.say(&format!(
             "{} holds a backup already; no new key was made",
+            found.place
+        ));
+    }
+    if args.new_passkey {
+        context.output.say(&format!(
+            "{} holds a backup already; to add a passkey to it: `heirloom protect add passkey STORE`",
             found.place
         ));
     }
@@ -46,12 +55,12 @@ fn known(
     context: &Context,
 ) -> Result<Ready, Failure> {
     let lock = device.state.lock()?;
-    let given = args.unlock.recovery_key_file.is_some();
+    let given = args.unlock.recovery_key_file.is_some() || args.unlock.passkey;
     let refreshed = device.refresh(&found.newest);
     let reader = if let Some(key_file) = first::unproven(&found.place, context) {
         // The first backup was cut off between its keyring and the proof that the key opens it.
-        let entered = recovery::from_file(&key_file)?;
-        let unlocked = found.unlock(&entered, context)?;
+        let entered = Entered::RecoveryKey(recovery::from_file(&key_file)?);
+        let unlocked = entered.open(&found.newest)?;
         device.follow(&unlocked)?;
         let proven = unlocked.record_proof(&mut keys::rng(), device.act())?;
         let unlocked = device.publish(&*found.store, proven)?;
@@ -59,8 +68,7 @@ fn known(
         first::forget(&found.place, context);
         Some(std::sync::Arc::new(Reader::new(unlocked)))
     } else if given {
-        let entered = recovery::enter(&args.unlock, context)?;
-        let unlocked = found.unlock(&entered, context)?;
+        let (unlocked, _) = unlock::unlock(&found, &args.unlock, Purpose::Unlock, context)?.done();
         if unlocked
             .writer_credentials(&device.credential.device())
             .is_none()
@@ -74,6 +82,7 @@ fn known(
         refreshed?;
         None
     };
+    device.refuse_ending()?;
     let Found { store, place, .. } = found;
     Ok(Ready {
         store,
@@ -87,7 +96,12 @@ fn known(
 
 /// Unlocks a backup that this computer does not know, says what it found, and asks.
 fn join(found: Found, args: &Backup, context: &Context) -> Result<Ready, Failure> {
-    if recovery::file(&args.unlock, context).is_none() && !context.output.can_ask() {
+    if !unlock::is_given(&args.unlock, context) && !context.output.can_ask() {
+        let flags = match Offers::of(&found.newest).here().as_slice() {
+            [Way::RecoveryKey] | [] => "`--recovery-key-file FILE --join`",
+            [Way::Passkey] => "`--passkey --join`",
+            _ => "`--passkey --join` or `--recovery-key-file FILE --join`",
+        };
         return Err(Failure::new(
             Exit::NeedsUnlock,
             format!(
@@ -95,10 +109,9 @@ fn join(found: Found, args: &Backup, context: &Context) -> Result<Ready, Failure
                 found.place
             ),
         )
-        .hint("to join it, add `--recovery-key-file FILE --join`"));
+        .hint(format!("to join it, add {flags}")));
     }
-    let entered = recovery::enter(&args.unlock, context)?;
-    let unlocked = found.unlock(&entered, context)?;
+    let (unlocked, _) = unlock::unlock(&found, &args.unlock, Purpose::Restore, context)?.done();
     join_with(found, unlocked, args, context)
 }
 
@@ -108,10 +121,10 @@ fn join_with(
     args: &Backup,
     context: &Context,
 ) -> Result<Ready, Failure> {
-    let opened = Opened {
-        found,
-        reader: std::sync::Arc::new(Reader::new(unlocked)),
-    };
+    if let Some(due_ms) = unlocked.removal_due_ms() {
+        return Err(device::ending(due_ms));
+    }
+    let opened = found.opened(unlocked);
     let what = describe(&opened, opened.repository_if_any()?.as_deref())?;
     for line in &what {
         context.output.say(line);

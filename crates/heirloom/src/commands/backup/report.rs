@@ -4,10 +4,12 @@ use std::path::Path;
 
 use heirloom_archive::{Kind, Report, SourceInfo};
 use heirloom_engine::backup::BackupOutcome;
+use heirloom_keys::Unlocked;
 use serde::Serialize;
 
 use super::Began;
-use crate::context::Context;
+use crate::commands::protect::show::{next_step, status_words};
+use crate::context::{Context, now_ms};
 use crate::output::events;
 use crate::words;
 
@@ -58,6 +60,8 @@ struct Summary<'a> {
     unchanged: bool,
     /// What was stored was opened and looked through.
     checked: bool,
+    /// How protected it is, where this run unlocked the backup: as in `protect status`.
+    status: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -160,10 +164,15 @@ pub(super) fn table(report: &Report, new: Option<[u64; 3]>) -> Vec<String> {
 }
 
 /// Says how it ended and what to do next.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all that a run knows at its end, told at one place"
+)]
 pub(super) fn tell(
     outcome: &BackupOutcome,
     began: &Began,
     checked: bool,
+    keyring: Option<&Unlocked>,
     info: &SourceInfo,
     source: &Path,
     place: &str,
@@ -195,7 +204,14 @@ pub(super) fn tell(
             words::duration(seconds)
         ));
     }
+    let now = now_ms();
+    let status = keyring.map(|keyring| status_words(keyring.status(now)));
     next_steps(began, place, context);
+    if let (Began::First { .. }, Some(keyring), Some((_, sentence))) = (began, keyring, &status) {
+        output.say("");
+        output.say(sentence);
+        next_step(keyring, now, context);
+    }
     output.event(&events::summary(
         "backup",
         Summary {
@@ -228,6 +244,7 @@ pub(super) fn tell(
             },
             unchanged: outcome.unchanged,
             checked,
+            status: status.map(|(word, _)| word),
         },
     ));
 }

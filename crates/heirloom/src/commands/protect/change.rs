@@ -1,101 +1,32 @@
-//! `protect add`, `check`, `remove` and `rotate`: each makes a new keyring; none is replaced.
+//! `protect check`, `rename`, `remove` and `rotate`: each makes a new keyring; none is replaced.
 
-use heirloom_engine::keyrings;
-use heirloom_keys::{ChangeError, LockedKeyring, Method, NewSlot, RecoveryKey, Unlocked};
-use rand_core::Rng;
-use serde::Serialize;
+use heirloom_ceremony::Purpose;
+use heirloom_keys::{ChangeError, DeviceInfo, Method, SlotInfo, Unlocked};
 
-use super::show::status_words;
-use crate::args::manage::{self, Add, Remove, Ways};
-use crate::context::{Context, now_ms};
+use super::tell;
+use crate::args::manage::{Remove, Rename, Ways};
+use crate::context::Context;
+use crate::device::Device;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::events;
-use crate::recovery::{self, Entered};
-use crate::repository::{self, Opened};
+use crate::repository;
+use crate::unlock::{self, Key};
 use crate::{keys, secrets, words};
-
-#[derive(Serialize)]
-struct Summary<'a> {
-    way: &'a str,
-    keyring: u64,
-    status: &'static str,
-    seconds: f64,
-}
-
-/// Adds a recovery key and proves it by a real unlock.
-pub(super) fn add(args: &Add, context: &Context) -> Result<Exit, Failure> {
-    let manage::Method::RecoveryKey = args.method;
-    if args.new_key_file.is_none() && !context.output.can_ask() {
-        return Err(Failure::usage(
-            "a new recovery key has to be written down, and nobody is here to do it",
-        )
-        .hint("add `--new-key-file FILE`: the key is written there and nowhere else"));
-    }
-    let opened = repository::open(&args.ways.store, &args.ways.unlock, context)?;
-    let (mut device, _lock) = super::device(&opened)?;
-    let keyring = opened.reader.keyring();
-    let name = args.name.clone().unwrap_or_else(|| free_name(keyring));
-    let mut rng = keys::rng();
-    let key = RecoveryKey::generate(&mut rng);
-    let entered = if let Some(path) = &args.new_key_file {
-        recovery::write_file(&key, path, &opened.found.place)?;
-        recovery::from_file(path)?
-    } else {
-        let word = rng.next_u32().to_le_bytes();
-        recovery::show_once(&key, context, [word[0], word[1]])?;
-        Entered::new(key)
-    };
-    let secret = entered.key().into();
-    let slot = NewSlot {
-        name: &name,
-        method: Method::RecoveryKey,
-        provider: None,
-        secret: &secret,
-    };
-    let successor = keyring.add_slot(&mut rng, device.act(), slot)?;
-    let added = device.publish(&*opened.found.store, successor)?;
-    // What lies in the store now has to open with the new key, as on a new computer.
-    let stored = newest(&opened)?;
-    let with_new_key = repository::unlock_one(&stored, &entered)?;
-    if with_new_key.seen() != added.seen() {
-        return Err(Failure::new(Exit::Damage, "another computer changed the ways in at the same time")
-            .hint("run `heirloom protect rotate STORE` to join the two, then see `heirloom protect status STORE`"));
-    }
-    let unlocked = device.publish(
-        &*opened.found.store,
-        with_new_key.record_proof(&mut rng, device.act())?,
-    )?;
-    if let Some(path) = &args.new_key_file {
-        context.output.say(&format!(
-            "The new key is in {}: move it away from this computer",
-            path.display()
-        ));
-    }
-    tell(
-        &format!("\"{}\" was added, and opens the backup", words::tame(&name)),
-        &name,
-        "protect add",
-        &unlocked,
-        context,
-    );
-    Ok(Exit::Done)
-}
 
 /// Proves a way in by the unlock that was just made.
 pub(super) fn check(args: &Ways, context: &Context) -> Result<Exit, Failure> {
-    let opened = repository::open(&args.store, &args.unlock, context)?;
+    let opened = repository::open_for(&args.store, &args.unlock, Purpose::Check, context)?;
     let (mut device, _lock) = super::device(&opened)?;
     let proven = opened
         .reader
         .keyring()
         .record_proof(&mut keys::rng(), device.act())?;
     let unlocked = device.publish(&*opened.found.store, proven)?;
-    let way = unlocked
-        .slots()
-        .into_iter()
-        .find(|slot| Some(slot.id) == unlocked.opened_with());
-    let name = way.map(|slot| slot.name).unwrap_or_default();
+    let way = opened_with(&unlocked);
+    let name = way
+        .as_ref()
+        .map(|slot| slot.name.clone())
+        .unwrap_or_default();
     tell(
         &format!("\"{}\" opens the backup", words::tame(&name)),
         &name,
@@ -103,56 +34,75 @@ pub(super) fn check(args: &Ways, context: &Context) -> Result<Exit, Failure> {
         &unlocked,
         context,
     );
+    if let Some(next) = way.and_then(|slot| slot.next_check_ms()) {
+        context
+            .output
+            .say(&format!("Its next check is due on {}", words::day(next)));
+    }
+    super::show::next_step(&unlocked, crate::context::now_ms(), context);
     Ok(Exit::Done)
 }
 
-/// Removes a way in or a device; the root changes at once.
-pub(super) fn remove(args: &Remove, context: &Context) -> Result<Exit, Failure> {
+/// The way in that opened a keyring.
+fn opened_with(unlocked: &Unlocked) -> Option<SlotInfo> {
+    unlocked
+        .slots()
+        .into_iter()
+        .find(|slot| Some(slot.id) == unlocked.opened_with())
+}
+
+/// Gives a way in another name.
+pub(super) fn rename(args: &Rename, context: &Context) -> Result<Exit, Failure> {
+    let new_name = args.new_name.trim();
+    if new_name.is_empty() {
+        return Err(Failure::usage("a way in needs a name"));
+    }
     let opened = repository::open(&args.ways.store, &args.ways.unlock, context)?;
     let (mut device, _lock) = super::device(&opened)?;
     let keyring = opened.reader.keyring();
     let slots = keyring.slots();
-    let by_number = args
-        .way
-        .parse::<usize>()
-        .ok()
-        .and_then(|number| slots.get(number.checked_sub(1)?));
-    let slot = by_number.or_else(|| slots.iter().find(|slot| slot.name == args.way));
-    let other = keyring
-        .devices()
-        .into_iter()
-        .find(|known| known.revoked_ms.is_none() && known.name == args.way);
-    let mut rng = keys::rng();
-    let (what, stays) = match (slot, &other) {
-        (Some(slot), _) => {
-            let rest: Vec<_> = slots
-                .iter()
-                .filter(|known| known.id != slot.id)
-                .map(|known| words::tame(&known.name))
-                .collect();
-            (
-                format!("the way in \"{}\"", words::tame(&slot.name)),
-                format!("what opens the backup then: {}", rest.join(", ")),
-            )
-        }
-        (None, Some(known)) => (
-            format!("the device \"{}\"", words::tame(&known.name)),
-            "it can add nothing from when it has seen this".into(),
-        ),
-        (None, None) => {
-            return Err(Failure::usage(format!(
-                "there is no way in and no device called \"{}\"",
-                args.way
-            ))
-            .hint("`heirloom protect status STORE` lists them"));
-        }
-    };
-    if slot.is_some_and(|slot| keyring.opened_with() == Some(slot.id)) && slots.len() > 1 {
-        // Whoever removes the way they hold may not hold the one that stays.
-        return Err(
-            Failure::usage("a way in cannot remove itself").hint("unlock with the one that stays")
-        );
+    let slot = find_way(&slots, &args.way)?.ok_or_else(|| no_such(&args.way))?;
+    if slots
+        .iter()
+        .any(|known| known.id != slot.id && known.name == new_name)
+    {
+        return Err(Failure::usage(format!(
+            "another way in is called \"{}\" already",
+            words::tame(new_name)
+        )));
     }
+    let successor = keyring.rename_slot(&mut keys::rng(), device.act(), &slot.id, new_name)?;
+    let unlocked = device.publish(&*opened.found.store, successor)?;
+    tell(
+        &format!(
+            "\"{}\" is called \"{}\" now",
+            words::tame(&slot.name),
+            words::tame(new_name)
+        ),
+        new_name,
+        "protect rename",
+        &unlocked,
+        context,
+    );
+    Ok(Exit::Done)
+}
+
+/// What is to be removed.
+enum Target {
+    Way(SlotInfo),
+    Device(DeviceInfo),
+}
+
+/// Removes a way in or a device; the root changes at once.
+pub(super) fn remove(args: &Remove, context: &Context) -> Result<Exit, Failure> {
+    let purpose = Purpose::Remove;
+    let opened = repository::open_for(&args.ways.store, &args.ways.unlock, purpose, context)?;
+    let (mut device, _lock) = super::device(&opened)?;
+    let keyring = opened.reader.keyring();
+    let target = target(keyring, &args.way)?;
+    refuse_before_asking(keyring, &target)?;
+    let what = target.what();
+    let stays = target.stays(keyring);
     if !args.yes {
         if !context.output.can_ask() {
             return Err(
@@ -160,16 +110,13 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<Exit, Failure> 
                     .hint("add `--yes`"),
             );
         }
-        if !secrets::ask_yes(&format!("Remove {what} ({stays})"))? {
+        let consequence = target.consequence();
+        context.output.show(&format!("{stays}; {consequence}"));
+        if !secrets::ask_yes(&format!("Remove {what}"))? {
             return Err(Failure::new(Exit::Failed, "nothing was changed"));
         }
     }
-    let successor = match (slot, other) {
-        (Some(slot), _) => keyring.remove_slot(&mut rng, device.act(), &slot.id),
-        (None, Some(known)) => keyring.revoke_device(&mut rng, device.act(), &known.id),
-        (None, None) => Err(ChangeError::UnknownSlot),
-    }?;
-    let unlocked = device.publish(&*opened.found.store, successor)?;
+    let unlocked = remove_now(keyring, &target, &mut device, &*opened.found.store)?;
     tell(
         &format!("Removed {what}; {stays}"),
         &args.way,
@@ -177,30 +124,196 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<Exit, Failure> 
         &unlocked,
         context,
     );
-    context
-        .output
-        .hint("what it opened before it still opens in copies of the store made before now");
+    context.output.hint(target.consequence());
+    tell_who_has_not_seen_it(&unlocked, &device, context);
+    super::show::next_step(&unlocked, crate::context::now_ms(), context);
     Ok(Exit::Done)
+}
+
+/// Records the test unlock that was just made, then removes. Killed between the two, the removal can be run again.
+fn remove_now(
+    keyring: &Unlocked,
+    target: &Target,
+    device: &mut Device,
+    store: &dyn heirloom_engine::store::Store,
+) -> Result<Unlocked, Failure> {
+    let mut rng = keys::rng();
+    let successor = match target {
+        Target::Way(slot) => {
+            let tested = keyring.record_proof(&mut rng, device.act())?;
+            let tested = device.publish(store, tested)?;
+            tested.remove_slot(&mut rng, device.act(), &slot.id)?
+        }
+        Target::Device(known) => keyring.revoke_device(&mut rng, device.act(), &known.id)?,
+    };
+    device.publish(store, successor)
+}
+
+/// What would be refused afterwards is refused before a person is asked, and before anything is written.
+fn refuse_before_asking(keyring: &Unlocked, target: &Target) -> Result<(), Failure> {
+    let Target::Way(slot) = target else {
+        return Ok(());
+    };
+    let rest: Vec<_> = keyring
+        .slots()
+        .into_iter()
+        .filter(|known| known.id != slot.id)
+        .collect();
+    if rest.is_empty() {
+        return Err(ChangeError::LastWayIn.into());
+    }
+    // Whoever removes the way they hold may not hold the one that stays.
+    if keyring.opened_with() == Some(slot.id) {
+        let others: Vec<_> = rest
+            .iter()
+            .map(|known| {
+                let flag = match known.method {
+                    Method::Passkey(_) => "`--passkey`",
+                    _ => "`--recovery-key-file FILE`",
+                };
+                format!("\"{}\" ({flag})", words::tame(&known.name))
+            })
+            .collect();
+        return Err(
+            Failure::usage("a way in cannot remove itself").hint(format!(
+                "unlock with one that stays: {}",
+                others.join(" or ")
+            )),
+        );
+    }
+    // The unlock that was just made proves the way that it was made with.
+    let mut proven = rest
+        .iter()
+        .filter(|known| known.last_proven_ms.is_some() || keyring.opened_with() == Some(known.id));
+    if proven.all(SlotInfo::is_extra) {
+        return Err(ChangeError::OnlyExtraWays.into());
+    }
+    Ok(())
+}
+
+impl Target {
+    fn what(&self) -> String {
+        match self {
+            Self::Way(slot) => format!("the way in \"{}\"", words::tame(&slot.name)),
+            Self::Device(known) => format!("the device \"{}\"", words::tame(&known.name)),
+        }
+    }
+
+    fn stays(&self, keyring: &Unlocked) -> String {
+        match self {
+            Self::Way(slot) => {
+                let rest: Vec<_> = keyring
+                    .slots()
+                    .iter()
+                    .filter(|known| known.id != slot.id)
+                    .map(|known| words::tame(&known.name))
+                    .collect();
+                format!("what opens the backup then: {}", rest.join(", "))
+            }
+            Self::Device(_) => "it can add nothing from when it has seen this".into(),
+        }
+    }
+
+    /// What the removal does not undo.
+    fn consequence(&self) -> &'static str {
+        match self {
+            Self::Way(slot) if matches!(slot.method, Method::Passkey(_)) => {
+                "a copy of the store made before now still opens with it, with all that was backed up until now; what is backed up from now on does not. The passkey stays in your password manager: delete it there yourself"
+            }
+            Self::Way(_) => {
+                "a copy of the store made before now still opens with it, with all that was backed up until now; what is backed up from now on does not"
+            }
+            Self::Device(_) => "what it added stays in the backup",
+        }
+    }
+}
+
+/// A removal reaches a device when it reads the store again.
+fn tell_who_has_not_seen_it(unlocked: &Unlocked, own: &Device, context: &Context) {
+    let number = unlocked.seen().number;
+    let devices: Vec<_> = unlocked
+        .devices()
+        .into_iter()
+        .filter(|known| {
+            known.revoked_ms.is_none()
+                && known.seen_number < number
+                && known.id != own.credential.device()
+        })
+        .map(|known| words::tame(&known.name))
+        .collect();
+    if !devices.is_empty() {
+        context.output.hint(&format!(
+            "not seen yet by {}: what they add before their next run reads the store can still be opened with what was removed",
+            devices.join(", ")
+        ));
+    }
+}
+
+fn target(keyring: &Unlocked, wish: &str) -> Result<Target, Failure> {
+    if let Some(slot) = find_way(&keyring.slots(), wish)? {
+        return Ok(Target::Way(slot.clone()));
+    }
+    let mut devices = keyring.devices().into_iter();
+    devices
+        .find(|known| known.revoked_ms.is_none() && known.name == wish)
+        .map(Target::Device)
+        .ok_or_else(|| no_such(wish))
+}
+
+fn no_such(wish: &str) -> Failure {
+    Failure::usage(format!(
+        "there is no way in and no device called \"{}\"",
+        words::tame(wish)
+    ))
+    .hint("`heirloom protect status STORE` lists them")
+}
+
+/// A way in by its name, else by its number. A name that several have is refused: removing the wrong one cannot be undone.
+fn find_way<'a>(slots: &'a [SlotInfo], wish: &str) -> Result<Option<&'a SlotInfo>, Failure> {
+    let named: Vec<_> = slots.iter().filter(|slot| slot.name == wish).collect();
+    match named.as_slice() {
+        [one] => Ok(Some(one)),
+        [] => Ok(wish
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| slots.get(number.checked_sub(1)?))),
+        _ => Err(Failure::usage(format!(
+            "{} ways in are called \"{}\"",
+            named.len(),
+            words::tame(wish)
+        ))
+        .hint("name it by its number in `heirloom protect status STORE`")),
+    }
 }
 
 /// Changes the root key; joins two keyrings where two computers made one at once.
 pub(super) fn rotate(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     let mut found = repository::find(&args.store, context)?;
-    let entered = recovery::enter(&args.unlock, context)?;
     let twin = found.twin.take();
-    let opened = found.open(&entered, context)?;
+    let key = unlock::unlock_one_side(&found, &args.unlock, Purpose::Rotate, context)?;
+    let Key {
+        unlocked,
+        entered,
+        page,
+    } = key;
+    let other = twin.map(|twin| entered.open(&twin)).transpose();
+    if let Some(page) = page {
+        page.end_well(
+            "Your backup is unlocked",
+            "Go back to the terminal. You can close this page.",
+        );
+    }
+    let other = other?;
+    let opened = found.opened(unlocked);
     let (mut device, _lock) = super::device(&opened)?;
     let keyring = opened.reader.keyring();
     let mut rng = keys::rng();
-    let successor = match &twin {
+    let successor = match &other {
         None => keyring.rotate(&mut rng, device.act())?,
-        Some(twin) => {
-            let other = repository::unlock_one(twin, &entered)?;
-            keyring.merge_fork(&other, &mut rng, device.act())?
-        }
+        Some(other) => keyring.merge_fork(other, &mut rng, device.act())?,
     };
     let unlocked = device.publish(&*opened.found.store, successor)?;
-    let words = if twin.is_some() {
+    let words = if other.is_some() {
         "The two keyrings were joined, and the root key was changed"
     } else {
         "The root key was changed"
@@ -210,40 +323,4 @@ pub(super) fn rotate(args: &Ways, context: &Context) -> Result<Exit, Failure> {
         .output
         .hint("this protects what is stored from now on; what was stored before stays as it is");
     Ok(Exit::Done)
-}
-
-fn tell(sentence: &str, way: &str, command: &'static str, unlocked: &Unlocked, context: &Context) {
-    let (word, status) = status_words(unlocked.status(now_ms()));
-    let keyring = unlocked.seen().number;
-    context
-        .output
-        .line(&format!("{sentence} · {status} · keyring {keyring}"));
-    let summary = Summary {
-        way,
-        keyring,
-        status: word,
-        seconds: context.seconds(),
-    };
-    context.output.event(&events::summary(command, summary));
-}
-
-/// "Recovery key", "Recovery key 2", ….
-fn free_name(keyring: &Unlocked) -> String {
-    let taken: Vec<String> = keyring.slots().into_iter().map(|slot| slot.name).collect();
-    let mut name = "Recovery key".to_owned();
-    let mut number = 2;
-    while taken.contains(&name) {
-        name = format!("Recovery key {number}");
-        number += 1;
-    }
-    name
-}
-
-/// The newest keyring as it lies in the store.
-fn newest(opened: &Opened) -> Result<LockedKeyring, Failure> {
-    let store = &*opened.found.store;
-    let name = keyrings::list(store)?
-        .pop()
-        .ok_or_else(|| repository::no_backup(&opened.found.place))?;
-    Ok(LockedKeyring::parse(&keyrings::load(store, &name.name)?)?)
 }

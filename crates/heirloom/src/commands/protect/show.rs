@@ -1,6 +1,8 @@
 //! `protect status` and `protect log`.
 
-use heirloom_keys::{DeviceInfo, Event as Entry, EventKind, Method, SlotInfo, Status, Unlocked};
+use heirloom_keys::{
+    DeviceInfo, Event as Entry, EventKind, Method, Provider, SlotInfo, Status, Unlocked,
+};
 use serde::Serialize;
 
 use crate::args::manage::Ways;
@@ -15,9 +17,17 @@ struct Way<'a> {
     number: usize,
     name: &'a str,
     method: &'static str,
+    /// Who keeps a passkey, by what it says of itself; for display only.
+    provider: Option<&'static str>,
+    /// `synced`, `not_synced_yet` or `this_device_only`, for a passkey.
+    synced: Option<&'static str>,
+    /// The site that a passkey is saved for.
+    rp_id: Option<&'a str>,
     created_at: Option<String>,
     last_used_at: Option<String>,
     last_proven_at: Option<String>,
+    next_check_at: Option<String>,
+    check_due: bool,
 }
 
 #[derive(Serialize)]
@@ -39,11 +49,13 @@ struct Summary {
     keyring: u64,
     check_code: String,
     last_verified_at: Option<String>,
+    next_check_at: Option<String>,
+    removal_due_at: Option<String>,
     seconds: f64,
 }
 
 /// The first line that an owner reads.
-pub(super) fn status_words(status: Status) -> (&'static str, String) {
+pub(crate) fn status_words(status: Status) -> (&'static str, String) {
     match status {
         Status::Protected => ("protected", "Protected".into()),
         Status::AlmostProtected { proven } => (
@@ -51,6 +63,10 @@ pub(super) fn status_words(status: Status) -> (&'static str, String) {
             format!("Almost protected ({proven} of 2 ways in)"),
         ),
         Status::CheckDue => ("check_due", "Protected, and a check is due".into()),
+        Status::Ending { due_ms } => (
+            "ending",
+            format!("Off: to be removed from {} on", words::day(due_ms)),
+        ),
         _ => ("off", "Off: there is no way in".into()),
     }
 }
@@ -108,7 +124,12 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     let proven = match keyring.status(now) {
         Status::Protected | Status::CheckDue => 2,
         Status::AlmostProtected { proven } => proven,
-        _ => 0,
+        // What is to be removed may have been protected all the same: count as without the plan.
+        _ => match Status::of(&slots, now) {
+            Status::Protected | Status::CheckDue => 2,
+            Status::AlmostProtected { proven } => proven,
+            _ => 0,
+        },
     };
     output.event(&events::summary(
         "protect status",
@@ -120,6 +141,8 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
             keyring: seen.number,
             check_code,
             last_verified_at: notes.verified_ms.and_then(words::rfc3339),
+            next_check_at: next_check(&slots).and_then(words::rfc3339),
+            removal_due_at: keyring.removal_due_ms().and_then(words::rfc3339),
             seconds: context.seconds(),
         },
     ));
@@ -128,15 +151,44 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
 
 fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
     let method = method_word(&slot.method);
-    let proven = match slot.last_proven_ms {
+    let passkey = match &slot.method {
+        Method::Passkey(passkey) => Some(passkey),
+        _ => None,
+    };
+    let provider = slot
+        .provider
+        .and_then(|provider| heirloom_ceremony::provider_name(&provider.aaguid));
+    let synced = slot.provider.map(synced);
+    let next = slot.next_check_ms();
+    let is_due = next.is_some_and(|next| now > next);
+    let mut facts = vec![method.replace('_', " ")];
+    facts.extend(provider.map(|provider| format!("in {provider}")));
+    facts.extend(synced.map(|(_, words)| words.to_owned()));
+    facts.extend(
+        passkey
+            .filter(|passkey| passkey.rp_id != heirloom_ceremony::LOCALHOST)
+            .map(|passkey| format!("saved for {}", words::tame(&passkey.rp_id))),
+    );
+    facts.push(format!("added {}", words::moment(slot.created_ms)));
+    facts.extend(
+        slot.last_used_ms
+            .map(|used| format!("used {}", words::ago(Some(used), now))),
+    );
+    facts.push(match slot.last_proven_ms {
         None => "not proven yet".to_owned(),
         proven => format!("proven {}", words::ago(proven, now)),
-    };
+    });
+    facts.extend(next.map(|next| {
+        if is_due {
+            "check due".to_owned()
+        } else {
+            format!("next check {}", words::day(next))
+        }
+    }));
     context.output.line(&format!(
-        "  {number}. {}  ({}, added {}, {proven})",
+        "  {number}. {}  ({})",
         words::tame(&slot.name),
-        method.replace('_', " "),
-        words::moment(slot.created_ms),
+        facts.join(", ")
     ));
     context.output.event(&Event::new(
         "way",
@@ -144,11 +196,30 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
             number,
             name: &slot.name,
             method,
+            provider,
+            synced: synced.map(|(word, _)| word),
+            rp_id: passkey.map(|passkey| passkey.rp_id.as_str()),
             created_at: words::rfc3339(slot.created_ms),
             last_used_at: slot.last_used_ms.and_then(words::rfc3339),
             last_proven_at: slot.last_proven_ms.and_then(words::rfc3339),
+            next_check_at: next.and_then(words::rfc3339),
+            check_due: is_due,
         },
     ));
+}
+
+/// Where else a passkey is, as it said when it was added.
+fn synced(provider: Provider) -> (&'static str, &'static str) {
+    match (provider.backup_eligible, provider.backup_state) {
+        (false, _) => ("this_device_only", "only on this device"),
+        (true, false) => ("not_synced_yet", "not synced yet"),
+        (true, true) => ("synced", "synced"),
+    }
+}
+
+/// The earliest check of all ways that were proven.
+fn next_check(slots: &[SlotInfo]) -> Option<i64> {
+    slots.iter().filter_map(SlotInfo::next_check_ms).min()
 }
 
 fn device_line(known: &DeviceInfo, this: bool, context: &Context) {
@@ -176,14 +247,59 @@ fn device_line(known: &DeviceInfo, this: bool, context: &Context) {
     ));
 }
 
-fn next_step(keyring: &Unlocked, now: i64, context: &Context) {
-    match keyring.status(now) {
-        Status::Protected => {}
-        Status::CheckDue => context.output.hint("prove your ways in again: `heirloom drill STORE`"),
-        _ => context.output.hint(
-            "prove this way in by `heirloom drill STORE`; \"Protected\" needs a second way of another kind, which this version does not have yet",
-        ),
+/// Says what to do next, where there is something.
+pub(crate) fn next_step(keyring: &Unlocked, now: i64, context: &Context) {
+    if let Some(hint) = next_step_words(&keyring.slots(), keyring.status(now), now) {
+        context.output.hint(&hint);
     }
+}
+
+fn next_step_words(slots: &[SlotInfo], status: Status, now: i64) -> Option<String> {
+    let is_due = |slot: &&SlotInfo| slot.next_check_ms().is_some_and(|next| now > next);
+    match status {
+        Status::Protected => None,
+        Status::Ending { .. } => {
+            Some("to keep it after all: `heirloom protect off STORE --undo`".into())
+        }
+        Status::CheckDue => {
+            let due: Vec<_> = slots.iter().filter(is_due).map(prove_it).collect();
+            Some(format!("prove your ways in again: {}", due.join(", ")))
+        }
+        _ => {
+            let unproven = slots.iter().find(|slot| {
+                slot.last_proven_ms.is_none() && status_with(slots, slot, now) != status
+            });
+            Some(match unproven {
+                Some(slot) => format!("one way in was not tried yet: {}", prove_it(slot)),
+                None if slots.iter().all(|slot| matches!(slot.method, Method::RecoveryKey)) => {
+                    "\"Protected\" needs a second way of another kind: `heirloom protect add passkey STORE`".into()
+                }
+                None => "\"Protected\" needs a second way that does not depend on this computer: `heirloom protect add recovery-key STORE`".into(),
+            })
+        }
+    }
+}
+
+/// What the status would be if one more way were proven.
+fn status_with(slots: &[SlotInfo], one: &SlotInfo, now: i64) -> Status {
+    let mut slots = slots.to_vec();
+    for slot in slots.iter_mut().filter(|slot| slot.id == one.id) {
+        slot.last_proven_ms = Some(now);
+        slot.proofs = slot.proofs.max(1);
+    }
+    Status::of(&slots, now)
+}
+
+/// How one way in is proven.
+fn prove_it(slot: &SlotInfo) -> String {
+    let flag = match slot.method {
+        Method::Passkey(_) => "--passkey",
+        _ => "--recovery-key-file FILE",
+    };
+    format!(
+        "\"{}\" by `heirloom protect check STORE {flag}`",
+        words::tame(&slot.name)
+    )
 }
 
 fn method_word(method: &Method) -> &'static str {
@@ -279,6 +395,10 @@ fn what(kind: EventKind) -> &'static str {
         EventKind::Rotated => "root_key_changed",
         EventKind::Merged => "two_keyrings_joined",
         EventKind::Seen => "keyring_seen",
+        EventKind::SlotRenamed => "way_renamed",
+        EventKind::DeviceRenamed => "device_renamed",
+        EventKind::RemovalPlanned => "removal_planned",
+        EventKind::RemovalCancelled => "removal_undone",
         _ => "other",
     }
 }

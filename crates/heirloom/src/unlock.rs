@@ -1,0 +1,485 @@
+//! Unlocking: what would open a backup is told from its keyring's public part, a way in is chosen, tried, and what
+//! else would work is said when it fails. Nothing is made in answer to a failure.
+
+pub(crate) mod offers;
+
+use heirloom_ceremony::{CeremonyError, Purpose};
+use heirloom_keys::{
+    HighEntropySecret, LockedKeyring, OpenError, Passkey, PrfOutput, UnlockSecret, Unlocked,
+};
+
+use self::offers::{Offers, Way};
+use crate::args::shared::Unlock;
+use crate::browser::{self, Page};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::recovery::{self, EnteredKey};
+use crate::repository::Found;
+use crate::secrets;
+
+/// How often a person may choose again before the command gives up.
+const TRIES: usize = 5;
+/// Said before a browser opens to ask for a passkey.
+const BEFORE: &str = "Next, your browser asks for your fingerprint, face or screen lock.";
+
+/// What was entered to open a keyring.
+#[derive(Debug)]
+pub(crate) enum Entered {
+    /// A recovery key, typed or from a file.
+    RecoveryKey(EnteredKey),
+    /// What a passkey answered in the browser.
+    Passkey(EnteredPasskey),
+}
+
+/// What a passkey answered.
+#[derive(Debug)]
+pub(crate) struct EnteredPasskey {
+    secret: UnlockSecret,
+}
+
+impl Entered {
+    /// Unlocks one keyring, with words of its own for each way that fails.
+    pub(crate) fn open(&self, locked: &LockedKeyring) -> Result<Unlocked, Failure> {
+        match self {
+            Self::RecoveryKey(key) => key.open(locked),
+            Self::Passkey(passkey) => locked.unlock(&passkey.secret).map_err(|error| match error {
+                OpenError::WrongSecret => wrong_passkey(),
+                other => other.into(),
+            }),
+        }
+    }
+}
+
+impl EnteredPasskey {
+    /// Takes what a passkey gave, for the slot of `passkey`.
+    pub(crate) fn new(passkey: Passkey, prf: PrfOutput) -> Result<Self, CeremonyError> {
+        // All zeros is what a passkey gives that gives nothing.
+        let secret = HighEntropySecret::try_from(prf).map_err(|_| CeremonyError::Unavailable)?;
+        Ok(Self {
+            secret: UnlockSecret::passkey(passkey, secret),
+        })
+    }
+}
+
+/// A keyring that was unlocked, what opened it, and the page that is still open when it was a passkey.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) unlocked: Unlocked,
+    pub(crate) entered: Entered,
+    pub(crate) page: Option<Page>,
+}
+
+impl Key {
+    /// Ends the page where there is one: nothing more is asked of the person.
+    pub(crate) fn done(self) -> (Unlocked, Entered) {
+        let Self {
+            unlocked,
+            entered,
+            page,
+        } = self;
+        if let Some(page) = page {
+            page.end_well(
+                "Your backup is unlocked",
+                "Go back to the terminal. You can close this page.",
+            );
+        }
+        (unlocked, entered)
+    }
+}
+
+/// Unlocks the newest keyring by the way in that the flags name, or that a person chooses.
+pub(crate) fn unlock(
+    found: &Found,
+    args: &Unlock,
+    purpose: Purpose,
+    context: &Context,
+) -> Result<Key, Failure> {
+    refuse_fork(found)?;
+    unlock_one_side(found, args, purpose, context)
+}
+
+fn refuse_fork(found: &Found) -> Result<(), Failure> {
+    match found.twin {
+        None => Ok(()),
+        Some(_) => Err(OpenError::Forked {
+            number: found.newest.number(),
+        }
+        .into()),
+    }
+}
+
+/// The same for one side of a fork, whose owner joins the two.
+pub(crate) fn unlock_one_side(
+    found: &Found,
+    args: &Unlock,
+    purpose: Purpose,
+    context: &Context,
+) -> Result<Key, Failure> {
+    let offers = Offers::of(&found.newest);
+    if let Some(way) = named(args, &offers, found, context)? {
+        return attempt(way, found, args, &offers, purpose, context);
+    }
+    let mut tries = TRIES;
+    loop {
+        let way = choose(&offers, context)?;
+        tries -= 1;
+        match attempt(way, found, args, &offers, purpose, context) {
+            Err(failure) if tries > 0 && is_worth_another(&failure) => {
+                context.output.show("");
+                context.output.complain(&failure);
+                context.output.show("");
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// Whether another way in, or another try, may help.
+fn is_worth_another(failure: &Failure) -> bool {
+    matches!(failure.exit, Exit::NeedsUnlock | Exit::WrongKey)
+}
+
+/// Whether the command line, the environment or the settings name a way in.
+pub(crate) fn is_given(args: &Unlock, context: &Context) -> bool {
+    args.passkey || recovery::file(args, context).is_some()
+}
+
+/// The way in that is named, or the only one where somebody can be asked. `None`: a person has to choose.
+fn named(
+    args: &Unlock,
+    offers: &Offers,
+    found: &Found,
+    context: &Context,
+) -> Result<Option<Way>, Failure> {
+    if args.passkey {
+        if offers.passkeys.is_empty() {
+            return Err(nothing_here(
+                &format!("no passkey that opens {} can be used here", found.place),
+                offers,
+            ));
+        }
+        return Ok(Some(Way::Passkey));
+    }
+    if recovery::file(args, context).is_some() {
+        return Ok(Some(Way::RecoveryKey));
+    }
+    let here = offers.here();
+    if here.is_empty() {
+        return Err(nothing_here(
+            &format!("nothing that opens {} can be asked for here", found.place),
+            offers,
+        ));
+    }
+    if !context.output.can_ask() {
+        return Err(nobody_to_ask(offers));
+    }
+    Ok(match here.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    })
+}
+
+fn nobody_to_ask(offers: &Offers) -> Failure {
+    if offers.here() == [Way::RecoveryKey] {
+        return Failure::new(
+            Exit::NeedsUnlock,
+            "this needs the recovery key, and nobody can be asked for it here",
+        )
+        .hint("add `--recovery-key-file FILE`");
+    }
+    Failure::new(
+        Exit::NeedsUnlock,
+        "this needs an unlock, and nobody can be asked which one here",
+    )
+    .or_hint(
+        offers
+            .flags()
+            .map(|flags| format!("this backup can be opened with {flags}")),
+    )
+}
+
+fn nothing_here(message: &str, offers: &Offers) -> Failure {
+    let mut failure = Failure::new(Exit::NeedsUnlock, message);
+    failure.causes = offers
+        .lines()
+        .into_iter()
+        .filter(|line| line.starts_with("not from here"))
+        .collect();
+    failure.or_hint(
+        offers
+            .flags()
+            .map(|flags| format!("what opens it from here: {flags}")),
+    )
+}
+
+/// Lists the ways in, most likely first, and asks which one.
+fn choose(offers: &Offers, context: &Context) -> Result<Way, Failure> {
+    let output = &context.output;
+    let here = offers.here();
+    output.show("This backup can be opened with:");
+    for (at, line) in offers.lines().iter().enumerate() {
+        if at < here.len() {
+            output.show(&format!("  {}. {line}", at + 1));
+        } else {
+            output.show(&format!("     {line}"));
+        }
+    }
+    for _ in 0..TRIES {
+        let answer = secrets::ask_line("Which one? [1] ")?;
+        let number = match answer.trim() {
+            "" => Some(1),
+            text => text.parse::<usize>().ok(),
+        };
+        if let Some(way) = number.and_then(|number| here.get(number.checked_sub(1)?)) {
+            return Ok(*way);
+        }
+        output.show(&format!("  type a number from 1 to {}", here.len()));
+    }
+    Err(Failure::new(Exit::NeedsUnlock, "no way in was chosen"))
+}
+
+/// Tries one way in; what else would work is said when it fails.
+fn attempt(
+    way: Way,
+    found: &Found,
+    args: &Unlock,
+    offers: &Offers,
+    purpose: Purpose,
+    context: &Context,
+) -> Result<Key, Failure> {
+    let key = match way {
+        Way::RecoveryKey => by_recovery_key(found, args, context).map(|(unlocked, key)| Key {
+            unlocked,
+            entered: Entered::RecoveryKey(key),
+            page: None,
+        }),
+        Way::Passkey => by_passkey(found, args, offers, purpose, context),
+    };
+    key.map_err(|failure| with_other_ways(failure, way, offers))
+}
+
+/// Unlocks by a recovery key and nothing else, and says when a group of it was mended.
+pub(crate) fn by_recovery_key(
+    found: &Found,
+    args: &Unlock,
+    context: &Context,
+) -> Result<(Unlocked, EnteredKey), Failure> {
+    refuse_fork(found)?;
+    let key = recovery::enter(args, context)?;
+    let unlocked = key.open(&found.newest)?;
+    if let Some(group) = key.mended {
+        context.output.warn(&format!("group {group} of the recovery key was wrong and was mended; correct it where you keep it"));
+    }
+    Ok((unlocked, key))
+}
+
+fn by_passkey(
+    found: &Found,
+    args: &Unlock,
+    offers: &Offers,
+    purpose: Purpose,
+    context: &Context,
+) -> Result<Key, Failure> {
+    context.output.say(BEFORE);
+    let mut page = Page::open(&found.newest, &found.place, &args.browser, context)?;
+    let opened = answer(&mut page, &offers.passkeys, purpose)
+        .map_err(browser::failure)
+        .and_then(|entered| Ok((entered.open(&found.newest)?, entered)));
+    match opened {
+        Ok((unlocked, entered)) => Ok(Key {
+            unlocked,
+            entered,
+            page: Some(page),
+        }),
+        Err(failure) => {
+            let failure = with_other_ways(failure, Way::Passkey, offers);
+            page.end_badly(&failure);
+            Err(failure)
+        }
+    }
+}
+
+/// Asks any of `passkeys` and takes what it gives.
+pub(crate) fn answer(
+    page: &mut Page,
+    passkeys: &[Passkey],
+    purpose: Purpose,
+) -> Result<Entered, CeremonyError> {
+    let known: Vec<_> = passkeys
+        .iter()
+        .map(|passkey| offers::known(passkey, None))
+        .collect();
+    let answer = page.ask(purpose, &known)?;
+    let passkey = browser::answered(&answer, passkeys)
+        .cloned()
+        .ok_or(heirloom_ceremony::BadAnswer::UnknownPasskey)?;
+    EnteredPasskey::new(passkey, answer.prf).map(Entered::Passkey)
+}
+
+/// The passkey is the right one by its id, and gave something else.
+fn wrong_passkey() -> Failure {
+    Failure::new(
+        Exit::WrongKey,
+        "the passkey answered, and what it gave does not open this backup: this device's system has a known fault, or it is another passkey than the one that was added",
+    )
+    .hint("update the system and the browser and try again (iPhones before iOS 18.4 have such a fault), or use another way")
+}
+
+/// Adds what else opens the backup, once.
+fn with_other_ways(mut failure: Failure, tried: Way, offers: &Offers) -> Failure {
+    if !is_worth_another(&failure) {
+        return failure;
+    }
+    let Some(other) = offers.besides(tried) else {
+        return failure;
+    };
+    failure.hint = Some(match failure.hint.take() {
+        None => format!("{other} opens this backup too"),
+        Some(hint) if hint.contains(other) => hint,
+        Some(hint) if hint.ends_with("use another way") => format!("{hint}: {other}"),
+        Some(hint) => format!("{hint}; {other} opens this backup too"),
+    });
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heirloom_keys::{Act, CreateParams, Keyring, Method, NewSlot, Provider, RecoveryKey};
+
+    const FIRST: u8 = 7;
+
+    fn passkey(rp_id: &str) -> Passkey {
+        Passkey {
+            credential_id: vec![1, 2, 3],
+            rp_id: rp_id.into(),
+            transports: vec![],
+        }
+    }
+
+    fn output(byte: u8) -> PrfOutput {
+        PrfOutput::filled(|bytes| bytes.fill(byte))
+    }
+
+    fn entered(byte: u8) -> Entered {
+        Entered::Passkey(EnteredPasskey::new(passkey("localhost"), output(byte)).unwrap())
+    }
+
+    /// A keyring with a recovery key and a passkey.
+    fn locked() -> LockedKeyring {
+        let mut rng = crate::keys::rng();
+        let recovery = RecoveryKey::generate(&mut rng);
+        let params = CreateParams {
+            device_name: "a",
+            recovery: &recovery,
+            recovery_name: "Recovery key",
+        };
+        let (_, unlocked, device) = Keyring::create(&mut rng, 1, &params).unwrap();
+        let act = Act {
+            device: device.device(),
+            now_ms: 2,
+        };
+        let slot = NewSlot {
+            name: "Passkey",
+            method: Method::Passkey(passkey("localhost")),
+            provider: Some(Provider {
+                aaguid: [1; 16],
+                backup_eligible: true,
+                backup_state: true,
+            }),
+            secret: &HighEntropySecret::try_from(output(FIRST)).unwrap(),
+        };
+        let successor = unlocked.add_slot(&mut rng, act, slot).unwrap();
+        LockedKeyring::parse(&successor.bytes).unwrap()
+    }
+
+    #[test]
+    fn what_the_passkey_gave_when_it_was_added_opens() {
+        entered(FIRST).open(&locked()).unwrap();
+    }
+
+    #[test]
+    fn a_passkey_that_gives_something_else_has_words_of_its_own() {
+        let locked = locked();
+        let failure = entered(8).open(&locked).unwrap_err();
+        assert_eq!(failure.exit, Exit::WrongKey);
+        assert!(
+            failure
+                .message
+                .contains("this device's system has a known fault, or it is another passkey")
+        );
+        let failure = with_other_ways(failure, Way::Passkey, &Offers::of(&locked));
+        assert!(
+            failure
+                .hint
+                .as_deref()
+                .unwrap()
+                .ends_with("or use another way: the recovery key (`--recovery-key-file FILE`)"),
+            "{failure:?}"
+        );
+    }
+
+    #[test]
+    fn a_passkey_that_gives_nothing_is_refused_before_any_slot() {
+        assert!(matches!(
+            EnteredPasskey::new(passkey("localhost"), output(0)),
+            Err(CeremonyError::Unavailable)
+        ));
+    }
+
+    #[test]
+    fn cancelled_or_gone_names_what_else_would_work() {
+        let failure = browser::failure(CeremonyError::CancelledOrGone);
+        let failure = with_other_ways(failure, Way::Passkey, &Offers::of(&locked()));
+        assert_eq!(failure.exit, Exit::NeedsUnlock);
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some(
+                "if you cancelled, try again; if the passkey is no longer in your password manager, use another way: the recovery key (`--recovery-key-file FILE`)"
+            )
+        );
+        // Once is enough.
+        let again = with_other_ways(
+            Failure::new(Exit::NeedsUnlock, "x").or_hint(failure.hint.clone()),
+            Way::Passkey,
+            &Offers::of(&locked()),
+        );
+        assert_eq!(again.hint, failure.hint);
+    }
+
+    #[test]
+    fn a_wrong_recovery_key_names_the_passkey() {
+        let failure = Failure::from(OpenError::WrongRecoveryKey);
+        let failure = with_other_ways(failure, Way::RecoveryKey, &Offers::of(&locked()));
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some(
+                "check which backup the key belongs to; its kit names it; a passkey (`--passkey`) opens this backup too"
+            )
+        );
+    }
+
+    #[test]
+    fn where_nobody_can_be_asked_every_flag_is_named() {
+        let failure = nobody_to_ask(&Offers::of(&locked()));
+        assert_eq!(failure.exit, Exit::NeedsUnlock);
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some(
+                "this backup can be opened with a passkey (`--passkey`) or the recovery key (`--recovery-key-file FILE`)"
+            )
+        );
+    }
+
+    #[test]
+    fn damage_is_no_reason_to_try_another_key() {
+        let failure = with_other_ways(
+            Failure::new(Exit::Damage, "damaged"),
+            Way::Passkey,
+            &Offers::of(&locked()),
+        );
+        assert_eq!(failure.hint, None);
+        assert!(!is_worth_another(&failure));
+    }
+}
