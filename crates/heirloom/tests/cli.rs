@@ -681,7 +681,7 @@ fn a_second_recovery_key_opens_too_and_a_removed_one_does_not() {
     let last = session.run(&[&["protect", "remove", "store", "1", "--yes"][..], &second].concat());
     assert_eq!(
         last.stderr,
-        "error: this is the last way in; add another first\n"
+        "error: this is the last way in; add another first\nhint: `heirloom protect add recovery-key STORE`\n"
     );
 }
 
