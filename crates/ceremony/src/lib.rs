@@ -14,6 +14,8 @@
 mod ask;
 mod bytes;
 mod challenge;
+#[cfg(any(test, feature = "software-authenticator"))]
+mod client;
 mod error;
 mod message;
 mod opening;
@@ -21,6 +23,8 @@ mod provider;
 mod seal;
 mod server;
 mod session;
+#[cfg(feature = "software-authenticator")]
+pub mod software;
 mod state;
 #[cfg(test)]
 mod testing;

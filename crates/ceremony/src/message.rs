@@ -73,6 +73,34 @@ impl Asserted {
         } = self;
         bytes::joined(&[id, client_data, authenticator_data, signature])
     }
+
+    /// As the page writes it.
+    #[cfg(any(test, feature = "software-authenticator"))]
+    pub(crate) fn message(&self, step: u64) -> serde_json::Value {
+        let Self {
+            id,
+            client_data,
+            authenticator_data,
+            signature,
+            sealed:
+                Sealed {
+                    suite,
+                    encapsulated,
+                    ciphertext,
+                },
+        } = self;
+        serde_json::json!({
+            "kind": "asserted",
+            "step": step,
+            "id": bytes::text(id),
+            "clientData": bytes::text(client_data),
+            "authenticatorData": bytes::text(authenticator_data),
+            "signature": bytes::text(signature),
+            "suite": suite.number(),
+            "encapsulated": bytes::text(encapsulated),
+            "sealed": bytes::text(ciphertext),
+        })
+    }
 }
 
 #[derive(Deserialize)]

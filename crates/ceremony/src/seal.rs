@@ -36,6 +36,16 @@ impl Secret {
         }))
     }
 
+    /// Of 64 hexadecimal digits.
+    #[cfg(any(test, feature = "software-authenticator"))]
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(text, bytes.as_mut_slice()).ok()?;
+        Some(Self(SecretBox::init_with_mut(|secret: &mut [u8; 32]| {
+            secret.copy_from_slice(bytes.as_slice());
+        })))
+    }
+
     /// Only for what the opening file, the page or a cookie holds.
     pub(crate) fn exposed_hex(&self) -> Zeroizing<String> {
         Zeroizing::new(hex::encode(self.0.expose_secret()))

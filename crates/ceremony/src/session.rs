@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use heirloom_keys::{Passkey, Provider};
 use rand_core::CryptoRng;
-use webauthn_rs_core::proto::Credential;
 
 use crate::ask::{Answer, Ask, Ending, Enrol, Known, Options, Registered};
 use crate::challenge::Bound;
@@ -17,7 +16,7 @@ use crate::message::{Asserted, Created, Said};
 use crate::seal::{Output, Secret, StepKeys};
 use crate::server::{self, Sockets};
 use crate::state::{Shared, Silence};
-use crate::verify::{self, ALGORITHMS, Backup, Expected, Verified};
+use crate::verify::{ALGORITHMS, Backup, Expected, Key, Verified};
 use crate::view::{Descriptor, Dialog, Forget, Keys, Kind, View};
 use crate::words::{self, Words};
 use crate::{LOCALHOST, opening, provider};
@@ -249,14 +248,11 @@ impl Session {
             .iter()
             .find(|known| known.credential_id == asserted.id)
             .ok_or(BadAnswer::UnknownPasskey)?;
-        let mut credential = match &known.public_key {
-            // A key that cannot be read is no reason to go without.
-            Some(key) => {
-                Some(verify::credential(&known.credential_id, key).ok_or(BadAnswer::Algorithm)?)
-            }
-            None => None,
-        };
-        let (output, backup) = self.hear(&heard, asserted, credential.as_mut())?;
+        let key = known
+            .public_key
+            .as_deref()
+            .map_or(Key::Unknown, Key::Public);
+        let (output, backup) = self.hear(&heard, asserted, key)?;
         Ok(Answer {
             credential_id: asserted.id.clone(),
             prf: output.ok_or(CeremonyError::Unavailable)?.into_prf(),
@@ -296,7 +292,8 @@ impl Session {
             if asserted.id != created.id {
                 return Err(BadAnswer::UnknownPasskey.into());
             }
-            let (output, backup) = session.hear(&heard, asserted, Some(&mut credential))?;
+            let (output, backup) =
+                session.hear(&heard, asserted, Key::Registered(&mut credential))?;
             match output {
                 Some(output) => Ok((output, backup)),
                 None => {
@@ -443,14 +440,14 @@ impl Session {
         &mut self,
         heard: &Heard,
         asserted: &Asserted,
-        known: Option<&mut Credential>,
+        key: Key<'_>,
     ) -> Result<(Option<Output>, Backup), CeremonyError> {
         let Heard {
             said: _,
             keys,
             challenge,
         } = heard;
-        let backup = self.expected(challenge).authentication(asserted, known)?;
+        let backup = self.expected(challenge).authentication(asserted, key)?;
         self.used.push(*challenge);
         let output = keys.open(&self.psk, challenge, &asserted.aad(), &asserted.sealed)?;
         Ok((output.filter(|output| !output.is_zero()), backup))

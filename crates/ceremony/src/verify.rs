@@ -57,6 +57,17 @@ pub(crate) struct Verified {
     pub(crate) public_key: Vec<u8>,
 }
 
+/// With what a signature is verified.
+#[derive(Debug)]
+pub(crate) enum Key<'a> {
+    /// The passkey that this session made; its counter goes forward.
+    Registered(&'a mut Credential),
+    /// A `COSE_Key` that was kept.
+    Public(&'a [u8]),
+    /// It is not known: nothing is verified with it.
+    Unknown,
+}
+
 #[derive(Deserialize)]
 struct ClientData {
     #[serde(rename = "type")]
@@ -119,22 +130,30 @@ impl Expected<'_> {
         })
     }
 
-    /// Verifies an authentication (WebAuthn Level 3, section 7.2) with the key of `known`.
+    /// Verifies an authentication (WebAuthn Level 3, section 7.2) with `key`.
     ///
     /// Where no key is known all but the signature is verified: who relies on it must see that the
     /// output opens the slot.
     pub(crate) fn authentication(
         &self,
         asserted: &Asserted,
-        known: Option<&mut Credential>,
+        key: Key<'_>,
     ) -> Result<Backup, CeremonyError> {
         let backup = self.look(
             "webauthn.get",
             &asserted.client_data,
             &asserted.authenticator_data,
         )?;
-        let Some(known) = known else {
-            return Ok(backup);
+        let mut of_public;
+        let known = match key {
+            Key::Unknown => return Ok(backup),
+            Key::Registered(credential) => credential,
+            Key::Public(key) => {
+                // A key that cannot be read is no reason to go without.
+                let made = credential(&asserted.id, key, backup).ok_or(BadAnswer::Algorithm)?;
+                of_public = made;
+                &mut of_public
+            }
         };
         let state: AuthenticationState = state(serde_json::json!({
             "credentials": [],
@@ -227,7 +246,7 @@ impl Expected<'_> {
 }
 
 /// The credential of a public key (`COSE_Key`); `None` where the bytes are not one that we ask for.
-pub(crate) fn credential(id: &[u8], public_key: &[u8]) -> Option<Credential> {
+fn credential(id: &[u8], public_key: &[u8], backup: Backup) -> Option<Credential> {
     let value: serde_cbor_2::Value = serde_cbor_2::from_slice(public_key).ok()?;
     let key = COSEKey::try_from(&value).ok()?;
     let offered = [
@@ -241,8 +260,9 @@ pub(crate) fn credential(id: &[u8], public_key: &[u8]) -> Option<Credential> {
         counter: 0,
         transports: None,
         user_verified: true,
-        backup_eligible: false,
-        backup_state: false,
+        // What it said when it was registered is not known here: it is taken at its word.
+        backup_eligible: backup.eligible,
+        backup_state: backup.state,
         registration_policy: UserVerificationPolicy::Required,
         extensions: RegisteredExtensions {
             cred_protect: ExtnState::NotRequested,

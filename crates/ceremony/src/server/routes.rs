@@ -40,7 +40,7 @@ const HEADERS: [(&str, &str); 10] = [
     (
         "permissions-policy",
         "publickey-credentials-get=(self), publickey-credentials-create=(self), camera=(), geolocation=(), \
-         microphone=(), payment=(), usb=(), serial=(), hid=(), bluetooth=(), display-capture=()",
+         microphone=(), payment=(), usb=(), serial=(), hid=(), display-capture=()",
     ),
     ("x-robots-tag", "noindex"),
 ];
