@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::committed::{self, Info, Secret32};
 use crate::ids::{DeviceId, KeyringHash, RepositoryId};
-use crate::kem::{KeyPairSeed, PUBLIC_KEY_BYTES, PublicKey, SEAL_OVERHEAD_BYTES};
+use crate::kem::{KeyPair, PUBLIC_KEY_BYTES, PublicKey, SEAL_OVERHEAD_BYTES};
 use crate::proto;
 use crate::root::{ChunkIdKey, Epoch, ReaderPublic, WriterKey};
 use crate::slot::Place;
@@ -37,7 +37,7 @@ pub struct BadDeviceFile;
 pub struct DeviceCredential {
     repository: RepositoryId,
     device: DeviceId,
-    seed: KeyPairSeed,
+    seed: KeyPair,
 }
 
 impl DeviceCredential {
@@ -45,7 +45,7 @@ impl DeviceCredential {
         Self {
             repository,
             device: DeviceId::generate(rng),
-            seed: KeyPairSeed::generate(rng),
+            seed: KeyPair::generate(rng),
         }
     }
 
@@ -60,7 +60,7 @@ impl DeviceCredential {
     }
 
     pub(crate) fn public(&self) -> PublicKey {
-        self.seed.public()
+        self.seed.public().clone()
     }
 
     /// All of it, for the device's own file of mode 0600.
@@ -80,7 +80,7 @@ impl DeviceCredential {
             let credential = Self {
                 repository: RepositoryId::from_bytes(take(&mut rest)?),
                 device: DeviceId::from_bytes(take(&mut rest)?),
-                seed: KeyPairSeed::new(take_secret(&mut rest)?),
+                seed: KeyPair::new(take_secret(&mut rest)?),
             };
             rest.is_empty().then_some(credential)
         };
@@ -195,6 +195,16 @@ pub(crate) struct DeviceSlot {
     proofs: Vec<(u32, [u8; 32])>,
 }
 
+/// What devices are told.
+pub(crate) struct Told<'a> {
+    /// The newest, and those before it: who knows of one of them believes the slot.
+    pub(crate) epochs: &'a [Epoch],
+    /// The reader of the newest.
+    pub(crate) reader: &'a PublicKey,
+    pub(crate) chunk_id_key: &'a ChunkIdKey,
+    pub(crate) removal_due_ms: Option<i64>,
+}
+
 /// Why a device slot did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotClosed {
@@ -211,22 +221,26 @@ impl DeviceSlot {
         self.device
     }
 
-    /// Seals what `device` may know of the first of `epochs`; the others are those before it.
+    /// Seals what `device` may know.
     pub(crate) fn seal(
         rng: &mut impl CryptoRng,
         place: &Place,
         device: DeviceId,
         key: &PublicKey,
-        epochs: &[Epoch],
-        chunk_id_key: &ChunkIdKey,
-        removal_due_ms: Option<i64>,
+        told: &Told<'_>,
     ) -> Self {
+        let Told {
+            epochs,
+            reader,
+            chunk_id_key,
+            removal_due_ms,
+        } = *told;
         let repository = &place.repository;
         let current = epochs.first().expect("a keyring has a root");
         let mut contents = Zeroizing::new(Vec::with_capacity(CONTENTS_BYTES));
         contents.extend_from_slice(current.writer(repository, &device).expose_secret());
         contents.extend_from_slice(chunk_id_key.expose_secret());
-        contents.extend_from_slice(&current.reader(repository).public().to_bytes());
+        contents.extend_from_slice(&reader.to_bytes());
         contents.extend_from_slice(&due_bytes(removal_due_ms));
         let sealed = key.seal(rng, &[], &contents_info(place, &device), &contents);
         let message = proof_message(place, &device, &sealed);

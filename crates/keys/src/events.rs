@@ -183,15 +183,20 @@ impl EventLog {
         self.0.push(event);
     }
 
-    /// What this log holds from where the two part, in its order.
-    pub(crate) fn since_parting<'a>(&'a self, other: &Self) -> &'a [Event] {
+    /// What only this log holds and the other does not, in its order.
+    pub(crate) fn only_here(&self, other: &Self) -> Vec<&Event> {
         let shared = self
             .0
             .iter()
             .zip(&other.0)
             .take_while(|(mine, theirs)| mine == theirs)
             .count();
-        &self.0[shared..]
+        let is_there = |event: &Event| {
+            let mut theirs = other.0[shared..].iter();
+            theirs.any(|known| known.is_same_happening(event))
+        };
+        let tail = self.0[shared..].iter();
+        tail.filter(|event| !is_there(event)).collect()
     }
 
     /// Puts behind this log what only the other one holds, in its order; `epochs` are the other's.
@@ -201,26 +206,22 @@ impl EventLog {
         other: &Self,
         epochs: &[Epoch],
     ) {
-        let mine = self.since_parting(other).to_vec();
-        for event in other.since_parting(self).to_vec() {
-            if mine.iter().any(|mine| mine.is_same_happening(&event)) {
-                continue;
-            }
+        for event in other.only_here(self) {
             // Two epochs can share a number; the one that made the entry made its MAC.
             let made_by = epochs
                 .iter()
-                .find(|epoch| is_made_under(&event, repository, epoch));
+                .find(|epoch| is_made_under(event, repository, epoch));
             if let Some(epoch) = made_by {
                 let Event {
                     seq: _,
                     time_ms,
                     device,
                     kind,
-                    subject,
+                    ref subject,
                     epoch: _,
                     previous: _,
                     mac: _,
-                } = event;
+                } = *event;
                 self.append(
                     repository,
                     epoch,
@@ -228,7 +229,7 @@ impl EventLog {
                         time_ms,
                         device,
                         kind,
-                        subject,
+                        subject: subject.clone(),
                     },
                 );
             }

@@ -1,5 +1,7 @@
 //! Whether a keyring is newer than what was seen. `docs/keyring.md`, section 9.
 
+use std::collections::HashMap;
+
 use crate::ids::KeyringHash;
 use crate::keyring::LockedKeyring;
 
@@ -60,20 +62,18 @@ impl Seen {
     }
 
     fn is_behind(&self, newest: &LockedKeyring, others: &[LockedKeyring]) -> bool {
+        let mut unreached: HashMap<KeyringHash, &LockedKeyring> = others
+            .iter()
+            .filter(|other| other.number() > self.number)
+            .map(|other| (other.hash(), other))
+            .collect();
         let mut reached = vec![newest];
-        let mut next = 0;
-        while let Some(keyring) = reached.get(next) {
-            next += 1;
+        while let Some(keyring) = reached.pop() {
             if keyring.previous_hashes().contains(&self.hash) {
                 return true;
             }
-            for other in others {
-                let is_new = reached.iter().all(|known| known.hash() != other.hash());
-                let follows = reached[next - 1].previous_hashes().contains(&other.hash());
-                if is_new && follows && other.number() > self.number {
-                    reached.push(other);
-                }
-            }
+            let before = keyring.previous_hashes().iter();
+            reached.extend(before.filter_map(|hash| unreached.remove(hash)));
         }
         false
     }

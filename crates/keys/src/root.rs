@@ -4,7 +4,7 @@ use rand_core::CryptoRng;
 
 use crate::committed::{self, Info, Secret32};
 use crate::ids::{DeviceId, RepositoryId};
-use crate::kem::{KeyPairSeed, PublicKey};
+use crate::kem::{KeyPair, PublicKey};
 
 /// The key-encryption key of one epoch. It wraps keys, never content.
 ///
@@ -51,8 +51,8 @@ impl Epoch {
     }
 
     /// `HKDF-SHA256("", root, "heirloom/v1/reader", repository, epoch)` is the seed of an X-Wing key pair.
-    pub(crate) fn reader(&self, repository: &RepositoryId) -> KeyPairSeed {
-        KeyPairSeed::new(self.derive("heirloom/v1/reader", repository, &[]))
+    pub(crate) fn reader(&self, repository: &RepositoryId) -> KeyPair {
+        KeyPair::new(self.derive("heirloom/v1/reader", repository, &[]))
     }
 
     /// `HKDF-SHA256("", root, "heirloom/v1/writer", repository, epoch, device)`.

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::committed::{self, Closed, Info, OVERHEAD_BYTES, Secret32};
 use crate::ids::{KeyringHash, RepositoryId, SlotId};
-use crate::kem::{KeyPairSeed, PublicKey, SEAL_OVERHEAD_BYTES};
+use crate::kem::{KeyPair, PublicKey, SEAL_OVERHEAD_BYTES};
 use crate::proto;
 use crate::recovery::RecoveryKey;
 use crate::root::RootKey;
@@ -166,7 +166,7 @@ pub struct KeySlot {
 /// What a slot's own secret gives: the way to the root, not the root.
 #[derive(Debug)]
 pub(crate) struct SlotSecrets {
-    pub(crate) seed: KeyPairSeed,
+    pub(crate) seed: KeyPair,
     pub(crate) auth_psk: Secret32,
 }
 
@@ -196,7 +196,7 @@ impl KeySlot {
         };
         rng.fill_bytes(&mut slot.salt);
         let secrets = SlotSecrets {
-            seed: KeyPairSeed::generate(rng),
+            seed: KeyPair::generate(rng),
             auth_psk: Secret32::generate(rng),
         };
         let plaintext = Zeroizing::new(
@@ -230,7 +230,7 @@ impl KeySlot {
         )?;
         let (seed, auth_psk) = plaintext.split_at_checked(32).ok_or(Closed::Damaged)?;
         Ok(SlotSecrets {
-            seed: KeyPairSeed::new(Secret32::from_slice(seed).ok_or(Closed::Damaged)?),
+            seed: KeyPair::new(Secret32::from_slice(seed).ok_or(Closed::Damaged)?),
             auth_psk: Secret32::from_slice(auth_psk).ok_or(Closed::Damaged)?,
         })
     }

@@ -361,7 +361,7 @@ impl Contents {
         let id = public.id();
         self.slots.push(Slot {
             public,
-            key: secrets.seed.public(),
+            key: secrets.seed.public().clone(),
             auth_psk: secrets.auth_psk,
             name,
             created_ms: now_ms,

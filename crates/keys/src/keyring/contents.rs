@@ -12,7 +12,7 @@ use super::layout::{
 };
 use super::unlock::Unlocked;
 use crate::committed::{self, Secret32};
-use crate::device::DeviceSlot;
+use crate::device::{DeviceSlot, Told};
 use crate::events::{EventLog, Happening};
 use crate::ids::{DeviceId, KeyringHash, RepositoryId, SlotId};
 use crate::kem::PublicKey;
@@ -304,17 +304,15 @@ impl Contents {
             ))
         };
         let slots = self.slots.iter().map(|slot| seal_slot(rng, slot)).collect();
+        let reader = self.current().reader(&self.repository);
+        let told = Told {
+            epochs: &self.epochs,
+            reader: reader.public(),
+            chunk_id_key: &self.chunk_id_key,
+            removal_due_ms: self.removal_due_ms,
+        };
         let seal_device = |rng: &mut _, device: &Device| {
-            DeviceSlot::seal(
-                rng,
-                &place,
-                device.id,
-                &device.key,
-                &self.epochs,
-                &self.chunk_id_key,
-                self.removal_due_ms,
-            )
-            .to_proto()
+            DeviceSlot::seal(rng, &place, device.id, &device.key, &told).to_proto()
         };
         let devices = self
             .active_devices()

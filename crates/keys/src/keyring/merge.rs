@@ -63,16 +63,12 @@ impl Unlocked {
         )
     }
 
-    /// Every change adds an event, so a keyring whose log begins with all of another's came later.
+    /// Every change adds an event, so a keyring that knows all events and roots of another came later;
+    /// also one that came to know them by a merge.
     fn comes_before(&self, other: &Self) -> bool {
-        let merged = |event: &Event| {
-            event.kind == EventKind::Merged && event.subject == self.hash.as_bytes()
-        };
-        let (mine, theirs) = (
-            self.contents.events.entries(),
-            other.contents.events.entries(),
-        );
-        theirs.starts_with(mine) || theirs.iter().any(merged)
+        let (mine, theirs) = (&self.contents, &other.contents);
+        let is_known = |epoch: &Epoch| theirs.epochs.iter().any(|known| is_same(known, epoch));
+        mine.events.only_here(&theirs.events).is_empty() && mine.epochs.iter().all(is_known)
     }
 }
 
@@ -133,8 +129,10 @@ fn merged_slot(mine: &Slot, theirs: &Slot) -> Result<Slot, ChangeError> {
 /// Whether `side` has given `subject` another name since the two parted, and `other` has not.
 fn is_renamed_by(side: &Contents, other: &Contents, kind: EventKind, subject: &[u8]) -> bool {
     let renamed = |a: &Contents, b: &Contents| {
-        let mut events = a.events.since_parting(&b.events).iter();
-        events.any(|event| event.kind == kind && event.subject == subject)
+        let events = a.events.only_here(&b.events);
+        events
+            .iter()
+            .any(|event| event.kind == kind && event.subject == subject)
     };
     renamed(side, other) && !renamed(other, side)
 }
@@ -169,14 +167,15 @@ fn merged_devices(mine: &Contents, theirs: &Contents) -> Result<Vec<Device>, Cha
     Ok(devices)
 }
 
+fn is_same(a: &Epoch, b: &Epoch) -> bool {
+    a.number == b.number && a.root.same(&b.root)
+}
+
 /// All roots of both sides, newest first; a root that both know stands once.
 fn merged_epochs(mine: &Contents, theirs: &Contents) -> Vec<Epoch> {
     let mut epochs: Vec<_> = mine.epochs.iter().map(Epoch::duplicate).collect();
     for epoch in &theirs.epochs {
-        if !epochs
-            .iter()
-            .any(|known| known.number == epoch.number && known.root.same(&epoch.root))
-        {
+        if !epochs.iter().any(|known| is_same(known, epoch)) {
             epochs.push(epoch.duplicate());
         }
     }

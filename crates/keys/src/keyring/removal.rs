@@ -57,7 +57,7 @@ impl Unlocked {
 /// earlier one.
 pub(super) fn merged_removal(mine: &Contents, theirs: &Contents) -> Option<i64> {
     let cancelled = |side: &Contents, other: &Contents| {
-        let events = side.events.since_parting(&other.events);
+        let events = side.events.only_here(&other.events);
         events
             .iter()
             .any(|event| event.kind == EventKind::RemovalCancelled)

@@ -181,7 +181,7 @@ impl LockedKeyring {
         let (contents, made_ms) =
             Contents::from_sealed(self, root, &sealed).ok_or(OpenError::NotAuthentic)?;
         let slot = contents.slots.get(index).ok_or(OpenError::NotAuthentic)?;
-        let is_own = slot.key == secrets.seed.public() && slot.auth_psk.same(&secrets.auth_psk);
+        let is_own = slot.key == *secrets.seed.public() && slot.auth_psk.same(&secrets.auth_psk);
         if !is_own || !self.is_succession_known(&contents) {
             return Err(OpenError::NotAuthentic);
         }
@@ -270,7 +270,7 @@ impl Unlocked {
         let epoch = self.contents.current();
         ReaderPublic {
             epoch: epoch.number,
-            key: epoch.reader(&self.place.repository).public(),
+            key: epoch.reader(&self.place.repository).public().clone(),
         }
     }
 

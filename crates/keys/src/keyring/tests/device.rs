@@ -1,7 +1,7 @@
 //! A device that holds only what it needs to write.
 
 use super::*;
-use crate::device::{DeviceSlot, MAX_PROOFS};
+use crate::device::{DeviceSlot, MAX_PROOFS, Told};
 use crate::keyring::contents::Predecessor;
 use crate::root::{ChunkIdKey, Epoch, RootKey};
 use crate::slot::Place;
@@ -196,9 +196,12 @@ fn forged_slot(owner: &Owner, place: &Place, epochs: &[Epoch]) -> LockedKeyring 
         place,
         owner.credential.device(),
         &owner.credential.public(),
-        epochs,
-        &chunk_id_key,
-        None,
+        &Told {
+            epochs,
+            reader: epochs[0].reader(&place.repository).public(),
+            chunk_id_key: &chunk_id_key,
+            removal_due_ms: None,
+        },
     );
     let mut keyring = owner.locked();
     keyring.place = place.clone();

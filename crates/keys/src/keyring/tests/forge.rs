@@ -3,7 +3,7 @@
 use super::*;
 use crate::committed::{Closed, Info, sha256};
 use crate::ids::KeyringHash;
-use crate::kem::KeyPairSeed;
+use crate::kem::KeyPair;
 use crate::keyring::contents::{Predecessor, Slot};
 use crate::proto;
 use crate::root::{Epoch, RootKey};
@@ -202,12 +202,12 @@ fn a_store_that_knows_every_public_byte_cannot_make_a_keyring_that_opens() {
     let owner = lived_in(27);
     let stranger = |slot: &mut Slot| {
         let rng = &mut TestRng::new(667);
-        slot.key = KeyPairSeed::generate(rng).public();
+        slot.key = KeyPair::generate(rng).public().clone();
         slot.auth_psk = Secret32::generate(rng);
     };
     let only_key = |slot: &mut Slot| slot.auth_psk = Secret32::generate(&mut TestRng::new(668));
     let only_psk =
-        |slot: &mut Slot| slot.key = KeyPairSeed::generate(&mut TestRng::new(669)).public();
+        |slot: &mut Slot| slot.key = KeyPair::generate(&mut TestRng::new(669)).public().clone();
     for bytes in [
         forged(&owner, stranger),
         forged(&owner, only_key),

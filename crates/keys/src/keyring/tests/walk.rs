@@ -1,257 +1,569 @@
-//! Any mix of changes: who may open it opens it, who was removed does not, nothing is lost.
+//! Any mix of changes, by several computers, at a store that may show an older keyring, each killed at
+//! any point: who may open it opens it, who was removed does not, nothing is lost, and what the owner
+//! is told is so.
+//!
+//! 100,000 steps with `HEIRLOOM_LONG=1`, a sample of 3,000 otherwise. `HEIRLOOM_SEED` names the first
+//! walk's seed; a failure prints its own.
 
-use proptest::prelude::*;
+mod check;
+mod model;
+mod world;
 
 use super::*;
-use crate::{Freshness, RunKey, seal_run_key, verify_successor};
+use crate::{EventKind, Freshness, OpenError, RunKey, seal_run_key};
+use model::{By, DeviceNo, Kind, Op, State, Way, WayNo};
+use world::{Computer, Counts, Node, Run, Slot, World, method, provider};
 
-const STEPS: usize = 100;
+const STEPS_OF_A_WALK: usize = 100;
 
-/// 2,000 changes in the long run, a sample of 400 otherwise.
-fn cases() -> u32 {
-    if std::env::var_os("HEIRLOOM_LONG").is_some_and(|value| value == "1") {
-        20
-    } else {
-        4
-    }
-}
+/// What must have occurred, or the walk shows less than it says.
+const MUST_OCCUR: [&str; 43] = [
+    "add",
+    "add refused: AlreadyEnrolled",
+    "add refused: Retired",
+    "add refused: UnknownDevice",
+    "cancel",
+    "cancel refused: NoRemovalPlanned",
+    "enrol",
+    "forged keyring refused",
+    "killed after storing",
+    "killed before storing",
+    "merge",
+    "merge of no fork refused",
+    "merge refused: LastProvenWay",
+    "merge refused: LastWayIn",
+    "merge refused: UnknownDevice",
+    "plan",
+    "plan refused: RemovalPlanned",
+    "prove",
+    "remove",
+    "remove refused: LastProvenWay",
+    "remove refused: LastWayIn",
+    "remove refused: OnlyExtraWays",
+    "remove refused: UnknownSlot",
+    "rename a device",
+    "rename a way",
+    "revoke",
+    "revoke refused: UnknownDevice",
+    "revoked computer found no slot",
+    "rotate",
+    "run",
+    "run of a removed backup refused",
+    "seen",
+    "status AlmostProtected",
+    "status CheckDue",
+    "status Ending",
+    "status Protected",
+    "stood on another side of a fork",
+    "store showed a fork",
+    "store showed an older keyring",
+    "told that nothing was proven yet",
+    "unlock with a removed way refused",
+    "what was removed reads no new run",
+    "what was removed reads an old run",
+];
 
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Add,
-    Prove(prop::sample::Index),
-    Remove(prop::sample::Index),
-    Rotate,
-    Device,
-    Revoke(prop::sample::Index),
-    /// Both sides remove or add something, then they are merged.
-    Fork(prop::sample::Index, prop::sample::Index),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => Just(Step::Add),
-        3 => any::<prop::sample::Index>().prop_map(Step::Prove),
-        3 => any::<prop::sample::Index>().prop_map(Step::Remove),
-        1 => Just(Step::Rotate),
-        1 => Just(Step::Device),
-        1 => any::<prop::sample::Index>().prop_map(Step::Revoke),
-        2 => any::<(prop::sample::Index, prop::sample::Index)>().prop_map(|(a, b)| Step::Fork(a, b)),
-    ]
-}
-
-/// What ought to be true, kept beside the keyring.
-struct Model {
-    owner: Owner,
-    live: Vec<u8>,
-    removed: Vec<u8>,
-    next_id: u8,
-    runs: Vec<(Vec<u8>, RunKey)>,
-}
-
-impl Model {
-    fn secret(id: u8) -> UnlockSecret {
-        UnlockSecret::passkey(passkey(id), prf(id))
-    }
-
-    fn slot_of(unlocked: &Unlocked, id: u8) -> SlotId {
-        let is_it = |slot: &&crate::SlotInfo| slot.method == Method::Passkey(passkey(id));
-        unlocked.slots().iter().find(is_it).unwrap().id
-    }
-
-    fn add(&mut self, to: &Unlocked) -> Option<Successor> {
-        if self.live.len() >= 6 || self.next_id == u8::MAX {
-            return None;
+#[test]
+fn no_walk_locks_its_owner_out_or_lets_anybody_else_in() {
+    let is_long = std::env::var_os("HEIRLOOM_LONG").is_some_and(|value| value == "1");
+    let steps = if is_long { 100_000 } else { 3_000 };
+    let first = std::env::var("HEIRLOOM_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let started = std::time::Instant::now();
+    let walks = u64::try_from(steps / STEPS_OF_A_WALK).unwrap();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let walk_every = |from: u64| {
+        let mut counts = Counts::default();
+        for walk in (from..walks).step_by(threads) {
+            walk_once(first + walk, &mut counts);
         }
-        let id = self.next_id;
-        self.next_id += 1;
-        self.live.push(id);
-        let act = self.owner.act();
-        Some(
-            to.add_slot(&mut self.owner.rng, act, passkey_slot(id, &prf(id)))
-                .unwrap(),
-        )
+        counts
+    };
+    let counts = std::thread::scope(|scope| {
+        let walkers: Vec<_> = (0..u64::try_from(threads).unwrap())
+            .map(|from| scope.spawn(move || walk_every(from)))
+            .collect();
+        let each = walkers.into_iter().map(|walker| walker.join().unwrap());
+        each.fold(Counts::default(), Counts::and)
+    });
+    let seconds = started.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = steps as f64 / seconds;
+    println!(
+        "{steps} steps from seed {first} in {seconds:.1} s, {rate:.0} in a second, {threads} threads"
+    );
+    for (what, count) in &counts.0 {
+        println!("{count:7} {what}");
     }
+    let missing: Vec<_> = MUST_OCCUR
+        .iter()
+        .filter(|what| !counts.0.contains_key(**what))
+        .collect();
+    assert!(missing.is_empty(), "never occurred: {missing:?}");
+}
 
-    fn remove(&mut self, from: &Unlocked, index: prop::sample::Index) -> Option<Successor> {
-        let known = |id: &&u8| {
-            from.slots()
-                .iter()
-                .any(|slot| slot.method == Method::Passkey(passkey(**id)))
+fn walk_once(seed: u64, counts: &mut Counts) {
+    let mut told = Told { seed, step: 0 };
+    let mut world = World::new(seed);
+    for step in 0..STEPS_OF_A_WALK {
+        told.step = step;
+        world.step(counts);
+    }
+    world.check_all(counts);
+}
+
+/// Says where a walk failed.
+struct Told {
+    seed: u64,
+    step: usize,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("HEIRLOOM_SEED={} fails at step {}", self.seed, self.step);
+        }
+    }
+}
+
+impl World {
+    fn step(&mut self, counts: &mut Counts) {
+        self.now_ms += 1 + i64::try_from(self.below(6 * 86_400_000)).unwrap();
+        let mut device = self.below(self.computers.len());
+        let is_revoked = |world: &Self| !world.nodes[world.nodes.len() - 1].state.is_active(device);
+        if is_revoked(self) && self.chance(75) {
+            device = self.below(self.computers.len());
+        }
+        let node = self.shown(device);
+        if self.chance(3) {
+            return self.refuse_forged(node, counts);
+        }
+        if !self.follow(device, node, counts) {
+            return;
+        }
+        if self.chance(25) {
+            self.run(device, node, counts);
+            return;
+        }
+        let ways: Vec<WayNo> = self.nodes[node].state.ways.keys().copied().collect();
+        let all: Vec<WayNo> = (0..self.slots.len()).collect();
+        let from = if self.chance(90) { ways } else { all };
+        let way = self.pick(&from).unwrap();
+        let Some(opened_with) = self.opens(node, way) else {
+            let refusal = self.unlock(node, way).unwrap_err();
+            assert!(
+                matches!(
+                    refusal,
+                    OpenError::NoMatchingSlot | OpenError::WrongRecoveryKey
+                ),
+                "{refusal}"
+            );
+            return counts.add("unlock with a removed way refused");
         };
-        let candidates: Vec<u8> = self.live.iter().filter(known).copied().collect();
-        if candidates.is_empty() {
-            return None;
+        let opened = self.unlock(node, way).unwrap();
+        assert_eq!(opened.opened_with(), Some(self.slots[opened_with].id));
+        let by = By {
+            device,
+            opened_with,
+            now_ms: self.now_ms,
+            epoch: self.epochs,
+        };
+        self.epochs += 1;
+        let other = self
+            .tips()
+            .into_iter()
+            .find(|tip| !self.leads_to(*tip, node) && !self.leads_to(node, *tip));
+        match other {
+            Some(other) if self.chance(50) => self.merge(&opened, node, other, by, counts),
+            _ if self.chance(2) => {
+                let earlier = self.below(node + 1);
+                if self.leads_to(earlier, node) {
+                    self.refuse_to_merge_a_line(&opened, earlier, by, counts);
+                }
+            }
+            _ if self.chance(if self.room < 4 { 12 } else { 3 }) => {
+                self.tear(&opened, node, by, counts);
+            }
+            _ => {
+                let (what, op) = self.draw(node);
+                let at_kill = self.below(12);
+                self.change(&opened, node, by, (what, &op), at_kill, counts);
+            }
         }
-        let id = candidates[index.index(candidates.len())];
-        self.live.retain(|live| *live != id);
-        self.removed.push(id);
-        let act = self.owner.act();
-        Some(
-            from.remove_slot(&mut self.owner.rng, act, &Self::slot_of(from, id))
-                .unwrap(),
-        )
     }
 
-    fn change(&mut self, step: Step) -> Option<Successor> {
-        let now = open(&self.owner.bytes, &self.owner.secret()).unwrap();
-        let act = self.owner.act();
-        match step {
-            Step::Add => self.add(&now),
-            Step::Remove(index) => self.remove(&now, index),
-            Step::Rotate => Some(now.rotate(&mut self.owner.rng, act).unwrap()),
-            Step::Prove(index) => {
-                let opened = match self.live.len() {
-                    0 => now,
-                    count => open(
-                        &self.owner.bytes,
-                        &Self::secret(self.live[index.index(count)]),
-                    )
-                    .unwrap(),
+    /// What the store shows: the newest, what the computer knows already as if nothing were newer,
+    /// or anything that it ever held.
+    fn shown(&mut self, device: DeviceNo) -> usize {
+        let tips = self.tips();
+        match self.below(100) {
+            0..8 => self.below(self.nodes.len()),
+            8..20 if tips.len() < 3 => self.computers[device].node,
+            _ => {
+                let mine: Vec<_> = tips
+                    .iter()
+                    .copied()
+                    .filter(|tip| self.leads_to(self.computers[device].node, *tip))
+                    .collect();
+                let from = if mine.is_empty() || self.chance(10) {
+                    tips
+                } else {
+                    mine
                 };
-                let next = opened.record_proof(&mut self.owner.rng, act).unwrap();
-                let slots = next.unlocked.slots();
-                let proven = slots
-                    .iter()
-                    .find(|slot| Some(slot.id) == opened.opened_with())
-                    .unwrap();
-                assert_eq!(proven.last_proven_ms, Some(act.now_ms));
-                Some(next)
+                self.pick(&from).unwrap()
             }
-            Step::Device
-                if now
-                    .devices()
-                    .iter()
-                    .filter(|device| device.revoked_ms.is_none())
+        }
+    }
+
+    /// The computer looks at what the store shows, as it does before anything else; whether it goes on.
+    fn follow(&mut self, device: DeviceNo, node: usize, counts: &mut Counts) -> bool {
+        let known = self.computers[device].node;
+        let seen = crate::Seen {
+            number: self.nodes[known].state.number,
+            hash: self.locked[known].hash(),
+            events: self.nodes[known].state.events(),
+        };
+        let expected = if known == node {
+            Freshness::Same
+        } else if self.nodes[node].state.number < seen.number {
+            Freshness::Older
+        } else if self.leads_to(known, node) {
+            Freshness::Newer
+        } else {
+            Freshness::Forked
+        };
+        assert_eq!(
+            seen.compare_through(&self.locked[node], &self.locked),
+            expected
+        );
+        let held_number = self.computers[device].held.keyring_number;
+        if expected == Freshness::Same && held_number == seen.number && self.chance(70) {
+            return true;
+        }
+        let computer = &self.computers[device];
+        let opened = self.locked[node].open_device_slot(&computer.credential, &computer.held);
+        match expected {
+            Freshness::Older => {
+                if self.nodes[node].state.number < held_number {
+                    assert!(matches!(opened.unwrap_err(), OpenError::Older { .. }));
+                }
+                counts.add("store showed an older keyring");
+                return false;
+            }
+            Freshness::Forked => {
+                counts.add("store showed a fork");
+                return false;
+            }
+            Freshness::Same | Freshness::Newer => {}
+        }
+        if !self.nodes[node].state.is_active(device) {
+            assert_eq!(opened.unwrap_err(), OpenError::NoMatchingSlot);
+            counts.add("revoked computer found no slot");
+            return true;
+        }
+        let held = opened.unwrap();
+        assert_eq!(held.removal_due_ms, self.nodes[node].state.due_ms);
+        let computer = &mut self.computers[device];
+        computer.held = held;
+        computer.node = node;
+        true
+    }
+
+    /// An unattended backup.
+    fn run(&mut self, device: DeviceNo, node: usize, counts: &mut Counts) {
+        let state = &self.nodes[node].state;
+        if !state.is_active(device) {
+            return;
+        }
+        if self.computers[device].held.removal_due_ms.is_some() {
+            return counts.add("run of a removed backup refused");
+        }
+        let epoch = *state.epochs.last().unwrap();
+        let removed: Vec<WayNo> = state.removed.iter().copied().collect();
+        let key = RunKey::generate(&mut self.rng);
+        let held = &self.computers[device].held;
+        let sealed = seal_run_key(&held.reader_public, &key, &mut self.rng, &held.repository);
+        let sealed = sealed.to_vec();
+        if let Some(way) = self
+            .pick(&removed)
+            .filter(|_| self.runs.len().is_multiple_of(2))
+        {
+            self.check_removed_reads_nothing(way, node, epoch, &sealed, counts);
+        }
+        self.runs.push(Run { epoch, key, sealed });
+        counts.add("run");
+    }
+
+    /// Two removals from one keyring, at two computers or by one that was killed between them.
+    fn tear(&mut self, opened: &Unlocked, node: usize, by: By, counts: &mut Counts) {
+        let live: Vec<WayNo> = self.nodes[node].state.ways.keys().copied().collect();
+        for _ in 0..2 {
+            let op = Op::Remove(self.pick(&live).unwrap());
+            self.now_ms += 1;
+            let (now_ms, epoch) = (self.now_ms, self.epochs);
+            self.epochs += 1;
+            let by = By {
+                now_ms,
+                epoch,
+                ..by
+            };
+            self.change(opened, node, by, ("remove", &op), 1, counts);
+        }
+    }
+
+    /// Makes the change, or is refused as the model says; `at_kill` is 0 or 1 where the computer dies.
+    fn change(
+        &mut self,
+        opened: &Unlocked,
+        node: usize,
+        by: By,
+        (what, op): (&str, &Op),
+        at_kill: usize,
+        counts: &mut Counts,
+    ) {
+        let mut rng = TestRng::new(rand_core::Rng::next_u64(&mut self.rng));
+        let (rng, act) = (&mut rng, self.act(by.device));
+        let mut joined = None;
+        let made = match op {
+            Op::Add(no, way) => {
+                let secret = self.entropy(way.kind, way.credential);
+                let slot = NewSlot {
+                    name: &way.name,
+                    method: method(way.kind, way.credential),
+                    provider: provider(way.kind),
+                    secret: &secret,
+                };
+                assert_eq!(*no, self.slots.len());
+                opened.add_slot(rng, act, slot)
+            }
+            Op::Prove => opened.record_proof(rng, act),
+            Op::Remove(no) => opened.remove_slot(rng, act, &self.slots[*no].id),
+            Op::Rotate => opened.rotate(rng, act),
+            Op::RenameWay(no, name) => opened.rename_slot(rng, act, &self.slots[*no].id, name),
+            Op::RenameDevice(no, name) => {
+                opened.rename_device(rng, act, &self.act(*no).device, name)
+            }
+            Op::Plan => opened.plan_removal(rng, act),
+            Op::Cancel => opened.cancel_removal(rng, act),
+            Op::Enrol(_) => {
+                opened
+                    .add_device(rng, act.now_ms, "another")
+                    .map(|(next, credential)| {
+                        joined = Some(credential);
+                        next
+                    })
+            }
+            Op::Revoke(no) => opened.revoke_device(rng, act, &self.act(*no).device),
+            Op::Seen => opened.record_seen(rng, act),
+        };
+        let expected = self.nodes[node].state.apply(op, by);
+        let (made, state) = match (made, expected) {
+            (Ok(made), Ok(state)) => (made, state),
+            (made, expected) => {
+                let refusal = made.map(drop).unwrap_err();
+                assert_eq!(refusal, expected.map(drop).unwrap_err(), "{op:?}");
+                return counts.add(format!("{what} refused: {refusal:?}"));
+            }
+        };
+        counts.add(what);
+        if at_kill == 0 {
+            return counts.add("killed before storing");
+        }
+        if let Op::Add(_, way) = op {
+            let (kind, credential) = (way.kind, way.credential);
+            let id = made.unlocked.slots().last().unwrap().id;
+            self.slots.push(Slot {
+                kind,
+                credential,
+                id,
+            });
+        }
+        let mut author = by.device;
+        if let Some(credential) = joined {
+            author = self.computers.len();
+            let held = made
+                .unlocked
+                .writer_credentials(&credential.device())
+                .unwrap();
+            self.computers.push(Computer {
+                credential,
+                held,
+                node: self.nodes.len(),
+                made: 0,
+            });
+        }
+        self.store(made, state, &[(node, opened)], author, at_kill == 1, counts);
+    }
+
+    /// What a person might do now.
+    fn draw(&mut self, node: usize) -> (&'static str, Op) {
+        let state: State = self.nodes[node].state.clone();
+        let live: Vec<WayNo> = state.ways.keys().copied().collect();
+        let name = format!("{}", self.now_ms % 1000);
+        let drawn = self.below(22);
+        // Where there is room for few ways only, forks come that would leave none.
+        match if self.room < 4 && drawn > 19 {
+            9
+        } else {
+            drawn
+        } {
+            0..4 if live.len() < self.room => ("add", self.draw_way()),
+            0..9 => ("prove", Op::Prove),
+            9..12 => {
+                let all: Vec<WayNo> = (0..self.slots.len()).collect();
+                let from = if self.chance(90) { live } else { all };
+                ("remove", Op::Remove(self.pick(&from).unwrap()))
+            }
+            12 => ("rotate", Op::Rotate),
+            13..15 => (
+                "rename a way",
+                Op::RenameWay(self.pick(&live).unwrap(), name),
+            ),
+            15 => {
+                let devices: Vec<DeviceNo> = state.devices.keys().copied().collect();
+                (
+                    "rename a device",
+                    Op::RenameDevice(self.pick(&devices).unwrap(), name),
+                )
+            }
+            19 if self.chance(40) => {
+                let devices: Vec<DeviceNo> = state.devices.keys().copied().collect();
+                ("revoke", Op::Revoke(self.pick(&devices).unwrap()))
+            }
+            16 if state.due_ms.is_none() || self.chance(10) => ("plan", Op::Plan),
+            16..19 if state.due_ms.is_some() || self.chance(10) => ("cancel", Op::Cancel),
+            16..20
+                if state
+                    .devices
+                    .values()
+                    .filter(|known| !known.is_revoked)
                     .count()
                     < 4 =>
             {
-                Some(
-                    now.add_device(&mut self.owner.rng, NOW, "another")
-                        .unwrap()
-                        .0,
-                )
+                ("enrol", Op::Enrol(self.computers.len()))
             }
-            Step::Revoke(index) => {
-                let devices = now.devices();
-                let others = devices[1..]
-                    .iter()
-                    .filter(|device| device.revoked_ms.is_none())
-                    .collect::<Vec<_>>();
-                let device = others.get(index.index(others.len().max(1)))?;
-                Some(
-                    now.revoke_device(&mut self.owner.rng, act, &device.id)
-                        .unwrap(),
-                )
-            }
-            Step::Fork(a, b) => {
-                let left = self.remove(&now, a).or_else(|| self.add(&now))?;
-                let right = if b.index(2) == 0 {
-                    self.add(&now)
-                } else {
-                    self.remove(&now, b)
-                };
-                let Some(right) = right else {
-                    return Some(left);
-                };
-                let (left, right) = (left.unlocked, right.unlocked);
-                self.run(&left);
-                self.run(&right);
-                let merged = left.merge_fork(&right, &mut self.owner.rng, act).unwrap();
-                let locked = LockedKeyring::parse(&merged.bytes).unwrap();
-                for side in [&left, &right] {
-                    assert_eq!(verify_successor(side, &locked), Ok(()));
-                    assert_eq!(side.seen().compare(&locked), Freshness::Newer);
-                }
-                Some(merged)
-            }
-            Step::Device => None,
+            _ => ("seen", Op::Seen),
         }
     }
 
-    fn run(&mut self, unlocked: &Unlocked) {
-        let key = RunKey::generate(&mut self.owner.rng);
-        let sealed = seal_run_key(
-            &unlocked.reader_public(),
-            &key,
-            &mut self.owner.rng,
-            &unlocked.repository(),
-        );
-        self.runs.push((sealed.to_vec(), key));
-    }
-
-    fn check(&self, before: &Unlocked, is_fork: bool, all: bool) {
-        let bytes = &self.owner.bytes;
-        let now = open(bytes, &self.owner.secret()).unwrap();
-        let some = |ids: &[u8]| ids[if all { 0 } else { ids.len().saturating_sub(1) }..].to_vec();
-        for id in &some(&self.live) {
-            let opened = open(bytes, &Self::secret(*id)).unwrap();
-            assert_eq!(opened.events(), now.events());
-        }
-        for id in &self.removed {
-            assert_eq!(
-                open(bytes, &Self::secret(*id)).unwrap_err(),
-                OpenError::NoMatchingSlot
-            );
-        }
-        for (sealed, key) in &self.runs[if all {
-            0
+    fn draw_way(&mut self) -> Op {
+        let used = self.below(self.slots.len());
+        let known = &self.slots[used];
+        let (kind, credential) = if known.kind != Kind::Paper && self.rng_says_again() {
+            (self.slots[used].kind, self.slots[used].credential)
         } else {
-            self.runs.len().saturating_sub(3)
-        }..]
+            let provider = u8::try_from(self.below(4)).unwrap();
+            let (is_synced, is_localhost) = (self.chance(60), self.chance(40));
+            let kind = match self.below(10) {
+                0..3 => Kind::Paper,
+                3 => Kind::Password,
+                _ => Kind::Passkey(provider, is_synced, is_localhost),
+            };
+            self.credentials += 1;
+            (kind, self.credentials)
+        };
+        let way = Way {
+            kind,
+            credential,
+            name: "new".into(),
+            proofs: 0,
+            proven_ms: None,
+        };
+        Op::Add(self.slots.len(), way)
+    }
+
+    fn rng_says_again(&mut self) -> bool {
+        self.chance(20)
+    }
+
+    fn merge(&mut self, opened: &Unlocked, node: usize, other: usize, by: By, counts: &mut Counts) {
+        counts.add("stood on another side of a fork");
+        let theirs: Vec<WayNo> = self.nodes[other].state.ways.keys().copied().collect();
+        let way = self.pick(&theirs).unwrap();
+        let theirs = self.unlock(other, way).unwrap();
+        let mut rng = TestRng::new(rand_core::Rng::next_u64(&mut self.rng));
+        let made = opened.merge_fork(&theirs, &mut rng, self.act(by.device));
+        let expected = self.nodes[node].state.merge(&self.nodes[other].state, by);
+        match (made, expected) {
+            (Ok(made), Ok(state)) => {
+                counts.add("merge");
+                let is_killed = self.below(12) == 0;
+                self.store(
+                    made,
+                    state,
+                    &[(node, opened), (other, &theirs)],
+                    by.device,
+                    is_killed,
+                    counts,
+                );
+            }
+            (made, expected) => {
+                let refusal = made.map(drop).unwrap_err();
+                assert_eq!(refusal, expected.map(drop).unwrap_err());
+                counts.add(format!("merge refused: {refusal:?}"));
+            }
+        }
+    }
+
+    fn refuse_to_merge_a_line(
+        &mut self,
+        opened: &Unlocked,
+        earlier: usize,
+        by: By,
+        counts: &mut Counts,
+    ) {
+        let ways: Vec<WayNo> = self.nodes[earlier].state.ways.keys().copied().collect();
+        let way = self.pick(&ways).unwrap();
+        let earlier = self.unlock(earlier, way).unwrap();
+        let act = self.act(by.device);
+        for (a, b) in [(opened, &earlier), (&earlier, opened)] {
+            let outcome = a.merge_fork(b, &mut self.rng, act);
+            assert_eq!(outcome.map(drop).unwrap_err(), ChangeError::NotAFork);
+        }
+        counts.add("merge of no fork refused");
+    }
+
+    fn store(
+        &mut self,
+        made: Successor,
+        state: State,
+        parents: &[(usize, &Unlocked)],
+        author: DeviceNo,
+        is_killed: bool,
+        counts: &mut Counts,
+    ) {
+        let Successor { bytes, unlocked } = made;
+        let node = self.nodes.len();
+        let mut line: std::collections::BTreeSet<usize> = [node].into();
+        for (parent, _) in parents {
+            line.extend(&self.nodes[*parent].line);
+        }
+        self.locked.push(LockedKeyring::parse(&bytes).unwrap());
+        let computer = &mut self.computers[author];
+        computer.made = computer.made.max(state.number);
+        let device = computer.credential.device();
+        if is_killed {
+            counts.add("killed after storing");
+        } else if unlocked
+            .devices()
+            .iter()
+            .any(|known| known.id == device && known.revoked_ms.is_none())
         {
-            assert_eq!(
-                now.open_run_key(sealed).unwrap().expose_secret(),
-                key.expose_secret()
-            );
+            // What it holds to write with comes from its own slot, when it looks again.
+            computer.node = node;
         }
         assert_eq!(
-            now.chunk_id_key().expose_secret(),
-            before.chunk_id_key().expose_secret()
+            unlocked
+                .events()
+                .last()
+                .map(|event| event.kind == EventKind::Merged),
+            Some(parents.len() == 2)
         );
-        assert_eq!(now.prf_input(), before.prf_input());
-        assert!(now.events().starts_with(before.events()));
-        if !is_fork {
-            let locked = LockedKeyring::parse(bytes).unwrap();
-            assert_eq!(verify_successor(before, &locked), Ok(()));
-            assert_eq!(before.seen().compare(&locked), Freshness::Newer);
-            assert_eq!(now.seen().compare(&locked), Freshness::Same);
-            let device = self.owner.credential.device();
-            let held = before.writer_credentials(&device).unwrap();
-            let fresh = locked
-                .open_device_slot(&self.owner.credential, &held)
-                .unwrap();
-            assert_eq!(
-                fresh.writer_key.expose_secret(),
-                now.writer_key(&device).expose_secret()
-            );
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn two_thousand_changes_lose_nothing_and_let_nobody_in(
-        seed: u64, steps in prop::collection::vec(step(), STEPS),
-    ) {
-        let mut owner = Owner::new(seed);
-        owner.prove_recovery();
-        let mut model = Model { owner, live: vec![], removed: vec![], next_id: 1, runs: vec![] };
-        for (index, step) in steps.into_iter().enumerate() {
-            let before = open(&model.owner.bytes, &model.owner.secret()).unwrap();
-            if let Some(next) = model.change(step) {
-                model.owner.take(next);
-            }
-            if model.owner.unlocked.seen() == before.seen() {
-                continue;
-            }
-            if model.runs.len() < 40 {
-                let unlocked = open(&model.owner.bytes, &model.owner.secret()).unwrap();
-                model.run(&unlocked);
-            }
-            model.check(&before, matches!(step, Step::Fork(..)), index % 10 == 9);
-        }
+        self.nodes.push(Node {
+            state,
+            parents: parents.iter().map(|(parent, _)| *parent).collect(),
+            line,
+            bytes,
+        });
+        self.check(node, &unlocked, parents, counts);
     }
 }
