@@ -26,4 +26,4 @@ pub use records::{
     System, Zone,
 };
 pub use report::{Counts, Kind, Report, Skip};
-pub use source::{ConversationRef, Sink, SinkError, Source, SourceError, SourceInfo};
+pub use source::{ConversationRef, Reading, Sink, SinkError, Source, SourceError, SourceInfo};

@@ -31,11 +31,42 @@ pub trait Source {
     /// Where the attachments' bytes come from.
     fn media(&self) -> Arc<dyn MediaStore>;
 
+    /// Reads what may have changed since an earlier reading, whose `mark` that one gave, or else everything.
+    ///
+    /// `key` must be secret, and the same for all readings of one source. A source that cannot tell what changed reads
+    /// everything, as by default. Equal to reading everything in what it says of each message that it gives.
+    fn read_since(
+        &mut self,
+        mark: Option<&[u8]>,
+        key: &[u8; 32],
+        sink: &mut dyn Sink,
+    ) -> Result<Reading, SourceError> {
+        let _ = (mark, key);
+        Ok(Reading {
+            report: self.read(sink)?,
+            whole: true,
+            mark: None,
+        })
+    }
+
     /// A digest of names, sizes and times of all the files that the source consists of, without reading
     /// them; `None` when the source cannot tell. Equal digests mean: nothing to do.
     fn stamp(&mut self) -> io::Result<Option<[u8; 32]>> {
         Ok(None)
     }
+}
+
+/// What one reading of a source gave.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The numbers of the whole source, whether all of it was read or not.
+    pub report: Report,
+    /// Whether every message was given. Otherwise every conversation was, and each message that may be new or
+    /// different; what else is there stands as it did at the time of the mark.
+    pub whole: bool,
+    /// What the source was like, for [`Source::read_since`] of a later time; `None` when it cannot tell. Holds hashes and
+    /// row numbers, no text.
+    pub mark: Option<Vec<u8>>,
 }
 
 /// A conversation's handle within one run, given by the sink.

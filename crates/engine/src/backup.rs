@@ -6,6 +6,7 @@
 //! snapshot before it whole, and the next run finds what is stored already.
 
 mod base;
+mod mark;
 mod media;
 mod publish;
 mod scan;
@@ -27,6 +28,8 @@ use crate::ledger::Ledger;
 use crate::packer::Packer;
 use crate::progress::{Amount, Phase, Progress};
 use crate::store::Store;
+use scan::Scanned;
+use segments::SecondPass;
 
 /// What a backup needs.
 pub struct BackupJob<'a> {
@@ -161,23 +164,41 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
     }
 
     progress.phase(Phase::Reading, None);
-    let scanned = scan::run(&packer, source, &options, now_ms)?;
-    progress.phase(
-        Phase::SealingMessages,
-        Some(Amount {
-            items: scanned.sorted.len(),
-            bytes: 0,
-        }),
-    );
-    let merged = segments::run(
-        &packer,
-        scanned,
-        &mut base,
-        reader.as_ref(),
-        &store,
-        &options,
-        now_ms,
-    )?;
+    let mark = if options.force || !base.dirty.is_empty() {
+        None
+    } else {
+        mark::load(&packer, &source_key)?
+    };
+    let mut second_pass = |scanned: Scanned, piled_up: bool| {
+        progress.phase(
+            Phase::SealingMessages,
+            Some(Amount {
+                items: scanned.sorted.len(),
+                bytes: 0,
+            }),
+        );
+        let pass = SecondPass {
+            reader: reader.as_ref(),
+            store: &store,
+            options: &options,
+            piled_up,
+            now_ms,
+        };
+        segments::run(&packer, scanned, &mut base, &pass)
+    };
+    let scanned = scan::run(&packer, source, mark.as_deref(), &options, now_ms)?;
+    let mut merged = second_pass(scanned, false)?;
+    if merged.is_none() {
+        progress.phase(Phase::Reading, None);
+        let scanned = scan::run(&packer, source, None, &options, now_ms)?;
+        merged = second_pass(scanned, true)?;
+    }
+    let merged = merged.ok_or_else(|| {
+        EngineError::Source(SourceError::Unsupported {
+            file: source.info().label,
+            what: "it gives a part when asked for the whole".to_owned(),
+        })
+    })?;
     if options.dry_run {
         return Ok(BackupOutcome {
             report: merged.report,

@@ -8,7 +8,7 @@ use crate::keys::{IdKeys, purpose};
 use crate::proto;
 
 /// No segment is cut before it has so many messages …
-const MIN_MESSAGES: u32 = 48;
+pub(crate) const MIN_MESSAGES: u32 = 48;
 /// … and every one is when it has so many, …
 const MAX_MESSAGES: u32 = 640;
 /// … or so many bytes.

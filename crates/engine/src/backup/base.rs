@@ -277,5 +277,8 @@ fn forget_pack(packer: &Packer<'_>, hash: &ObjectHash, gone: bool) -> Result<(),
             changes.push((Space::Chunk, row.id.to_vec(), None));
         }
     }
+    if changes.iter().any(|(space, _, _)| *space == Space::Chunk) {
+        changes.push(super::mark::forgot(packer)?);
+    }
     packer.ledger.apply(changes)
 }

@@ -53,6 +53,7 @@ pub(crate) fn run(
         participants,
         participant_count,
         remembered,
+        mark,
     } = merged;
     let mut changes: Vec<Change> = remembered;
     for tree in trees {
@@ -135,6 +136,7 @@ pub(crate) fn run(
         value.extend_from_slice(&snapshot.report.unwrap_or_default().encode_to_vec());
         changes.push((Space::State, source_key.to_vec(), Some(value)));
     }
+    changes.push(super::mark::change(packer, &source_key, mark)?);
     write_head(packer, &mut state, changes, now_ms)?;
     Ok(BackupOutcome {
         report,

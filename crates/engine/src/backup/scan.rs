@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use heirloom_archive::{
-    Conversation, ConversationRef, Message, Participant, Presence, Report, Sink, SinkError, Source,
-    SourceError, frames,
+    Conversation, ConversationRef, Message, Participant, Presence, Reading, Report, Sink,
+    SinkError, Source, SourceError, frames,
 };
 use prost::Message as _;
 
@@ -22,7 +22,7 @@ pub(crate) struct ScannedConversation {
     pub(crate) record: Conversation,
     /// Keyed hash of its id.
     pub(crate) key: [u8; 16],
-    rank: u64,
+    pub(crate) rank: u64,
 }
 
 /// What the first pass gives.
@@ -33,14 +33,21 @@ pub(crate) struct Scanned {
     pub(crate) media: HashMap<MediaKey, Stored>,
     pub(crate) remembered: Vec<Change>,
     pub(crate) report: Report,
+    /// Whether every message of the source is among them.
+    pub(crate) whole: bool,
+    /// What the source was like.
+    pub(crate) mark: Option<Vec<u8>>,
 }
 
+/// Reads all of the source, or what changed since `mark`.
 pub(crate) fn run(
     packer: &Packer<'_>,
     source: &mut dyn Source,
+    mark: Option<&[u8]>,
     options: &BackupOptions,
     now_ms: i64,
 ) -> Result<Scanned, EngineError> {
+    let mark_key = packer.ids.keyed(purpose::FILE, b"what a source was like");
     let files = source.media();
     let media = Media::new(
         packer,
@@ -60,7 +67,7 @@ pub(crate) fn run(
         failed: None,
     };
     let read = if options.workers == 0 {
-        source.read(&mut sink)
+        source.read_since(mark, &mark_key, &mut sink)
     } else {
         std::thread::scope(|scope| {
             for _ in 0..options.workers {
@@ -69,7 +76,7 @@ pub(crate) fn run(
                     return Err(error);
                 }
             }
-            let read = source.read(&mut sink);
+            let read = source.read_since(mark, &mark_key, &mut sink);
             media.close();
             Ok(read)
         })?
@@ -84,8 +91,12 @@ pub(crate) fn run(
     } = sink;
     packer.progress.advance(Phase::Reading, unheard, 0);
     let stored = media.finish();
-    let report = match read {
-        Ok(report) => report,
+    let Reading {
+        report,
+        whole,
+        mark,
+    } = match read {
+        Ok(reading) => reading,
         Err(SourceError::Sink(error)) => {
             // The sink stopped the source: its own reason counts, or that of a media worker.
             return Err(failed
@@ -102,6 +113,8 @@ pub(crate) fn run(
         media,
         remembered,
         report,
+        whole,
+        mark,
     })
 }
 

@@ -1,6 +1,8 @@
 //! The second pass: sorted messages into segments; segments that are not stored yet are compressed, given a filter, and
 //! sealed, by workers.
 
+mod additions;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -12,7 +14,7 @@ use prost::Message as _;
 use super::base::Base;
 use super::media::{MediaKey, Stored};
 use super::scan::{Scanned, ScannedConversation};
-use super::trees::{Thinned, Trees, WrittenTree};
+use super::trees::{Added, Thinned, Trees, WrittenTree};
 use super::{BackupOptions, NewCounts};
 use crate::error::EngineError;
 use crate::format::index::ChunkKind;
@@ -42,6 +44,8 @@ pub(crate) struct Merged {
     pub(crate) participants: Vec<Vec<u8>>,
     pub(crate) participant_count: u64,
     pub(crate) remembered: Vec<Change>,
+    /// What the source was like, if nothing of it was left out.
+    pub(crate) mark: Option<Vec<u8>>,
 }
 
 struct Job {
@@ -68,15 +72,30 @@ struct Streams {
     meta: Mutex<Stream>,
 }
 
+/// What the second pass works with.
+pub(crate) struct SecondPass<'a> {
+    pub(crate) reader: Option<&'a Arc<dyn ReaderKeys>>,
+    pub(crate) store: &'a Arc<dyn Store>,
+    pub(crate) options: &'a BackupOptions,
+    /// Everything is read because deltas have piled up.
+    pub(crate) piled_up: bool,
+    pub(crate) now_ms: i64,
+}
+
+/// Stores what is not stored yet. `None`: the source was read in part, and has to be read as a whole; nothing was stored.
 pub(crate) fn run(
     packer: &Packer<'_>,
     scanned: Scanned,
     base: &mut Base,
-    reader: Option<&Arc<dyn ReaderKeys>>,
-    store: &Arc<dyn Store>,
-    options: &BackupOptions,
-    now_ms: i64,
-) -> Result<Merged, EngineError> {
+    pass: &SecondPass<'_>,
+) -> Result<Option<Merged>, EngineError> {
+    let SecondPass {
+        reader,
+        store,
+        options,
+        piled_up,
+        now_ms,
+    } = *pass;
     let Scanned {
         mut sorted,
         conversations,
@@ -84,18 +103,20 @@ pub(crate) fn run(
         media,
         mut remembered,
         mut report,
+        whole,
+        mark,
     } = scanned;
     let streams = Streams {
         text: Mutex::new(packer.stream()),
         meta: Mutex::new(packer.stream()),
     };
     let (done_sender, done) = channel::<Done>();
-    let mut trees = Trees::new(packer, base, reader, store);
+    let mut trees = Trees::new(packer, base, reader, store, piled_up);
     let failed = AtomicBool::new(false);
 
     let (jobs, work) = sync_channel::<Job>(WAITING);
     let work = &Mutex::new(work);
-    std::thread::scope(|scope| -> Result<(), EngineError> {
+    let fits = std::thread::scope(|scope| -> Result<bool, EngineError> {
         for _ in 0..options.workers {
             let sender = done_sender.clone();
             let (streams, failed) = (&streams, &failed);
@@ -113,11 +134,22 @@ pub(crate) fn run(
             report: &mut report,
             sealed: BTreeMap::new(),
             thinned: BTreeMap::new(),
+            added: None,
             failed: &failed,
             now_ms,
         };
-        feed(&mut feeder, &mut sorted, &conversations, &mut trees)
+        if whole {
+            feed(&mut feeder, &mut sorted, &conversations, &mut trees)?;
+            Ok(true)
+        } else {
+            additions::feed(&mut feeder, &mut sorted, &conversations, &mut trees)
+        }
     })?;
+    if !fits {
+        // What was learned of media is worth keeping: they are stored.
+        packer.remember(remembered)?;
+        return Ok(None);
+    }
 
     let new = trees.new_counts();
     for conversation in trees.finish(&mut lock(&streams.meta))? {
@@ -134,14 +166,17 @@ pub(crate) fn run(
     let Streams { text, meta } = streams;
     packer.finish(text.into_inner().unwrap_or_else(PoisonError::into_inner))?;
     packer.finish(meta.into_inner().unwrap_or_else(PoisonError::into_inner))?;
-    Ok(Merged {
+    // What was left out may be there next time, and is said again until then: so everything is looked at again.
+    let mark = mark.filter(|_| report.skips().next().is_none());
+    Ok(Some(Merged {
         report,
         new,
         trees: written,
         participants: participant_chunks,
         participant_count,
         remembered,
-    })
+        mark,
+    }))
 }
 
 struct Feeder<'a, 'p> {
@@ -156,6 +191,8 @@ struct Feeder<'a, 'p> {
     sealed: BTreeMap<u32, Vec<SealedSegment>>,
     /// Segments of which only what is new is stored, by conversation.
     thinned: BTreeMap<u32, Vec<Thinned>>,
+    /// When only what changed was read: what that adds to each conversation.
+    added: Option<BTreeMap<u32, Added>>,
     failed: &'a AtomicBool,
     now_ms: i64,
 }
@@ -368,6 +405,12 @@ impl Feeder<'_, '_> {
                 let mut segments = self.sealed.remove(number).unwrap_or_default();
                 segments.sort_by_key(|segment| segment.number);
                 let conversation = &conversations[usize::try_from(*number).expect("fits")];
+                if let Some(added) = &mut self.added {
+                    let added = added.remove(number).unwrap_or_default();
+                    let meta = &mut lock(&self.streams.meta);
+                    trees.extend(*number, conversation, &segments, added, meta)?;
+                    continue;
+                }
                 trees.write(
                     *number,
                     conversation,

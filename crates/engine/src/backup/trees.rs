@@ -1,5 +1,9 @@
 //! Trees: which segments a conversation consists of, and how a new run's segments meet those that were there.
 
+mod stored;
+
+pub(crate) use stored::{Added, Standing, StoredConversation};
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -27,7 +31,9 @@ pub(crate) struct WrittenTree {
 }
 
 /// Deltas to one time of a conversation at most.
-const MAX_DELTAS: usize = 8;
+pub(crate) const MAX_DELTAS: usize = 8;
+/// The same where everything was read because they had piled up: few are left behind.
+const MAX_DELTAS_AFTER: usize = 2;
 
 /// A segment of which only what is new or changed is stored.
 pub(crate) struct Thinned {
@@ -46,6 +52,7 @@ pub(crate) struct Trees<'a, 'p> {
     repository: Option<Repository>,
     /// The segments before this run of the conversation that is being cut.
     current: Option<(Vec<u8>, Vec<proto::SegmentEntry>)>,
+    max_deltas: usize,
     new: NewCounts,
     numbers: BTreeSet<u32>,
     written: Vec<WrittenTree>,
@@ -58,6 +65,7 @@ impl<'a, 'p> Trees<'a, 'p> {
         base: &mut Base,
         reader: Option<&'a Arc<dyn ReaderKeys>>,
         store: &'a Arc<dyn Store>,
+        piled_up: bool,
     ) -> Self {
         Self {
             packer,
@@ -71,6 +79,11 @@ impl<'a, 'p> Trees<'a, 'p> {
             store,
             repository: None,
             current: None,
+            max_deltas: if piled_up {
+                MAX_DELTAS_AFTER
+            } else {
+                MAX_DELTAS
+            },
             new: NewCounts::default(),
             numbers: BTreeSet::new(),
             written: Vec::new(),
@@ -90,10 +103,6 @@ impl<'a, 'p> Trees<'a, 'p> {
     ///
     /// A segment that the source no longer gives stays, unless every message of it, with the same content, stands in
     /// the new ones: so nothing is ever lost by importing less, and an edited message keeps its older version.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one rule, told from its beginning to its end"
-    )]
     pub(crate) fn write(
         &mut self,
         number: u32,
@@ -197,22 +206,27 @@ impl<'a, 'p> Trees<'a, 'p> {
             self.new.conversations += 1;
         }
         self.dirty.remove(conversation.key.as_slice());
+        self.store_record(conversation, entries, (messages, attachments), stream)
+    }
+
+    fn store_record(
+        &mut self,
+        conversation: &ScannedConversation,
+        segments: Vec<proto::SegmentEntry>,
+        counts: (u64, u64),
+        stream: &mut Stream,
+    ) -> Result<(), EngineError> {
+        let ScannedConversation {
+            record,
+            key,
+            rank: _,
+        } = conversation;
         let tree = proto::ConversationTree {
-            conversation: conversation.record.encode_to_vec(),
-            segments: entries,
+            conversation: record.encode_to_vec(),
+            segments,
         };
-        let (title, id) = (
-            conversation.record.title.clone(),
-            conversation.record.id.clone(),
-        );
-        self.store_tree(
-            &conversation.key,
-            &tree,
-            (messages, attachments),
-            title,
-            id,
-            stream,
-        )
+        let (title, id) = (record.title.clone(), record.id.clone());
+        self.store_tree(key, &tree, counts, title, id, stream)
     }
 
     fn store_tree(
@@ -318,7 +332,7 @@ impl<'a, 'p> Trees<'a, 'p> {
             .cloned()
             .collect();
         if overlapping.is_empty()
-            || overlapping.iter().filter(|entry| entry.delta).count() >= MAX_DELTAS
+            || overlapping.iter().filter(|entry| entry.delta).count() >= self.max_deltas
         {
             return Ok(None);
         }

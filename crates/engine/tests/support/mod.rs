@@ -316,7 +316,7 @@ impl Default for Run {
 pub fn back_up(
     store: &Arc<dyn Store>,
     ledger: &dyn Ledger,
-    source: &mut Made,
+    source: &mut dyn Source,
     run: &Run,
 ) -> Result<BackupOutcome, EngineError> {
     let mut rng = UnwrapErr(SysRng);

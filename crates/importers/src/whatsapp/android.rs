@@ -16,20 +16,22 @@ mod people;
 mod ranges;
 mod rows;
 mod sides;
+mod since;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use heirloom_archive::{MediaStore, Report, Sink, Source, SourceError, SourceInfo};
+use heirloom_archive::{MediaStore, Reading, Report, Sink, Source, SourceError, SourceInfo};
 
-use crate::folder::{list, stamp_of};
+use crate::folder::{Listed, list, stamp_of};
 use crate::sqlite::Database;
 use crate::whatsapp::crypt::{DecryptedFile, WaKey};
 
 use files::Files;
 use layout::Layout;
 use people::Names;
+use since::Tally;
 
 pub use pages::PageMap;
 pub use ranges::RowRanges;
@@ -45,6 +47,8 @@ pub struct AndroidFolder {
     names: Names,
     files: Arc<Files>,
     schema: SchemaKind,
+    /// The files below `Media`, once they were listed.
+    listed: Option<Vec<Listed>>,
     _decrypted: Option<DecryptedFile>,
 }
 
@@ -89,6 +93,7 @@ impl AndroidFolder {
             names,
             files,
             schema,
+            listed: None,
             _decrypted: decrypted,
         })
     }
@@ -101,7 +106,7 @@ impl AndroidFolder {
         rows: &RowRanges,
         sink: &mut dyn Sink,
     ) -> Result<Report, SourceError> {
-        self.read_some(rows, sink)
+        self.read_some(rows, sink, &mut Tally::default())
     }
 
     /// Whether rows can be read singly: the modern schema.
@@ -139,7 +144,25 @@ impl AndroidFolder {
         }
     }
 
-    fn read_some(&mut self, rows: &RowRanges, sink: &mut dyn Sink) -> Result<Report, SourceError> {
+    /// The files below `Media`; none where there is no such folder.
+    fn media_files(&mut self) -> io::Result<&[Listed]> {
+        if self.listed.is_none() {
+            let media = self.layout.base.join("Media");
+            self.listed = Some(if media.is_dir() {
+                list(&media)?
+            } else {
+                Vec::new()
+            });
+        }
+        Ok(self.listed.as_deref().unwrap_or_default())
+    }
+
+    fn read_some(
+        &mut self,
+        rows: &RowRanges,
+        sink: &mut dyn Sink,
+        tally: &mut Tally,
+    ) -> Result<Report, SourceError> {
         let mut report = Report::default();
         for other in &self.layout.others {
             report.note(&format!(
@@ -162,6 +185,7 @@ impl AndroidFolder {
                 rows,
                 sink,
                 &mut report,
+                tally,
             )?,
             SchemaKind::Legacy => {
                 legacy::read(&self.database, &self.names, &self.files, sink, &mut report)?;
@@ -181,7 +205,16 @@ impl Source for AndroidFolder {
     }
 
     fn read(&mut self, sink: &mut dyn Sink) -> Result<Report, SourceError> {
-        self.read_some(&RowRanges::all(), sink)
+        self.read_some(&RowRanges::all(), sink, &mut Tally::default())
+    }
+
+    fn read_since(
+        &mut self,
+        mark: Option<&[u8]>,
+        key: &[u8; 32],
+        sink: &mut dyn Sink,
+    ) -> Result<Reading, SourceError> {
+        self.read_what_changed(mark, key, sink)
     }
 
     fn media(&self) -> Arc<dyn MediaStore> {
@@ -220,11 +253,10 @@ impl Source for AndroidFolder {
                 }
             }
         }
-        let media = self.layout.base.join("Media");
-        if media.is_dir() {
-            for listed in list(&media)? {
-                one(&listed.entry.path, listed.stamp);
-            }
+        // Listed anew each time: what is remembered must not be older than the digest.
+        self.listed = None;
+        for listed in self.media_files()? {
+            one(&listed.entry.path, listed.stamp);
         }
         Ok(Some(*hasher.finalize().as_bytes()))
     }

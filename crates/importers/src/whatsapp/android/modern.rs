@@ -15,6 +15,7 @@ use super::once::Once;
 use super::people::{Names, People};
 use super::ranges::RowRanges;
 use super::sides::{Cursors, Sides, Statements, open};
+use super::since::Tally;
 use crate::sqlite::{Database, Values};
 use chats::{Chat, Chats};
 
@@ -28,12 +29,14 @@ pub(super) fn read(
     rows: &RowRanges,
     sink: &mut dyn Sink,
     report: &mut Report,
+    tally: &mut Tally,
 ) -> Result<(), SourceError> {
     let mut people = People::read(database, names)?;
     people.give_named(sink)?;
     let mut values = Values::default();
     let chats = Chats::read(database, &mut people, &mut values, sink, report)
         .map_err(|stop| stop.into(database))?;
+    tally.listed = report.counts(Kind::Conversations).taken;
     let indexed = finds_keys(database);
     let newest = "SELECT coalesce(max(_id), 0) FROM message";
     let newest = database.connection.query_row(newest, [], |row| row.get(0));
@@ -46,6 +49,7 @@ pub(super) fn read(
         values,
         sink,
         report,
+        tally,
         once,
         indexed,
         earlier: None,
@@ -124,6 +128,7 @@ struct Reader<'a> {
     values: Values,
     sink: &'a mut dyn Sink,
     report: &'a mut Report,
+    tally: &'a mut Tally,
     once: Once,
     /// Whether rows are found by their key.
     indexed: bool,
@@ -187,7 +192,10 @@ impl Reader<'_> {
         }
         let chat = self.chats.of(chat_row, self.sink, self.report)?;
         let mut sides = Sides { seekable, others };
+        let before = self.report.counts(Kind::Attachments);
         let mut message = self.message(id, row, &chat, &mut sides)?;
+        self.tally
+            .attachments(id, before, self.report.counts(Kind::Attachments));
         let again = if all || !self.indexed {
             self.once.maybe_seen(chat.conversation.0, &key)
                 && (!self.once.may_look_up() || self.is_earlier(id, row, &chat, &message, &key)?)
@@ -373,6 +381,7 @@ impl Reader<'_> {
             message.set_kind(MessageKind::Call);
             self.sink.message(conversation, message)?;
             self.report.take(Kind::Messages);
+            self.tally.calls += 1;
         }
         Ok(())
     }

@@ -5,13 +5,13 @@
 
 mod btree;
 mod changes;
-mod code;
+pub(in crate::whatsapp::android) mod code;
 
 use heirloom_archive::SourceError;
 
 use super::{AndroidFolder, SchemaKind};
 use crate::sqlite::{Schema, Table};
-use btree::Pages;
+use btree::{Noted, Pages};
 
 /// How the rows of a table lead to messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ struct Leaf {
     first: i64,
     last: i64,
     hash: PageHash,
-    /// Where the row is not itself the message's (or addition's): all those that rows of this page name.
+    /// Where rows lie far apart, or name others: the messages' (or additions') rows that this page speaks of.
     links: Vec<i64>,
 }
 
@@ -118,13 +118,13 @@ impl AndroidFolder {
             let Some(table) = self.database.schema.table(name) else {
                 continue;
             };
-            let Some(link) = link_of(table, leads) else {
+            let Some(noted) = noted_of(table, name, leads) else {
                 return Ok(None);
             };
             let Ok(root) = u32::try_from(table.root) else {
                 return Ok(None);
             };
-            let Some(leaves) = pages.leaves(root, link).map_err(at)? else {
+            let Some(leaves) = pages.leaves(root, noted).map_err(at)? else {
                 return Ok(None);
             };
             tables.push((place, leaves));
@@ -141,36 +141,34 @@ impl AndroidFolder {
     }
 }
 
-/// The place of the column that leads on, `Some(None)` where that is the row number itself; `None`: no way.
-#[expect(
-    clippy::option_option,
-    reason = "no way, the row itself, and a column are three answers"
-)]
-fn link_of(table: &Table, leads: Leads) -> Option<Option<usize>> {
+/// What to note of a table's rows so that they lead on; `None`: no way.
+fn noted_of(table: &Table, name: &str, leads: Leads) -> Option<Noted> {
     if !table.has_row_id {
         return None;
     }
     let column = match leads {
-        Leads::Call => return Some(None),
+        Leads::Call => return Some(Noted::Span),
         Leads::Message(column) | Leads::AddOn(column) => column,
     };
-    if table.row_id.as_deref() == Some(column) {
-        return Some(None);
-    }
-    // Without the column the reader does not look at the table.
-    table
-        .columns
-        .get(column)
-        .map_or(Some(None), |place| Some(Some(*place)))
+    Some(if name == "message" {
+        Noted::Span
+    } else if table.row_id.as_deref() == Some(column) {
+        Noted::Rows
+    } else {
+        // Without the column the reader does not look at the table.
+        table
+            .columns
+            .get(column)
+            .map_or(Noted::Span, |place| Noted::Column(*place))
+    })
 }
 
 /// Whether the leaves of a table carry links.
-fn link_of_name(schema: &Schema, name: &str, leads: Leads) -> bool {
+fn has_links(schema: &Schema, name: &str, leads: Leads) -> bool {
     schema
         .table(name)
-        .and_then(|table| link_of(table, leads))
-        .flatten()
-        .is_some()
+        .and_then(|table| noted_of(table, name, leads))
+        .is_some_and(|noted| noted != Noted::Span)
 }
 
 /// A table or column more or less may change every record.

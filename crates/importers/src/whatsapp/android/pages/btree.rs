@@ -24,6 +24,17 @@ pub(super) struct Pages {
     buffer: Vec<u8>,
 }
 
+/// What is noted of the rows on a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// The first and the last: the rows of the table lie close together.
+    Span,
+    /// Each of them: there are few, far from one another.
+    Rows,
+    /// The values of this column.
+    Column(usize),
+}
+
 impl Pages {
     /// `None`: not the header of a database.
     pub(super) fn open(path: &Path, key: &[u8; 32]) -> io::Result<Option<Self>> {
@@ -63,14 +74,10 @@ impl Pages {
         u32::try_from(self.page_bytes).unwrap_or(0)
     }
 
-    /// The leaves of the table at `root`, by their first row. `link`: the column whose values are noted.
+    /// The leaves of the table at `root`, by their first row.
     ///
     /// `None`: the tree is not as it should be.
-    pub(super) fn leaves(
-        &mut self,
-        root: u32,
-        link: Option<usize>,
-    ) -> io::Result<Option<Vec<Leaf>>> {
+    pub(super) fn leaves(&mut self, root: u32, noted: Noted) -> io::Result<Option<Vec<Leaf>>> {
         let Some(mut numbers) = self.leaf_numbers(root)? else {
             return Ok(None);
         };
@@ -78,7 +85,7 @@ impl Pages {
         numbers.sort_unstable();
         let mut leaves = Vec::with_capacity(numbers.len());
         for number in numbers {
-            let Some(leaf) = self.leaf(number, link)? else {
+            let Some(leaf) = self.leaf(number, noted)? else {
                 return Ok(None);
             };
             // An empty page holds no row: nothing to say of it.
@@ -136,7 +143,7 @@ impl Pages {
         clippy::option_option,
         reason = "broken, empty, and with rows are three answers"
     )]
-    fn leaf(&mut self, number: u32, link: Option<usize>) -> io::Result<Option<Option<Leaf>>> {
+    fn leaf(&mut self, number: u32, noted: Noted) -> io::Result<Option<Option<Leaf>>> {
         if !self.load(number)? || self.kind(number) != LEAF {
             return Ok(None);
         }
@@ -155,12 +162,14 @@ impl Pages {
             };
             leaf.first = leaf.first.min(cell.row);
             leaf.last = leaf.last.max(cell.row);
-            if let Some(column) = link {
-                match cell.integer(column) {
+            match noted {
+                Noted::Span => {}
+                Noted::Rows => leaf.links.push(cell.row),
+                Noted::Column(column) => match cell.integer(column) {
                     Ok(Some(value)) => leaf.links.push(value),
                     Ok(None) => {}
                     Err(Unreadable) => return Ok(None),
-                }
+                },
             }
             if let Some(first) = cell.overflow {
                 overflow.push((first, cell.beyond));

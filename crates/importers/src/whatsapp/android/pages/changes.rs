@@ -47,7 +47,7 @@ impl AndroidFolder {
                 return Ok(None);
             }
             call_links |= *name == "message_call_log" && !(gone.is_empty() && come.is_empty());
-            let linked = super::link_of_name(&self.database.schema, name, *leads);
+            let linked = super::has_links(&self.database.schema, name, *leads);
             for leaf in gone.into_iter().chain(come) {
                 let found = match leads {
                     Leads::Message(_) => &mut ranges,

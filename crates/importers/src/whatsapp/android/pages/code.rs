@@ -99,11 +99,11 @@ impl PageMap {
     }
 }
 
-fn len<T>(list: &[T]) -> u64 {
+pub(in crate::whatsapp::android) fn len<T>(list: &[T]) -> u64 {
     u64::try_from(list.len()).unwrap_or(u64::MAX)
 }
 
-fn unsigned(out: &mut Vec<u8>, mut value: u64) {
+pub(in crate::whatsapp::android) fn unsigned(out: &mut Vec<u8>, mut value: u64) {
     loop {
         let low = u8::try_from(value & 0x7F).unwrap_or(0);
         value >>= 7;
@@ -116,29 +116,29 @@ fn unsigned(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Zigzag: small numbers of either sign are short.
-fn signed(out: &mut Vec<u8>, value: i64) {
+pub(in crate::whatsapp::android) fn signed(out: &mut Vec<u8>, value: i64) {
     unsigned(
         out,
         u64::from_ne_bytes(((value << 1) ^ (value >> 63)).to_ne_bytes()),
     );
 }
 
-struct Input<'b>(&'b [u8]);
+pub(in crate::whatsapp::android) struct Input<'b>(pub(in crate::whatsapp::android) &'b [u8]);
 
 impl Input<'_> {
-    fn byte(&mut self) -> Option<u8> {
+    pub(in crate::whatsapp::android) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn hash(&mut self) -> Option<PageHash> {
+    pub(in crate::whatsapp::android) fn hash(&mut self) -> Option<PageHash> {
         let (hash, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*hash)
     }
 
-    fn unsigned(&mut self) -> Option<u64> {
+    pub(in crate::whatsapp::android) fn unsigned(&mut self) -> Option<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -150,14 +150,14 @@ impl Input<'_> {
         None
     }
 
-    fn signed(&mut self) -> Option<i64> {
+    pub(in crate::whatsapp::android) fn signed(&mut self) -> Option<i64> {
         let value = self.unsigned()?;
         let half = i64::from_ne_bytes((value >> 1).to_ne_bytes());
         Some(half ^ -i64::from_ne_bytes((value & 1).to_ne_bytes()))
     }
 
     /// A number of things, each of which takes a byte at least.
-    fn count(&mut self) -> Option<usize> {
+    pub(in crate::whatsapp::android) fn count(&mut self) -> Option<usize> {
         usize::try_from(self.unsigned()?)
             .ok()
             .filter(|count| *count <= self.0.len())
