@@ -137,6 +137,11 @@ impl Output {
         bool::from(self.0.expose_secret().ct_eq(other.0.expose_secret()))
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(output: [u8; 32]) -> Self {
+        Self(SecretBox::init_with(|| output))
+    }
+
     /// What an uninitialised PRF gives.
     pub(crate) fn is_zero(&self) -> bool {
         bool::from(self.0.expose_secret().ct_eq(&[0; 32]))

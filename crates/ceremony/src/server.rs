@@ -129,3 +129,6 @@ async fn from(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAd
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -567,3 +567,6 @@ fn dialog(
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,11 +58,7 @@ pub fn open(wallet: &Path, opening: &Path) -> io::Result<()> {
 }
 
 fn answer(path: &Path, keys: Wallet, client: &Client) -> io::Result<()> {
-    let aaguid = Aaguid::from(keys.aaguid);
-    let authenticator =
-        Authenticator::new(aaguid, Store::new(path, keys), Person, RustCryptoBackend)
-            .hmac_secret(HmacSecretConfig::new_with_uv_only());
-    let mut browser = Browser::new(authenticator).allows_insecure_localhost(true);
+    let mut browser = browser(path, keys);
     let origin = Url::parse(&client.origin()).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut seen = None;
@@ -84,6 +80,14 @@ fn answer(path: &Path, keys: Wallet, client: &Client) -> io::Result<()> {
 }
 
 type Software = Browser<Store, Person, RustCryptoBackend, public_suffix::PublicSuffixList, ()>;
+
+fn browser(path: &Path, wallet: Wallet) -> Software {
+    let aaguid = Aaguid::from(wallet.aaguid);
+    let store = Store::new(path, wallet);
+    let authenticator = Authenticator::new(aaguid, store, Person, RustCryptoBackend)
+        .hmac_secret(HmacSecretConfig::new_with_uv_only());
+    Browser::new(authenticator).allows_insecure_localhost(true)
+}
 
 /// The names of the browser's errors.
 fn name(error: WebauthnError) -> &'static str {
@@ -227,6 +231,7 @@ impl UserValidationMethod for Person {
     ) -> Result<UserCheck, Ctap2Error> {
         match hint {
             UiHint::InformNoCredentialsFound => Err(Ctap2Error::NoCredentials),
+            UiHint::InformExcludedCredentialFound(_) => Err(Ctap2Error::CredentialExcluded),
             _ => Ok(UserCheck {
                 presence,
                 verification,

@@ -14,6 +14,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// The same after it said that it goes: a reload comes back within this time.
 const GONE: Duration = Duration::from_secs(4);
 
+/// A page that is there asks again within this time.
+const BETWEEN_POLLS: Duration = Duration::from_millis(1000);
+
 /// Shared between the session, which blocks, and the routes.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -194,14 +197,18 @@ impl Shared {
     pub(crate) fn wait_seen(&self, most: Duration) {
         let deadline = Instant::now() + most;
         let mut inner = self.lock();
-        while inner.seen_view < inner.view.0 && inner.last_seen.is_some() {
+        while inner.seen_view < inner.view.0 {
             let now = Instant::now();
-            if now >= deadline {
+            let there = inner.polls > 0
+                || inner
+                    .last_seen
+                    .is_some_and(|seen| now.duration_since(seen) < BETWEEN_POLLS);
+            if now >= deadline || !there {
                 return;
             }
             inner = self
                 .changed
-                .wait_timeout(inner, deadline.duration_since(now))
+                .wait_timeout(inner, Duration::from_millis(50))
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
