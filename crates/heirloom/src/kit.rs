@@ -89,7 +89,8 @@ impl Kit {
                 "Run: heirloom restore {} --to ./restored",
                 quoted(&self.store)
             ),
-            "Type the 64 digits when it asks. One wrong group is mended by itself.".into(),
+            "When it asks, choose the recovery key and type the 64 digits, in capitals or not, with spaces or without.".into(),
+            "One wrong group is mended by itself, and it says which one; O counts as 0, I and l as 1.".into(),
         ]
     }
 
@@ -97,10 +98,10 @@ impl Kit {
     pub(crate) fn text(&self) -> Result<Zeroizing<String>, Failure> {
         let mut text = Zeroizing::new(String::with_capacity(8 * 1024));
         text.push_str("HEIRLOOM RECOVERY KIT\n\n");
-        for line in self.key_lines().iter() {
+        for (at, line) in self.key_lines().iter().enumerate() {
             text.push_str("    ");
             text.push_str(line);
-            text.push('\n');
+            let _ = writeln!(text, "    {}", line_label(at));
         }
         text.push('\n');
         // Most terminals are dark: what is drawn there is the light part.
@@ -127,6 +128,18 @@ impl Kit {
         Ok(text)
     }
 }
+
+/// Which groups stand in a line of the key: a person is told of a wrong one by its number.
+fn line_label(line: usize) -> String {
+    format!("groups {}–{}", line * 4 + 1, line * 4 + 4)
+}
+
+/// What only a pen can fill in.
+const BY_HAND: [&str; 3] = [
+    "The disk or account that the backup lies on:",
+    "Copies of the backup:",
+    "Who should have this page when I cannot use it:",
+];
 
 fn quoted(store: &str) -> String {
     let plain = store

@@ -466,6 +466,33 @@ fn a_kit_holds_a_recovery_key_and_nothing_else_unlocks_it() {
 }
 
 #[test]
+fn a_key_is_understood_however_it_was_copied() {
+    let session = Session::new();
+    session.first_backup();
+    let text = fs::read_to_string(session.path("key.txt")).unwrap();
+    let digits: String = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let groups: Vec<&str> = digits.split(' ').collect();
+    let forms = [
+        digits.to_uppercase(),
+        groups.concat(),
+        groups.join("-"),
+        groups.join(" – "),
+        groups.join("\n"),
+        digits.replace('0', "O").replace('1', "l"),
+        digits.replace('0', "o").replace('1', "I"),
+    ];
+    for form in forms {
+        let path = session.path("typed.txt");
+        let _ = fs::remove_file(&path);
+        fs::write(&path, &form).unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let ended = session.run(&["snapshots", "store", "--recovery-key-file", "typed.txt"]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{form}");
+    }
+}
+
+#[test]
 fn a_passkey_is_not_written_into_a_file() {
     let session = Session::new();
     session.first_backup();

@@ -9,6 +9,9 @@
     reason = "a test that cannot set its scene fails, or says so"
 )]
 
+#[cfg(feature = "software-authenticator")]
+#[path = "support/browser.rs"]
+mod browser;
 #[expect(dead_code, reason = "this file needs a part of it")]
 #[path = "support/session.rs"]
 mod session;
@@ -21,6 +24,25 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use session::Session;
+
+/// All forms in which 32 bytes could lie somewhere.
+#[cfg(feature = "software-authenticator")]
+fn forms_of_bytes(secret: &[u8; 32]) -> Vec<(&'static str, Vec<u8>)> {
+    let base64 = |engine: &base64::engine::GeneralPurpose| engine.encode(secret).into_bytes();
+    let digits = hex::encode(secret);
+    vec![
+        ("raw", secret[..16].to_vec()),
+        ("raw, second half", secret[16..].to_vec()),
+        ("digits", digits.as_bytes()[..32].to_vec()),
+        ("DIGITS", digits.to_uppercase().as_bytes()[..32].to_vec()),
+        ("base64", base64(&STANDARD)[..40].to_vec()),
+        ("base64 url", base64(&URL_SAFE_NO_PAD)[..40].to_vec()),
+        (
+            "as numbers",
+            format!("{secret:?}").as_bytes()[..40].to_vec(),
+        ),
+    ]
+}
 
 /// All forms in which the key could lie somewhere.
 fn forms(key_file: &str) -> Vec<(&'static str, Vec<u8>)> {
@@ -132,13 +154,21 @@ fn at(
     args: &[&str],
     ready: impl Fn() -> bool,
 ) -> Option<(Vec<Vec<u8>>, Vec<u8>, String)> {
-    let mut child = session
+    let child = session
         .command()
         .args(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    look_into(child, ready)
+}
+
+/// The same for a process that was started already.
+fn look_into(
+    mut child: Child,
+    ready: impl Fn() -> bool,
+) -> Option<(Vec<Vec<u8>>, Vec<u8>, String)> {
     let begun = Instant::now();
     while !ready() {
         assert!(
@@ -268,4 +298,149 @@ fn the_state_of_this_computer_holds_no_recovery_key() {
         }
     }
     assert!(files > 5);
+}
+
+/// What a passkey in software gives for a backup: `HMAC-SHA256(its secret, SHA-256("WebAuthn PRF" ‖ 0 ‖ input))`.
+#[cfg(feature = "software-authenticator")]
+fn prf_output(session: &Session) -> [u8; 32] {
+    use heirloom_engine::{keyrings, store};
+    use sha2::{Digest, Sha256};
+    let store = store::open(session.path("store").to_str().unwrap(), false).unwrap();
+    let name = keyrings::list(&*store).unwrap().pop().unwrap().name;
+    let bytes = keyrings::load(&*store, &name).unwrap();
+    let locked = heirloom_keys::LockedKeyring::parse(&bytes).unwrap();
+    let wallet: serde_json::Value =
+        serde_json::from_slice(&fs::read(session.path("wallet")).unwrap()).unwrap();
+    let secret = wallet["passkeys"][0]["hmac_secret"].as_str().unwrap();
+    let mut key = [0; 64];
+    key[..32].copy_from_slice(&URL_SAFE_NO_PAD.decode(secret).unwrap());
+    let pad = |with: u8| key.map(|byte| byte ^ with);
+    let inner = Sha256::new()
+        .chain_update(pad(0x36))
+        .chain_update(heirloom_keys::prf_salt(locked.prf_input()));
+    let outer = Sha256::new()
+        .chain_update(pad(0x5c))
+        .chain_update(inner.finalize());
+    outer.finalize().into()
+}
+
+/// A backup of a long chat with a passkey in `wallet`.
+#[cfg(feature = "software-authenticator")]
+fn with_a_passkey(session: &Session) {
+    let source = long_chat(session);
+    let args = [
+        "backup",
+        &source,
+        "--to",
+        "store",
+        "--date-order",
+        "dmy",
+        "--new-recovery-key-file",
+        "key.txt",
+        "--new-passkey",
+        "-vv",
+    ];
+    let ended = browser::run(session, &args, "wallet");
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+/// The output that is looked for is the one that opens the backup: else the searches below would find nothing by mistake.
+#[cfg(feature = "software-authenticator")]
+fn assert_opens(session: &Session, output: &[u8; 32]) {
+    use heirloom_engine::{keyrings, store};
+    use heirloom_keys::{
+        HighEntropySecret, KeySlot, LockedKeyring, Method, PrfOutput, UnlockSecret,
+    };
+    let store = store::open(session.path("store").to_str().unwrap(), false).unwrap();
+    let name = keyrings::list(&*store).unwrap().pop().unwrap().name;
+    let locked = LockedKeyring::parse(&keyrings::load(&*store, &name).unwrap()).unwrap();
+    let passkey = locked
+        .slots()
+        .iter()
+        .map(KeySlot::method)
+        .find_map(|method| match method {
+            Method::Passkey(passkey) => Some(passkey.clone()),
+            _ => None,
+        })
+        .unwrap();
+    let prf = PrfOutput::filled(|bytes| bytes.copy_from_slice(output));
+    let secret = HighEntropySecret::try_from(prf).unwrap();
+    locked
+        .unlock(&UnlockSecret::passkey(passkey, secret))
+        .unwrap();
+}
+
+#[cfg(feature = "software-authenticator")]
+#[test]
+fn what_the_passkey_gave_is_gone_from_memory_when_messages_are_restored() {
+    let session = Session::new();
+    with_a_passkey(&session);
+    let output = prf_output(&session);
+    assert_opens(&session, &output);
+    let args = ["restore", "store", "--to", "out", "--passkey", "-vv"];
+    let (child, file, said) = browser::start(&session, &args);
+    heirloom_ceremony::software::open(&session.path("wallet"), &file.unwrap()).unwrap();
+    let Some((memory, around, later)) = look_into(child, || session.path("out").exists()) else {
+        println!("skipped: the memory of a process cannot be read here");
+        return;
+    };
+    assert!(holds(
+        &memory,
+        session.path("store").as_os_str().as_encoded_bytes()
+    ));
+    for (name, form) in forms_of_bytes(&output) {
+        assert!(
+            !holds(&memory, &form),
+            "what the passkey gave lies in memory: {name}"
+        );
+        assert!(
+            !holds(
+                &[
+                    around.clone(),
+                    said.clone().into_bytes(),
+                    later.clone().into_bytes()
+                ],
+                &form
+            ),
+            "what the passkey gave was shown: {name}"
+        );
+    }
+}
+
+#[cfg(feature = "software-authenticator")]
+#[test]
+fn no_file_of_this_computer_or_the_store_holds_what_the_passkey_gave() {
+    let session = Session::new();
+    with_a_passkey(&session);
+    let restored = browser::run(&session, &["drill", "store", "--passkey", "-vv"], "wallet");
+    assert_eq!(restored.code, 0, "{restored:?}");
+    let output = prf_output(&session);
+    assert_opens(&session, &output);
+    let mut folders = vec![session.path("home"), session.path("store")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            files += 1;
+            let bytes = [fs::read(entry.path()).unwrap()];
+            for (name, form) in forms_of_bytes(&output) {
+                assert!(
+                    !holds(&bytes, &form),
+                    "{} holds it: {name}",
+                    entry.path().display()
+                );
+            }
+        }
+    }
+    assert!(files > 5);
+    for (name, form) in forms_of_bytes(&output) {
+        let said = [
+            restored.stdout.clone().into_bytes(),
+            restored.stderr.clone().into_bytes(),
+        ];
+        assert!(!holds(&said, &form), "it was shown: {name}");
+    }
 }

@@ -4,9 +4,13 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test that cannot set its scene fails, or says so"
 )]
 
+#[expect(dead_code, reason = "this file needs a part of it")]
+#[path = "support/owner.rs"]
+mod owner;
 #[expect(dead_code, reason = "this file needs a part of it")]
 #[path = "support/session.rs"]
 mod session;
@@ -125,4 +129,128 @@ fn a_key_that_is_not_confirmed_makes_no_backup() {
         "{screen}"
     );
     assert!(!session.path("store").exists());
+}
+
+#[test]
+fn a_person_is_asked_which_way_and_may_choose_again_when_it_fails() {
+    let session = Session::new();
+    let made = session.run(&[
+        "backup",
+        &sample().display().to_string(),
+        "--to",
+        "store",
+        "--new-recovery-key-file",
+        "key.txt",
+    ]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let mut owner = owner::Owner::joins(&session);
+    owner.adds_passkey("Laptop", "localhost", owner::synced(2), 8);
+    owner.adds_passkey("Phone", "example.org", owner::synced(3), 9);
+    let key = std::fs::read_to_string(session.path("key.txt")).unwrap();
+    let digits: String = key.lines().filter(|line| !line.starts_with('#')).collect();
+    let wrong = digits.replace(|c: char| c.is_ascii_hexdigit(), "a");
+    let mut asked = 0;
+    let ended = on_a_terminal(&session, "snapshots store", |new| {
+        if new.ends_with("Which one? [1] ") {
+            asked += 1;
+            return Some(if asked == 1 { "7" } else { "2" }.into());
+        }
+        new.ends_with("Recovery key, from group 1: ").then(|| {
+            if asked == 2 {
+                wrong.clone()
+            } else {
+                digits.clone()
+            }
+        })
+    });
+    let Some((code, screen)) = ended else {
+        println!("skipped: `script` is not here");
+        return;
+    };
+    assert_eq!(code, 0, "{screen}");
+    for said in [
+        "This backup can be opened with:\r\n  1. a passkey (in your browser, password manager or security key, saved for localhost)\r\n  2. the recovery key (64 digits)\r\n     not from here: a passkey saved for example.org, which only that site can ask for\r\n",
+        "  type a number from 1 to 2\r\n",
+        "error: at least two groups of the recovery key are wrong",
+        "a passkey (`--passkey`) opens this backup too",
+        "1 snapshot of 1 device",
+    ] {
+        assert!(screen.contains(said), "{said}: {screen}");
+    }
+    assert_eq!(asked, 3);
+}
+
+#[test]
+fn turning_off_offers_an_export_first() {
+    let session = Session::new();
+    let made = session.run(&[
+        "backup",
+        &sample().display().to_string(),
+        "--to",
+        "store",
+        "--new-recovery-key-file",
+        "key.txt",
+    ]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let off = "protect off store --recovery-key-file key.txt";
+    let ended = on_a_terminal(&session, off, |new| {
+        new.ends_with("export your chats first? [y/N] ")
+            .then(|| "y".into())
+    });
+    let Some((code, screen)) = ended else {
+        println!("skipped: `script` is not here");
+        return;
+    };
+    assert_eq!(code, 1, "{screen}");
+    assert!(
+        screen.contains("There is no backup without encryption"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("hint: export: `heirloom export "),
+        "{screen}"
+    );
+    let (code, screen) = on_a_terminal(&session, off, |new| {
+        if new.ends_with("export your chats first? [y/N] ") {
+            return Some("n".into());
+        }
+        new.ends_with("Turn this backup off? [y/N] ")
+            .then(|| "y".into())
+    })
+    .unwrap();
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains("This backup is off: from 20"), "{screen}");
+}
+
+#[test]
+fn removing_asks_with_its_consequence() {
+    let session = Session::new();
+    let made = session.run(&[
+        "backup",
+        &sample().display().to_string(),
+        "--to",
+        "store",
+        "--new-recovery-key-file",
+        "key.txt",
+    ]);
+    assert_eq!(made.code, 0, "{made:?}");
+    owner::Owner::joins(&session).adds_passkey("Laptop", "localhost", owner::synced(2), 8);
+    let remove = "protect remove store Laptop --recovery-key-file key.txt";
+    let ended = on_a_terminal(&session, remove, |new| {
+        new.ends_with("[y/N] ").then(|| "n".into())
+    });
+    let Some((code, screen)) = ended else {
+        println!("skipped: `script` is not here");
+        return;
+    };
+    assert_eq!(code, 1, "{screen}");
+    assert!(
+        screen.contains("what opens the backup then: Recovery key; a copy of the store made before now still opens with it"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("Remove the way in \"Laptop\"? [y/N] "),
+        "{screen}"
+    );
+    assert!(screen.contains("error: nothing was changed"), "{screen}");
 }

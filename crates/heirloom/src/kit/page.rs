@@ -14,7 +14,7 @@ use krilla::text::{Font, TextDirection};
 use krilla::{Document, SerializeSettings};
 use qrcode::Color;
 
-use super::{Kit, NOBODY_ASKS};
+use super::{BY_HAND, Kit, NOBODY_ASKS, line_label};
 use crate::args::manage::Paper;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -102,11 +102,13 @@ impl Sheet<'_> {
 
         self.heading("Your recovery key", 2, 13.0);
         self.y += 4.0;
-        let mono = self.fonts.mono.clone();
-        for line in kit.key_lines().iter() {
+        let (mono, regular) = (self.fonts.mono.clone(), self.fonts.regular.clone());
+        for (at, line) in kit.key_lines().iter().enumerate() {
             self.y += 8.0;
             let mut group = TagGroup::new(Tag::P);
             self.line(&mut group, MARGIN, &mono, 19.0, line);
+            let label = line_label(at);
+            self.line(&mut group, MARGIN + 268.0, &regular, 8.0, &label);
             self.tree.push(group);
             self.y += LEADING;
         }
@@ -127,6 +129,13 @@ impl Sheet<'_> {
         self.heading("Keep it to yourself", 2, 13.0);
         self.paragraph(NOBODY_ASKS);
         self.paragraph("If this page is lost or was seen by others: run `heirloom protect add recovery-key`, then `heirloom protect remove` with this key's name.");
+        self.y += 8.0;
+        self.heading("To fill in by hand", 2, 13.0);
+        for what in BY_HAND {
+            self.y += 4.0;
+            self.paragraph(what);
+            self.rule();
+        }
         Ok(())
     }
 
@@ -148,6 +157,17 @@ impl Sheet<'_> {
             self.y += LEADING;
         }
         self.tree.push(group);
+    }
+
+    /// A line to write on.
+    fn rule(&mut self) {
+        self.y += 10.0;
+        let mut path = PathBuilder::new();
+        if let Some(rect) = Rect::from_xywh(MARGIN, self.y, self.width, 0.6) {
+            path.push_rect(rect);
+        }
+        self.y += LEADING;
+        self.decoration(path);
     }
 
     fn fact(&mut self, what: &str, value: &str) {
@@ -197,17 +217,22 @@ impl Sheet<'_> {
                 }
             }
         }
-        let Some(path) = path.finish() else {
-            return Ok(());
-        };
         // The same digits stand beside it as text, so for a reader's voice it is decoration.
+        self.decoration(path);
+        Ok(())
+    }
+
+    /// Draws what a reader's voice leaves out.
+    fn decoration(&mut self, path: PathBuilder) {
+        let Some(path) = path.finish() else {
+            return;
+        };
         self.surface
             .start_tagged(ContentTag::Artifact(Artifact::with_kind(
                 ArtifactType::Layout,
             )));
         self.surface.draw_path(&path);
         self.surface.end_tagged();
-        Ok(())
     }
 
     fn finish(self) -> TagTree {
