@@ -1,4 +1,4 @@
-"""docs/keyring.md: the recovery key opens a keyring; the keyring opens run keys and proves who wrote."""
+"""docs/keyring.md: a recovery key or a passkey opens a keyring; that opens run keys and proves who wrote."""
 
 import hashlib
 import hmac
@@ -125,7 +125,49 @@ def recovery_secret(typed):
     return secret
 
 
-# Sections 1, 4 and 6: a keyring.
+# Section 4: the ways in.
+
+
+class RecoveryKey:
+    """64 digits; it does not know its slot, and is tried on each of its method."""
+
+    name = "recovery key"
+
+    def __init__(self, typed):
+        self.secret = recovery_secret(typed)
+
+    def is_for(self, slot):
+        return slot.method == 1
+
+
+class PasskeyOutput:
+    """The 32 bytes that one passkey gave for the keyring's PRF input (section 4.1)."""
+
+    name = "passkey"
+
+    def __init__(self, credential_id, output):
+        check(len(output) == 32 and any(output), "an output of a passkey that is none")
+        self.credential_id, self.secret = credential_id, output
+
+    def is_for(self, slot):
+        return slot.method == 2 and slot.passkey.credential_id == self.credential_id
+
+
+def prf_salt(prf_input):
+    """Section 4.1: what a browser makes of the PRF input, and a security key over CTAP2 is given."""
+    return sha256(b"WebAuthn PRF\0" + prf_input)
+
+
+def slot_info(repository, slot):
+    bindings = b"", b""
+    if slot.method == 2:
+        bindings = slot.passkey.credential_id, slot.passkey.rp_id.encode()
+    elif slot.method == 3:
+        bindings = slot.password.record_id, u32(slot.password.opaque_suite) + slot.password.server.encode()
+    return fields("heirloom/v1/slot", repository, slot.id, u32(slot.method), *bindings)
+
+
+# Sections 1 and 6: a keyring.
 
 
 def lengths(record, **expected):
@@ -135,17 +177,17 @@ def lengths(record, **expected):
             check(len(part) == length, f"{record.message}.{name} has another length")
 
 
-class Keyring:
-    """A keyring that the recovery key has opened."""
+def limited(*parts_and_limits):
+    for part, limit in parts_and_limits:
+        check(1 <= len(part) <= limit, "a binding of another length")
 
-    def __init__(self, schema, data, secret):
+
+class Locked:
+    """A keyring as it lies in a store; nothing in it is to be believed."""
+
+    def __init__(self, schema, data):
         self.schema, self.hash = schema, sha256(data)
-        self.read_clear(data)
-        self.open_root(secret)
-        self.open_sealed()
-        self.check_succession()
-
-    def read_clear(self, data):
+        check(len(data) <= 16 << 20, "a keyring that is too long")
         check(data[:8] == b"HLKEYRNG", "no keyring")
         check(data[8:10] == b"\0\1", "a keyring of another version")
         end = 14 + int.from_bytes(data[10:14], "big")
@@ -162,8 +204,15 @@ class Keyring:
             lengths(slot, id=16, salt=32, wrapped=112, sealed_root=1200)
             check(slot.method in (1, 2, 3), "a way in of an unknown method")
             check(("passkey" in slot, "password" in slot) == (slot.method == 2, slot.method == 3), "a slot's binding")
+            if slot.method == 2:
+                limited((slot.passkey.credential_id, 1023), (slot.passkey.rp_id.encode(), 253))
+                check(len(slot.passkey.transports) <= 8, "a passkey's transports")
+                limited(*((transport.encode(), 32) for transport in slot.passkey.transports))
+            elif slot.method == 3:
+                limited((slot.password.record_id, 64), (slot.password.server.encode(), 253))
         for slot in header.devices:
-            lengths(slot, device=16, sealed=2448)
+            lengths(slot, device=16)
+            check(len(slot.sealed) in (2456, 2448), "a device slot of another length")
             check(len(slot.proofs) <= 64 and all(len(p.mac) == 32 for p in slot.proofs), "a device's proofs")
         macs = max(1, len(header.previous)) * 32
         check(end + 48 + macs <= len(data), "a keyring that is cut off")
@@ -172,13 +221,22 @@ class Keyring:
         self.macs = [data[len(data) - macs :][i : i + 32] for i in range(0, macs, 32)]
         self.place = (u64(header.number), u32(header.epoch), b"".join(header.previous))
 
-    def open_root(self, secret):
+
+class Keyring(Locked):
+    """A keyring that a way in has opened."""
+
+    def __init__(self, schema, data, way):
+        super().__init__(schema, data)
+        self.open_root(way)
+        self.open_sealed()
+        self.check_succession()
+
+    def open_root(self, way):
         for index, slot in enumerate(self.header.slots):
-            if slot.method != 1:
+            if not way.is_for(slot):
                 continue
-            info = fields("heirloom/v1/slot", self.repository, slot.id, u32(1), b"", b"")
             try:
-                inner = cseal_open(slot.salt, secret, info, slot.wrapped, "a slot")
+                inner = cseal_open(slot.salt, way.secret, slot_info(self.repository, slot), slot.wrapped, "a slot")
             except AnotherKey:
                 continue
             pair, psk = XWing(inner[:32]), inner[32:]
@@ -186,13 +244,15 @@ class Keyring:
             self.root = pseal_open(pair, psk, info, slot.sealed_root, "the sealed root")
             self.opened = (index, pair.public, psk)
             return
-        raise Refused("the recovery key does not open this backup")
+        raise Refused(f"the {way.name} does not open this backup")
 
     def open_sealed(self):
         info = fields("heirloom/v1/keyring", self.repository, *self.place, self.clear_hash)
         plain = cseal_open(self.header.sealed_salt, self.root, info, self.sealed, "the sealed part")
         private = self.schema.decode_canonical("Sealed", plain)
         lengths(private, chunk_id_key=32, retired=32, witness=0)
+        check(private.removal_due_ms >= 0, "the time of a removal")
+        self.removal_due_ms, self.slots = private.removal_due_ms, private.slots
         check(len(private.older) <= 4096 and len(private.devices) <= 256, "the sealed part's limits")
         check(len(private.events) <= 32768 and len(private.retired) <= 1024, "the sealed part's limits")
         check(sorted(set(private.retired)) == private.retired, "retired passkeys out of order")
@@ -208,6 +268,7 @@ class Keyring:
         check((own.public_key, own.auth_psk) == (public, psk), "a slot's own keys differ inside")
         for slot, outer in zip(private.slots, self.header.slots):
             lengths(slot, auth_psk=32, aaguid=16 if outer.method == 2 else 0)
+            check(slot.last_proven_ms is not None or slot.proofs == 0, "proofs without a date")
             check(outer.method == 2 or not (slot.backup_eligible or slot.backup_state), "a slot's flags")
             check(is_public_key(slot.public_key) and len(slot.name.encode()) <= 256, "a private slot")
         self.devices = {device.id: device for device in private.devices}

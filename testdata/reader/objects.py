@@ -9,7 +9,7 @@ from functools import lru_cache
 import zstandard
 from blake3 import blake3
 
-from keyring import Keyring, gcm_open, hkdf, recovery_secret
+from keyring import Keyring, gcm_open, hkdf
 from wire import Refused, check
 
 PACK, INDEX, SNAPSHOT, HEAD, MARK = 1, 2, 3, 4, 16
@@ -77,18 +77,23 @@ class Header:
         self.epoch = int.from_bytes(self.run_key[:4], "big")
 
 
-class Repository:
-    """Section 3: the way from the recovery key to chunks."""
+def keyrings(store):
+    """The name of the newest keyring, and the bytes of all by name."""
+    found = store.list("keyring")
+    check(found, "no keyring")
+    newest = [name for name in found if name[0] == found[-1][0]]
+    check(len(newest) == 1, "two keyrings have the same number")
+    return newest[0], {name: store.read("keyring/{}-{}".format(*name), 16 << 20) for name in found}
 
-    def __init__(self, store, typed, keyring_schema, engine_schema):
+
+class Repository:
+    """Section 3: from a way in to chunks."""
+
+    def __init__(self, store, way, keyring_schema, engine_schema):
         self.store, self.schema = store, engine_schema
-        secret, found = recovery_secret(typed), store.list("keyring")
-        check(found, "no keyring")
-        newest = [name for name in found if name[0] == found[-1][0]]
-        check(len(newest) == 1, "two keyrings have the same number")
-        data = {name: store.read("keyring/{}-{}".format(*name), 4 << 20) for name in found}
-        self.keyring = Keyring(keyring_schema, data.pop(newest[0]), secret)
-        check(self.keyring.number == int(newest[0][0]), "a keyring's number is not that of its name")
+        newest, data = keyrings(store)
+        self.keyring = Keyring(keyring_schema, data.pop(newest), way)
+        check(self.keyring.number == int(newest[0]), "a keyring's number is not that of its name")
         for earlier in data.values():
             self.keyring.check_follows(earlier)
         self.derived = blake3(

@@ -1,15 +1,19 @@
 """An independent reader: prints what a repository holds, in the canonical form of docs/archive-form.md.
 
 Written from docs/format.md, docs/keyring.md, docs/archive-form.md and the published schemas alone.
-Usage: reader.py STORE RECOVERY-KEY-FILE SCHEMAS [SNAPSHOT]; SCHEMAS is the folder `crates`.
+Usage: reader.py STORE KEY-FILE SCHEMAS [SNAPSHOT] [--passkey CREDENTIAL-ID]; SCHEMAS is the folder `crates`.
+KEY-FILE holds a recovery key, or with --passkey what that passkey gave for the PRF input, in 64 hex digits.
+`passkeys.py` shows which passkeys there are, before anything is opened.
 """
 
+import argparse
 import hashlib
 import json
 import struct
 import sys
 from pathlib import Path
 
+from keyring import PasskeyOutput, RecoveryKey
 from objects import Repository, Store
 from wire import Record, Refused, Schema, check, frames
 
@@ -128,19 +132,32 @@ def line(kind, fields):
     return json.dumps({kind: fields}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def main(store, key_file, schemas, snapshot=None):
-    schemas = Path(schemas)
+def way_in(key_file, credential_id):
+    if credential_id is None:
+        return RecoveryKey(key_file.read_text(encoding="utf-8"))
+    check(key_file.stat().st_mode & 0o077 == 0, "a file with a secret that others may read")
+    try:
+        return PasskeyOutput(bytes.fromhex(credential_id), bytes.fromhex(key_file.read_text(encoding="ascii")))
+    except ValueError as error:
+        raise Refused("a credential id and an output are hex digits") from error
+
+
+def main(store, key_file, schemas, snapshot, passkey):
     keyring = Schema(schemas / "keys/proto/heirloom/keyring.proto")
     engine = Schema(schemas / "engine/proto/heirloom/engine.proto")
     records = Schema(schemas / "archive/proto/heirloom/archive.proto")
-    typed = Path(key_file).read_text(encoding="utf-8")
-    repository = Repository(Store(Path(store)), typed, keyring, engine)
+    repository = Repository(Store(store), way_in(key_file, passkey), keyring, engine)
     lines = list(History(repository, records, snapshot).canonical())
     sys.stdout.buffer.write("".join(text + "\n" for text in lines).encode("utf-8"))
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    for name in ("store", "key_file", "schemas"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("snapshot", nargs="?")
+    parser.add_argument("--passkey", metavar="CREDENTIAL-ID")
     try:
-        main(*sys.argv[1:])
+        main(**vars(parser.parse_args()))
     except Refused as refused:
         sys.exit(f"refused: {refused}")

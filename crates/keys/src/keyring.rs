@@ -12,7 +12,9 @@ use rand_core::CryptoRng;
 pub use self::change::{Act, ChangeError, NewSlot};
 pub use self::layout::{KeyringError, LockedKeyring};
 pub use self::removal::REMOVAL_DELAY_MS;
-pub use self::unlock::{NotASuccessor, OpenError, Unlocked, verify_successor};
+pub use self::unlock::{
+    NotASuccessor, OpenError, OpenWithPasskeyError, Unlocked, open_with_passkey, verify_successor,
+};
 
 use self::contents::{Contents, Device};
 use crate::committed::Secret32;

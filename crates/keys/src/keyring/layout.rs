@@ -4,7 +4,7 @@ use crate::committed::{self, Info, Secret32};
 use crate::device::DeviceSlot;
 use crate::ids::{DeviceId, KeyringHash, RepositoryId};
 use crate::proto;
-use crate::slot::{KeySlot, Place};
+use crate::slot::{KeySlot, Method, Passkey, Place};
 
 /// The longest keyring object that is read.
 pub(super) const MAX_KEYRING_BYTES: usize = 16 * 1024 * 1024;
@@ -122,6 +122,15 @@ impl LockedKeyring {
     /// The ways in, without names or dates.
     pub fn slots(&self) -> &[KeySlot] {
         &self.slots
+    }
+
+    /// The passkeys among the ways in: what a client may ask for before anything is open. A store may
+    /// have written them; only an unlock shows that an owner did.
+    pub fn passkeys(&self) -> impl Iterator<Item = &Passkey> {
+        self.slots.iter().filter_map(|slot| match slot.method() {
+            Method::Passkey(passkey) => Some(passkey),
+            Method::RecoveryKey | Method::Password(_) => None,
+        })
     }
 
     /// The devices that have a slot.

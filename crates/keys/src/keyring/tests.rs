@@ -3,6 +3,8 @@
 mod change;
 mod device;
 mod forge;
+mod life;
+mod passkey;
 mod vectors;
 mod walk;
 

@@ -1,14 +1,16 @@
 //! Opening a keyring, and what an open one gives. `docs/keyring.md`, sections 4 and 9.
 
 use super::contents::{Contents, Device, Predecessor, Slot};
-use super::layout::LockedKeyring;
+use super::layout::{KeyringError, LockedKeyring};
 use crate::committed::{self, Closed};
 use crate::device::{DeviceCredential, SlotClosed, WriterCredentials};
 use crate::events::Event;
 use crate::freshness::Seen;
 use crate::ids::{DeviceId, KeyringHash, RepositoryId, SlotId};
+use crate::prf::PrfOutput;
 use crate::root::{ChunkIdKey, ReaderPublic, WriterKey};
 use crate::run::{self, RunKey, RunKeyError};
+use crate::secret::WeakSecret;
 use crate::slot::{Method, Place, SlotSecrets, UnlockSecret, open_root};
 use crate::status::{self, DeviceInfo, SlotInfo, Status};
 
@@ -65,6 +67,39 @@ pub enum NotASuccessor {
     /// It names it, without knowing its root.
     #[error("the keyring was not made by somebody who could open the one before it")]
     BadProof,
+}
+
+/// The whole way from what a passkey gave to an open keyring: what the command line waits for after
+/// the fingerprint, and what the bench measures.
+///
+/// `object` is a keyring object's bytes; of the slots with `credential_id` the first counts.
+pub fn open_with_passkey(
+    object: &[u8],
+    credential_id: &[u8],
+    output: PrfOutput,
+) -> Result<Unlocked, OpenWithPasskeyError> {
+    let locked = LockedKeyring::parse(object)?;
+    let passkey = locked
+        .passkeys()
+        .find(|passkey| passkey.credential_id == credential_id)
+        .cloned()
+        .ok_or(OpenError::NoMatchingSlot)?;
+    Ok(locked.unlock(&UnlockSecret::passkey(passkey, output.try_into()?))?)
+}
+
+/// Why a passkey did not open a keyring object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenWithPasskeyError {
+    /// The bytes are no keyring.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The passkey gave zeros.
+    #[error(transparent)]
+    Weak(#[from] WeakSecret),
+    /// It stayed locked.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 /// Checks that `new` was made by somebody who knew the root of `old`.

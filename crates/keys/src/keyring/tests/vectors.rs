@@ -16,7 +16,7 @@ fn path(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap();
@@ -24,7 +24,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex(value: &Value) -> Vec<u8> {
+pub(super) fn unhex(value: &Value) -> Vec<u8> {
     let text = value.as_str().unwrap();
     (0..text.len())
         .step_by(2)
@@ -32,12 +32,12 @@ fn unhex(value: &Value) -> Vec<u8> {
         .collect()
 }
 
-fn read(name: &str) -> Value {
+pub(super) fn read(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path(name)).unwrap()).unwrap()
 }
 
 #[track_caller]
-fn assert_file(name: &str, made: &Value) {
+pub(super) fn assert_file(name: &str, made: &Value) {
     if std::env::var_os("HEIRLOOM_WRITE_VECTORS").is_some_and(|value| value == "1") {
         let text = serde_json::to_string_pretty(made).unwrap() + "\n";
         std::fs::write(path(name), text).unwrap();
