@@ -187,7 +187,7 @@ class Locked:
 
     def __init__(self, schema, data):
         self.schema, self.hash = schema, sha256(data)
-        check(len(data) <= 16 << 20, "a keyring that is too long")
+        check(len(data) <= 4 << 20, "a keyring that is too long")
         check(data[:8] == b"HLKEYRNG", "no keyring")
         check(data[8:10] == b"\0\1", "a keyring of another version")
         end = 14 + int.from_bytes(data[10:14], "big")

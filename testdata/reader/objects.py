@@ -83,7 +83,7 @@ def keyrings(store):
     check(found, "no keyring")
     newest = [name for name in found if name[0] == found[-1][0]]
     check(len(newest) == 1, "two keyrings have the same number")
-    return newest[0], {name: store.read("keyring/{}-{}".format(*name), 16 << 20) for name in found}
+    return newest[0], {name: store.read("keyring/{}-{}".format(*name), 4 << 20) for name in found}
 
 
 class Repository:

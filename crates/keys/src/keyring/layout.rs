@@ -6,8 +6,9 @@ use crate::ids::{DeviceId, KeyringHash, RepositoryId};
 use crate::proto;
 use crate::slot::{KeySlot, Method, Passkey, Place};
 
-/// The longest keyring object that is read.
-pub(super) const MAX_KEYRING_BYTES: usize = 16 * 1024 * 1024;
+/// The longest keyring object that is read or made: what a store's reader takes (docs/format.md,
+/// section 15), so that no change makes a keyring that nobody could fetch.
+pub(super) const MAX_KEYRING_BYTES: usize = 4 * 1024 * 1024;
 pub(super) const MAX_SLOTS: usize = 32;
 pub(super) const MAX_ACTIVE_DEVICES: usize = 64;
 /// The highest number, which every JSON reader still counts exactly.

@@ -283,3 +283,28 @@ fn after_a_merge_a_new_name_stays_whichever_side_gave_it() {
         .unwrap();
     assert_eq!(merged.unlocked.slots()[0].name, "left");
 }
+
+#[test]
+fn no_change_makes_a_keyring_that_is_too_long_to_be_read() {
+    let mut owner = Owner::new(91);
+    let device = owner.credential.device();
+    let mut contents = owner.unlocked.contents.duplicate();
+    for at in 0..32_760_i64 {
+        contents.happen(crate::events::Happening {
+            time_ms: NOW + at,
+            device,
+            kind: EventKind::SlotProven,
+            subject: vec![1; 32],
+        });
+    }
+    owner.unlocked.contents = contents;
+    let refusal = owner.change(Unlocked::rotate).map(drop).unwrap_err();
+    let limit = 4 * 1024 * 1024;
+    assert_eq!(
+        refusal,
+        ChangeError::TooMany {
+            what: "bytes",
+            limit
+        }
+    );
+}
