@@ -89,8 +89,8 @@ impl Kit {
                 "Run: heirloom restore {} --to ./restored",
                 quoted(&self.store)
             ),
-            "When it asks, choose the recovery key and type the 64 digits, in capitals or not, with spaces or without.".into(),
-            "One wrong group is mended by itself, and it says which one; O counts as 0, I and l as 1.".into(),
+            "When it asks, choose the recovery key and type the 64 digits.".into(),
+            "Capitals and spaces do not matter. One wrong group is mended, and named.".into(),
         ]
     }
 

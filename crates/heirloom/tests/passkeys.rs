@@ -17,6 +17,10 @@ mod browser;
 )]
 #[path = "support/chance.rs"]
 mod chance;
+#[expect(
+    clippy::panic,
+    reason = "a run without any output has to be seen whole"
+)]
 #[path = "support/session.rs"]
 mod session;
 
@@ -39,7 +43,9 @@ fn with<'a>(args: &[&'a str], way: &[&'a str]) -> Vec<&'a str> {
 fn words(ended: &Ended) -> String {
     let lines = ended.stderr.lines();
     let shown = lines.filter(|line| !line.contains("/browser/open-"));
-    shown.map(|line| format!("{line}\n")).collect()
+    let mut words = shown.collect::<Vec<_>>().join("\n");
+    words.push('\n');
+    words
 }
 
 fn add_passkey(session: &Session, wallet: &str) -> Ended {

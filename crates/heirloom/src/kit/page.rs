@@ -78,6 +78,7 @@ fn draw(kit: &Kit, paper: Paper, accessible: bool) -> Result<Vec<u8>, Failure> {
         tree: TagTree::new(),
         y: MARGIN + 12.0,
         width: width - 2.0 * MARGIN,
+        bottom: height - MARGIN + 16.0,
     };
     sheet.fill(kit)?;
     let tree = sheet.finish();
@@ -92,6 +93,8 @@ struct Sheet<'a> {
     tree: TagTree,
     y: f32,
     width: f32,
+    /// Where the last line may stand.
+    bottom: f32,
 }
 
 impl Sheet<'_> {
@@ -129,13 +132,7 @@ impl Sheet<'_> {
         self.heading("Keep it to yourself", 2, 13.0);
         self.paragraph(NOBODY_ASKS);
         self.paragraph("If this page is lost or was seen by others: run `heirloom protect add recovery-key`, then `heirloom protect remove` with this key's name.");
-        self.y += 8.0;
-        self.heading("To fill in by hand", 2, 13.0);
-        for what in BY_HAND {
-            self.y += 4.0;
-            self.paragraph(what);
-            self.rule();
-        }
+        self.by_hand();
         Ok(())
     }
 
@@ -159,14 +156,33 @@ impl Sheet<'_> {
         self.tree.push(group);
     }
 
+    /// Room for a pen, as much as the page has left: a long place takes it first.
+    fn by_hand(&mut self) {
+        const HEADING: f32 = 34.0;
+        const LINE: f32 = 44.0;
+        let mut needed = HEADING + LINE;
+        for (at, what) in BY_HAND.into_iter().enumerate() {
+            if self.y + needed > self.bottom {
+                return;
+            }
+            if at == 0 {
+                self.y += 8.0;
+                self.heading("To fill in by hand", 2, 13.0);
+            }
+            self.paragraph(what);
+            self.rule();
+            needed = LINE;
+        }
+    }
+
     /// A line to write on.
     fn rule(&mut self) {
-        self.y += 10.0;
+        self.y += 8.0;
         let mut path = PathBuilder::new();
         if let Some(rect) = Rect::from_xywh(MARGIN, self.y, self.width, 0.6) {
             path.push_rect(rect);
         }
-        self.y += LEADING;
+        self.y += LEADING + 4.0;
         self.decoration(path);
     }
 
