@@ -19,7 +19,7 @@ pub struct Options<'a> {
 }
 
 impl Options<'_> {
-    /// Five minutes: long enough to fetch a phone, and what WebAuthn recommends where a person is verified.
+    /// Five minutes: long enough to fetch a phone, and what `WebAuthn` recommends where a person is verified.
     pub const TIMEOUT: Duration = Duration::from_mins(5);
 }
 

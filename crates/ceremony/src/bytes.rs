@@ -19,7 +19,7 @@ pub(crate) fn joined(fields: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// As base64url without padding, as in WebAuthn's own JSON.
+/// As base64url without padding, as in `WebAuthn`'s own JSON.
 pub(crate) fn text(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

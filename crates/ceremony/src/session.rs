@@ -294,13 +294,11 @@ impl Session {
             }
             let (output, backup) =
                 session.hear(&heard, asserted, Key::Registered(&mut credential))?;
-            match output {
-                Some(output) => Ok((output, backup)),
-                None => {
-                    session.mark_unusable(&created.id);
-                    Err(CeremonyError::UnusablePasskey)
-                }
-            }
+            let Some(output) = output else {
+                session.mark_unusable(&created.id);
+                return Err(CeremonyError::UnusablePasskey);
+            };
+            Ok((output, backup))
         };
         let (first, _) = prove(
             self,
@@ -510,7 +508,7 @@ fn asserted(said: &Said, creating: bool) -> Result<&Asserted, CeremonyError> {
     }
 }
 
-/// What the browser's errors mean. WebAuthn Level 3, sections 5.1.3 and 5.1.4.
+/// What the browser's errors mean. `WebAuthn` Level 3, sections 5.1.3 and 5.1.4.
 fn failed(said: &Said, creating: bool) -> CeremonyError {
     let name = match said {
         Said::Created(_) | Said::Asserted(_) => return BadAnswer::Type.into(),

@@ -90,6 +90,7 @@ fn browser(path: &Path, wallet: Wallet) -> Software {
 }
 
 /// The names of the browser's errors.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn name(error: WebauthnError) -> &'static str {
     match error {
         WebauthnError::AuthenticatorError(code)
@@ -371,10 +372,10 @@ impl CredentialStore for Store {
                 ids.is_none_or(|ids| ids.iter().any(|id| id.id == passkey.credential_id))
             })
             .collect();
-        match found.is_empty() {
-            true => Err(Ctap2Error::NoCredentials.into()),
-            false => Ok(found),
+        if found.is_empty() {
+            return Err(Ctap2Error::NoCredentials.into());
         }
+        Ok(found)
     }
 
     async fn save_credential(

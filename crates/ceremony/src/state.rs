@@ -15,7 +15,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 const GONE: Duration = Duration::from_secs(4);
 
 /// A page that is there asks again within this time.
-const BETWEEN_POLLS: Duration = Duration::from_millis(1000);
+const BETWEEN_POLLS: Duration = Duration::from_secs(1);
 
 /// Shared between the session, which blocks, and the routes.
 #[derive(Debug)]
@@ -179,9 +179,10 @@ impl Shared {
             };
             if now >= deadline || quiet(&inner) {
                 inner.awaited = None;
-                return Err(match now >= deadline {
-                    true => Silence::TimedOut,
-                    false => Silence::PageClosed,
+                return Err(if now >= deadline {
+                    Silence::TimedOut
+                } else {
+                    Silence::PageClosed
                 });
             }
             let pause = deadline.duration_since(now).min(Duration::from_millis(200));
@@ -283,7 +284,7 @@ mod tests {
         drop(shared.poll());
         shared.leaving();
         let begun = Instant::now();
-        let late = begun + Duration::from_secs(60);
+        let late = begun + Duration::from_mins(1);
         assert_eq!(shared.wait(late), Err(Silence::PageClosed));
         assert!((GONE..SILENCE).contains(&begun.elapsed()));
     }

@@ -1,5 +1,6 @@
 //! For tests: a random source that repeats itself, and an authenticator that lies on purpose.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use rand_core::{TryCryptoRng, TryRng};
@@ -148,7 +149,7 @@ impl Fake {
         data.extend_from_slice(&self.public_key());
         let fields = [
             ("fmt", Value::Text("none".to_owned())),
-            ("attStmt", Value::Map(Default::default())),
+            ("attStmt", Value::Map(BTreeMap::default())),
             ("authData", Value::Bytes(data)),
         ];
         let fields = fields.map(|(name, value)| (Value::Text(name.to_owned()), value));

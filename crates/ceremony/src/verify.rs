@@ -11,10 +11,11 @@ use webauthn_rs_core::WebauthnCore;
 use webauthn_rs_core::error::WebauthnError;
 use webauthn_rs_core::internals::AuthenticatorData;
 use webauthn_rs_core::proto::{
-    AttestationFormat, AttestationMetadata, AuthenticationState, AuthenticatorAssertionResponseRaw,
-    AuthenticatorAttestationResponseRaw, COSEAlgorithm, COSEKey, Credential, ExtnState,
-    ParsedAttestation, ParsedAttestationData, PublicKeyCredential, RegisterPublicKeyCredential,
-    RegisteredExtensions, Registration, RegistrationState, UserVerificationPolicy,
+    AttestationFormat, AttestationMetadata, AuthenticationExtensionsClientOutputs,
+    AuthenticationState, AuthenticatorAssertionResponseRaw, AuthenticatorAttestationResponseRaw,
+    COSEAlgorithm, COSEKey, Credential, ExtnState, ParsedAttestation, ParsedAttestationData,
+    PublicKeyCredential, RegisterPublicKeyCredential, RegisteredExtensions, Registration,
+    RegistrationExtensionsClientOutputs, RegistrationState, UserVerificationPolicy,
 };
 
 use crate::error::{BadAnswer, CeremonyError};
@@ -83,7 +84,7 @@ struct ClientData {
 }
 
 impl Expected<'_> {
-    /// Verifies a registration (WebAuthn Level 3, section 7.1).
+    /// Verifies a registration (`WebAuthn` Level 3, section 7.1).
     pub(crate) fn registration(
         &self,
         created: &Created,
@@ -116,7 +117,7 @@ impl Expected<'_> {
                 transports: None,
             },
             type_: "public-key".to_owned(),
-            extensions: Default::default(),
+            extensions: RegistrationExtensionsClientOutputs::default(),
         };
         let credential = self
             .library()
@@ -130,7 +131,7 @@ impl Expected<'_> {
         })
     }
 
-    /// Verifies an authentication (WebAuthn Level 3, section 7.2) with `key`.
+    /// Verifies an authentication (`WebAuthn` Level 3, section 7.2) with `key`.
     ///
     /// Where no key is known all but the signature is verified: who relies on it must see that the
     /// output opens the slot.
@@ -171,7 +172,7 @@ impl Expected<'_> {
                 signature: asserted.signature.clone(),
                 user_handle: None,
             },
-            extensions: Default::default(),
+            extensions: AuthenticationExtensionsClientOutputs::default(),
             type_: "public-key".to_owned(),
         };
         let result = self
@@ -197,9 +198,10 @@ impl Expected<'_> {
         let challenge = crate::bytes::read(&challenge, 64).ok_or(BadAnswer::Challenge)?;
         if challenge != self.challenge {
             let earlier = self.earlier.iter().any(|used| *used == *challenge);
-            return Err(match earlier {
-                true => CeremonyError::Replayed,
-                false => BadAnswer::Challenge.into(),
+            return Err(if earlier {
+                CeremonyError::Replayed
+            } else {
+                BadAnswer::Challenge.into()
             });
         }
         if origin != self.origin {

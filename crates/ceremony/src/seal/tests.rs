@@ -89,8 +89,7 @@ fn whether_there_is_an_output_does_not_show_in_the_length() {
 fn bearer_and_psk_are_of_one_page_and_say_nothing_of_each_other() {
     let token = Secret::generate(&mut rng(1));
     let page = token.derive_page();
-    let all =
-        [&token, &page, &page.derive_bearer(), &page.derive_psk()].map(|one| one.exposed_hex());
+    let all = [&token, &page, &page.derive_bearer(), &page.derive_psk()].map(Secret::exposed_hex);
     for (at, one) in all.iter().enumerate() {
         assert!(all.iter().skip(at + 1).all(|other| other != one));
     }

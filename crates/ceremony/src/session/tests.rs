@@ -726,19 +726,16 @@ fn what_browsers_say_has_a_meaning() {
     let failing = |name: &'static str, creating: bool| {
         let mut opened = opened(move |mut page| page.fail(name));
         let known = [Fake::new(1).known()];
-        match creating {
-            true => opened
+        let mut rng = rng(4);
+        let error = if creating {
+            opened.session.register(&enrol(&[]), &mut rng).map(drop)
+        } else {
+            opened
                 .session
-                .register(&enrol(&[]), &mut rng(4))
+                .authenticate(&ask(&known), &mut rng)
                 .map(drop)
-                .unwrap_err(),
-            false => opened
-                .session
-                .authenticate(&ask(&known), &mut rng(4))
-                .map(drop)
-                .unwrap_err(),
-        }
-        .to_string()
+        };
+        error.unwrap_err().to_string()
     };
     assert_eq!(failing("NotAllowedError", true), "that didn't work");
     assert_eq!(failing("NotAllowedError", false), "that didn't work");
