@@ -23,7 +23,13 @@ use heirloom_archive::{
     Attachment, Call, ContactCard, Conversation, Deleted, Edit, Location, Message, Participant,
     Poll, PollOption, Presence, Raw, Reaction, Receipt, Reply, System, Zone,
 };
+use heirloom_engine::keyrings;
+use heirloom_keys::{
+    Act, CredRandom, LockedKeyring, Method, NewSlot, Passkey, Provider, RecoveryEntry, RecoveryKey,
+    UnlockSecret, prf_salt,
+};
 use session::{Ended, Session, sample};
+use sha2::{Digest, Sha256};
 
 const KEY: [&str; 2] = ["--recovery-key-file", "key.txt"];
 
@@ -680,4 +686,112 @@ fn the_reader_finds_older_snapshots_and_what_prune_keeps() {
     assert_eq!(scene.assert_reads(), newest);
     scene.backup(&two);
     scene.assert_reads();
+}
+
+/// Adds a passkey to the newest keyring of the store, as an owner's program does; gives its credential id and
+/// what its authenticator gives for the repository's PRF input.
+fn add_passkey(store: &Path, key_file: &Path) -> (Vec<u8>, Vec<u8>) {
+    let rng = &mut rand_core::UnwrapErr(getrandom::SysRng);
+    let store = heirloom_engine::store::open(store.to_str().unwrap(), false).unwrap();
+    let newest = keyrings::list(&*store).unwrap().pop().unwrap();
+    let locked = LockedKeyring::parse(&keyrings::load(&*store, &newest.name).unwrap()).unwrap();
+    let text = fs::read_to_string(key_file).unwrap();
+    let digits = text.lines().find(|line| !line.starts_with('#')).unwrap();
+    let RecoveryEntry::Exact(recovery) = RecoveryKey::parse(digits) else {
+        panic!("the key file holds no key")
+    };
+    let opened = locked
+        .unlock(&UnlockSecret::recovery_key(&recovery))
+        .unwrap();
+    let random: [u8; 32] = noise(32).try_into().unwrap();
+    let salt = prf_salt(opened.prf_input());
+    let authenticator = || CredRandom::filled(|bytes| *bytes = random);
+    let secret = authenticator().output(&salt).try_into().unwrap();
+    let passkey = Passkey {
+        credential_id: noise(20),
+        rp_id: "chat.example".into(),
+        transports: vec!["internal".into()],
+    };
+    let provider = Some(Provider {
+        aaguid: [7; 16],
+        backup_eligible: true,
+        backup_state: true,
+    });
+    let slot = NewSlot {
+        name: "phone",
+        method: Method::Passkey(passkey.clone()),
+        provider,
+        secret: &secret,
+    };
+    let act = Act {
+        device: opened.devices()[0].id,
+        now_ms: opened.made_ms() + 1,
+    };
+    let next = opened.add_slot(rng, act, slot).unwrap();
+    keyrings::publish(&*store, next.unlocked.seen().number, &next.bytes).unwrap();
+    (passkey.credential_id, hmac_sha256(&random, &salt))
+}
+
+/// As the specification has it: not by what the program does it with.
+fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> Vec<u8> {
+    let padded = |pad: u8| {
+        let mut block = [pad; 64];
+        block
+            .iter_mut()
+            .zip(key)
+            .for_each(|(byte, key)| *byte ^= key);
+        block
+    };
+    let inner = Sha256::digest([&padded(0x36), message].concat());
+    Sha256::digest([&padded(0x5c)[..], &inner].concat()).to_vec()
+}
+
+/// A file with an output in hex, as the reader wants it.
+fn write_output(path: &Path, output: &[u8], mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, hex::encode(output)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn the_reader_opens_a_repository_by_what_a_passkey_gave() {
+    let Some(scene) = Scene::new() else { return };
+    scene.first_backup(&sample());
+    let (credential, output) =
+        add_passkey(&scene.session.path("store"), &scene.session.path("key.txt"));
+    // Before anything is opened it says what to ask for.
+    let mut command = scene.script("passkeys.py");
+    command.arg(scene.session.path("store")).arg(root("crates"));
+    let listed = scene.session.finish(&mut command);
+    let passkey: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    let chosen = passkey["credential_id"].as_str().unwrap();
+    assert_eq!(
+        (chosen, &passkey["rp_id"]),
+        (hex::encode(&credential).as_str(), &"chat.example".into())
+    );
+
+    let by_passkey = |file: &str, mode: u32, output: &[u8]| {
+        write_output(&scene.session.path(file), output, mode);
+        let mut command = scene.script("reader.py");
+        command
+            .args([scene.session.path("store"), scene.session.path(file)])
+            .arg(root("crates"))
+            .args(["--passkey", chosen]);
+        scene.session.finish(&mut command)
+    };
+    let read = by_passkey("output.txt", 0o600, &output);
+    assert_eq!((read.code, read.stderr.as_str()), (0, ""));
+    assert_eq!(read.stdout, scene.assert_reads());
+
+    let mut other = output.clone();
+    other[0] ^= 1;
+    for (output, mode, words) in [
+        (&other, 0o600, "the passkey does not open this backup"),
+        (&vec![0; 32], 0o600, "an output of a passkey that is none"),
+        (&output, 0o644, "others may read"),
+    ] {
+        let read = by_passkey("refused.txt", mode, output);
+        assert_eq!((read.code, read.stdout.as_str()), (1, ""), "{words}");
+        assert!(read.stderr.contains(words), "{words}: {}", read.stderr);
+    }
 }
