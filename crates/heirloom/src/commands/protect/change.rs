@@ -324,3 +324,164 @@ pub(super) fn rotate(args: &Ways, context: &Context) -> Result<Exit, Failure> {
         .hint("this protects what is stored from now on; what was stored before stays as it is");
     Ok(Exit::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use heirloom_engine::keyrings;
+    use heirloom_engine::store::Store;
+    use heirloom_engine::store::faulty::FaultyStore;
+    use heirloom_engine::store::memory::MemoryStore;
+    use heirloom_keys::{
+        Act, CreateParams, Keyring, LockedKeyring, NewSlot, OpenError, RecoveryKey, UnlockSecret,
+    };
+
+    use crate::home::Home;
+
+    /// A backup with two recovery keys, and the computer that made it.
+    struct Scene {
+        _home: tempfile::TempDir,
+        store: Arc<dyn Store>,
+        device: Device,
+        stays: RecoveryKey,
+        goes: RecoveryKey,
+    }
+
+    fn scene() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::find(Some(folder.path())).unwrap();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let mut rng = keys::rng();
+        let (stays, goes) = (
+            RecoveryKey::generate(&mut rng),
+            RecoveryKey::generate(&mut rng),
+        );
+        let params = CreateParams {
+            device_name: "a",
+            recovery: &stays,
+            recovery_name: "stays",
+        };
+        let (bytes, first, credential) = Keyring::create(&mut rng, 1, &params).unwrap();
+        keyrings::publish(&*store, 1, &bytes).unwrap();
+        let act = Act {
+            device: credential.device(),
+            now_ms: 2,
+        };
+        let id = *first.repository().as_bytes();
+        let state = home.repository(id, true).unwrap().unwrap();
+        let mut device = Device::enrol(state, credential, &first).unwrap();
+        let slot = NewSlot {
+            name: "goes",
+            method: Method::RecoveryKey,
+            provider: None,
+            secret: &(&goes).into(),
+        };
+        device
+            .publish(&*store, first.add_slot(&mut rng, act, slot).unwrap())
+            .unwrap();
+        Scene {
+            _home: folder,
+            store,
+            device,
+            stays,
+            goes,
+        }
+    }
+
+    impl Scene {
+        fn newest(&self) -> LockedKeyring {
+            let name = keyrings::list(&*self.store).unwrap().pop().unwrap().name;
+            LockedKeyring::parse(&keyrings::load(&*self.store, &name).unwrap()).unwrap()
+        }
+
+        fn open(&self, key: &RecoveryKey) -> Result<Unlocked, OpenError> {
+            self.newest().unlock(&UnlockSecret::recovery_key(key))
+        }
+
+        fn target(&self) -> Target {
+            target(&self.open(&self.stays).unwrap(), "goes").unwrap()
+        }
+
+        /// This computer as a new run finds it, which takes over the newest keyring by its own key.
+        fn next_run(&self) -> Device {
+            let mut device = Device::load(&self.device.state).unwrap().unwrap();
+            device.refresh(&self.newest()).unwrap();
+            device
+        }
+    }
+
+    #[test]
+    fn a_removal_that_stops_at_any_write_leaves_the_way_in_or_has_removed_it() {
+        let kinds: [fn(Arc<dyn Store>, u64) -> FaultyStore; 2] =
+            [FaultyStore::stopping_after, FaultyStore::going_silent_after];
+        for (kind, writes) in kinds.into_iter().flat_map(|kind| [(kind, 0), (kind, 1)]) {
+            let mut scene = scene();
+            let keyring = scene.open(&scene.stays).unwrap();
+            let target = scene.target();
+            let faulty = kind(scene.store.clone(), writes);
+            assert!(remove_now(&keyring, &target, &mut scene.device, &faulty).is_err());
+            // The way that stays opens it in any case, and the other one exactly when it is still listed.
+            let after = scene.open(&scene.stays).unwrap();
+            assert_eq!(after.slots().len() == 2, scene.open(&scene.goes).is_ok());
+            let mut device = scene.next_run();
+            if after.slots().len() == 2 {
+                remove_now(&after, &scene.target(), &mut device, &*scene.store).unwrap();
+            }
+            assert!(scene.open(&scene.goes).is_err());
+            let ended = scene.open(&scene.stays).unwrap();
+            assert_eq!(ended.slots()[0].name, "stays");
+            assert!(
+                ended.slots()[0].last_proven_ms.is_some(),
+                "the test unlock was recorded"
+            );
+        }
+    }
+
+    #[test]
+    fn a_removal_in_two_writes_is_whole() {
+        let mut scene = scene();
+        let keyring = scene.open(&scene.stays).unwrap();
+        let target = scene.target();
+        let faulty = FaultyStore::counting(scene.store.clone());
+        remove_now(&keyring, &target, &mut scene.device, &faulty).unwrap();
+        assert_eq!(faulty.writes(), 2, "the test above stops at each of them");
+    }
+
+    #[test]
+    fn a_rotation_whose_answer_was_lost_is_followed_by_the_next_run() {
+        for silent in [false, true] {
+            let mut scene = scene();
+            let keyring = scene.open(&scene.stays).unwrap();
+            let rotated = keyring
+                .rotate(&mut keys::rng(), scene.device.act())
+                .unwrap();
+            let faulty = if silent {
+                FaultyStore::going_silent_after(scene.store.clone(), 0)
+            } else {
+                FaultyStore::stopping_after(scene.store.clone(), 0)
+            };
+            assert!(scene.device.publish(&faulty, rotated).is_err());
+            let device = scene.next_run();
+            let newest = scene.newest();
+            assert_eq!(newest.number(), if silent { 3 } else { 2 });
+            assert_eq!(device.writer.keyring_number, newest.number());
+            scene.open(&scene.stays).unwrap();
+            scene.open(&scene.goes).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_way_that_unlocked_is_never_the_one_that_goes() {
+        let scene = scene();
+        let keyring = scene.open(&scene.goes).unwrap();
+        let failure =
+            refuse_before_asking(&keyring, &target(&keyring, "goes").unwrap()).unwrap_err();
+        assert_eq!(failure.message, "a way in cannot remove itself");
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some("unlock with one that stays: \"stays\" (`--recovery-key-file FILE`)")
+        );
+    }
+}
