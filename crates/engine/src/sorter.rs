@@ -135,6 +135,7 @@ impl Sorter {
             runs: Vec::new(),
             heap: BinaryHeap::new(),
             taken: self.taken,
+            spare: Vec::new(),
         };
         for run in self.runs {
             sorted.runs.push(RunReader {
@@ -183,6 +184,8 @@ pub(crate) struct Sorted {
     runs: Vec<RunReader>,
     heap: BinaryHeap<Reverse<(SortKey, usize)>>,
     taken: u64,
+    /// Buffers to be used again.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Sorted {
@@ -192,7 +195,13 @@ impl Sorted {
     }
 
     /// The next record: its key and body.
-    pub(crate) fn next(&mut self) -> Result<Option<(SortKey, Vec<u8>)>, EngineError> {
+    pub(crate) fn next(
+        &mut self,
+        spare: Option<(SortKey, Vec<u8>)>,
+    ) -> Result<Option<(SortKey, Vec<u8>)>, EngineError> {
+        if let Some((key, body)) = spare {
+            self.spare.extend([key.id, body]);
+        }
         let Some(Reverse((key, run))) = self.heap.pop() else {
             return Ok(None);
         };
@@ -214,10 +223,11 @@ impl Sorted {
             usize::try_from(word(28)).expect("fits"),
             usize::try_from(word(32)).expect("fits"),
         );
-        let mut id = vec![0; id_len];
+        let mut id = self.spare.pop().unwrap_or_default();
+        id.resize(id_len, 0);
         take(&mut self.spool, run, &mut id)?;
-        run.body = vec![0; len - id_len];
-        let mut body = std::mem::take(&mut run.body);
+        let mut body = self.spare.pop().unwrap_or_default();
+        body.resize(len - id_len, 0);
         take(&mut self.spool, run, &mut body)?;
         run.body = body;
         let key = SortKey {
@@ -393,9 +403,9 @@ mod tests {
             expected.sort();
             let mut sorted = sorter.finish().unwrap();
             for one in expected {
-                prop_assert_eq!(sorted.next().unwrap(), Some(one));
+                prop_assert_eq!(sorted.next(None).unwrap(), Some(one));
             }
-            prop_assert_eq!(sorted.next().unwrap(), None);
+            prop_assert_eq!(sorted.next(None).unwrap(), None);
         }
     }
 }

@@ -16,41 +16,146 @@ const MAX_WORD_BYTES: usize = 64;
 /// Splits text into words in lower case: runs of letters and digits; of scripts without spaces every pair of
 /// neighbours.
 pub(crate) fn for_each_word(text: &str, word: &mut dyn FnMut(&str)) {
-    let mut buffer = String::with_capacity(MAX_WORD_BYTES + 8);
-    let mut neighbour: Option<char> = None;
-    for char in text.chars() {
-        if let Some(known) = usize::try_from(u32::from(char))
-            .ok()
-            .and_then(|at| FOLDED.get(at))
-        {
-            neighbour = None;
-            match known {
-                Folded::Letter(lower) if buffer.len() < MAX_WORD_BYTES => buffer.push(*lower),
-                Folded::Many if buffer.len() < MAX_WORD_BYTES => buffer.extend(char.to_lowercase()),
-                Folded::Letter(_) | Folded::Many => {}
-                Folded::Other => flush(&mut buffer, word),
-            }
-        } else if !char.is_alphanumeric() {
-            neighbour = None;
-            flush(&mut buffer, word);
-        } else if is_without_spaces(char) {
-            flush(&mut buffer, word);
-            let mut pair = String::new();
-            pair.extend(neighbour);
-            pair.push(char);
-            word(&pair);
-            if neighbour.is_some() {
-                word(char.encode_utf8(&mut [0; 4]));
-            }
-            neighbour = Some(char);
-        } else {
-            neighbour = None;
-            if buffer.len() < MAX_WORD_BYTES {
-                buffer.extend(char.to_lowercase());
-            }
+    let buffer = String::with_capacity(MAX_WORD_BYTES + 8);
+    split(text, &mut Spelled { buffer, word });
+}
+
+/// The same words, each as its hash ([`hash_word`]) alone.
+pub(crate) fn hash_words(text: &str, hashes: &mut Vec<u64>) {
+    split(
+        text,
+        &mut Hashed {
+            hash: FNV_OFFSET,
+            len: 0,
+            hashes,
+        },
+    );
+}
+
+/// A word that grows letter by letter.
+trait Word {
+    /// Bytes so far.
+    fn len(&self) -> usize;
+    /// Adds a letter that is one byte long.
+    fn push_byte(&mut self, letter: u8);
+    /// Adds a letter.
+    fn push(&mut self, letter: char);
+    /// Gives the word, which is not empty, and begins another.
+    fn end(&mut self);
+}
+
+struct Spelled<'a> {
+    buffer: String,
+    word: &'a mut dyn FnMut(&str),
+}
+
+impl Word for Spelled<'_> {
+    fn len(&self) -> usize {
+        self.buffer.len()
+    }
+    fn push_byte(&mut self, letter: u8) {
+        self.buffer.push(char::from(letter));
+    }
+    fn push(&mut self, letter: char) {
+        self.buffer.push(letter);
+    }
+    fn end(&mut self) {
+        (self.word)(&self.buffer);
+        self.buffer.clear();
+    }
+}
+
+struct Hashed<'a> {
+    hash: u64,
+    len: usize,
+    hashes: &'a mut Vec<u64>,
+}
+
+impl Word for Hashed<'_> {
+    fn len(&self) -> usize {
+        self.len
+    }
+    fn push_byte(&mut self, letter: u8) {
+        self.hash = fnv(self.hash, letter);
+        self.len += 1;
+    }
+    fn push(&mut self, letter: char) {
+        for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+            self.push_byte(byte);
         }
     }
-    flush(&mut buffer, word);
+    fn end(&mut self) {
+        self.hashes.push(finish(self.hash));
+        (self.hash, self.len) = (FNV_OFFSET, 0);
+    }
+}
+
+fn split(text: &str, word: &mut impl Word) {
+    let bytes = text.as_bytes();
+    let mut neighbour: Option<char> = None;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        // Most text is made of these.
+        if byte.is_ascii() {
+            at += 1;
+            neighbour = None;
+            if byte.is_ascii_alphanumeric() {
+                if word.len() < MAX_WORD_BYTES {
+                    word.push_byte(byte.to_ascii_lowercase());
+                }
+            } else if word.len() > 0 {
+                word.end();
+            }
+            continue;
+        }
+        let Some(char) = text[at..].chars().next() else {
+            break;
+        };
+        at += char.len_utf8();
+        other_letter(char, &mut neighbour, word);
+    }
+    if word.len() > 0 {
+        word.end();
+    }
+}
+
+fn other_letter(char: char, neighbour: &mut Option<char>, word: &mut impl Word) {
+    let known = usize::try_from(u32::from(char))
+        .ok()
+        .and_then(|at| FOLDED.get(at).copied());
+    let folded = known.unwrap_or_else(|| {
+        if char.is_alphanumeric() {
+            Folded::Many
+        } else {
+            Folded::Other
+        }
+    });
+    let before = neighbour.take();
+    match folded {
+        Folded::Other => {
+            if word.len() > 0 {
+                word.end();
+            }
+        }
+        Folded::Many if known.is_none() && is_without_spaces(char) => {
+            if word.len() > 0 {
+                word.end();
+            }
+            if let Some(before) = before {
+                word.push(before);
+            }
+            word.push(char);
+            word.end();
+            if before.is_some() {
+                word.push(char);
+                word.end();
+            }
+            *neighbour = Some(char);
+        }
+        _ if word.len() >= MAX_WORD_BYTES => {}
+        Folded::Letter(lower) => word.push(lower),
+        Folded::Many => char.to_lowercase().for_each(|lower| word.push(lower)),
+    }
 }
 
 /// What a character of a script with spaces is to a word.
@@ -87,13 +192,6 @@ pub(crate) fn runs_without_spaces(text: &str) -> Vec<String> {
     runs.map(str::to_owned).collect()
 }
 
-fn flush(buffer: &mut String, word: &mut dyn FnMut(&str)) {
-    if !buffer.is_empty() {
-        word(buffer);
-        buffer.clear();
-    }
-}
-
 /// Han, kana, Hangul, Thai, Lao, Khmer, Burmese: written without spaces between words.
 fn is_without_spaces(char: char) -> bool {
     matches!(u32::from(char), 0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x2E80..=0x9FFF | 0xAC00..=0xD7AF | 0xF900..=0xFAFF | 0x2_0000..=0x3_FFFF)
@@ -101,9 +199,16 @@ fn is_without_spaces(char: char) -> bool {
 
 /// FNV-1a with the finaliser of `MurmurHash3`: public, so that another reader makes the same.
 pub(crate) fn hash_word(word: &str) -> u64 {
-    let mut hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    finish(word.bytes().fold(FNV_OFFSET, fnv))
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn fnv(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+}
+
+fn finish(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
@@ -124,7 +229,7 @@ pub(crate) fn encode_filter(hashes: &mut Vec<u64>) -> Vec<u8> {
     out.reserve(hashes.len() * 12 / 8 + 8);
     let mut bits = BitWriter {
         out: &mut out,
-        byte: 0,
+        bits: 0,
         used: 0,
     };
     let mut before = 0;
@@ -180,25 +285,26 @@ pub(crate) fn may_hold(filter: &[u8], words: &[u64]) -> Result<bool, Damage> {
 
 struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
-    byte: u8,
+    /// Bits that make no whole byte yet, the last one lowest.
+    bits: u64,
     used: u32,
 }
 
 impl BitWriter<'_> {
+    /// Adds the lowest `bits` of `value`, which must be 0 above them; at most 56.
     fn push(&mut self, value: u64, bits: u32) {
-        for bit in (0..bits).rev() {
-            self.byte = self.byte << 1 | u8::from(value >> bit & 1 == 1);
-            self.used += 1;
-            if self.used == 8 {
-                self.out.push(self.byte);
-                (self.byte, self.used) = (0, 0);
-            }
+        self.bits = self.bits << bits | value;
+        self.used += bits;
+        while self.used >= 8 {
+            self.used -= 8;
+            self.out
+                .push(u8::try_from(self.bits >> self.used & 0xff).expect("8 bits"));
         }
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
         if self.used > 0 {
-            self.out.push(self.byte << (8 - self.used));
+            self.push(0, 8 - self.used);
         }
     }
 }
@@ -256,7 +362,7 @@ pub(crate) fn for_each_text(message: &[u8], text: &mut dyn FnMut(&str)) {
 }
 
 fn utf8(bytes: &[u8], text: &mut dyn FnMut(&str)) {
-    if let Ok(string) = std::str::from_utf8(bytes) {
+    if let Ok(string) = simdutf8::basic::from_utf8(bytes) {
         text(string);
     }
 }
@@ -308,6 +414,25 @@ mod tests {
             ["see", "you", "at", "8", "größe", "don", "t"]
         );
         assert_eq!(words("ДОМ x"), ["дом", "x"]);
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_hashed_as_they_are_spelled(text in "[a-cA-C0-9 .ßİäÖ東京都กขДж👋]{0,200}") {
+            let mut hashes = Vec::new();
+            hash_words(&text, &mut hashes);
+            let spelled: Vec<u64> = words(&text).iter().map(|word| hash_word(word)).collect();
+            prop_assert_eq!(hashes, spelled);
+        }
+    }
+
+    #[test]
+    fn a_long_word_is_cut() {
+        assert_eq!(
+            words(&format!("{} x", "a".repeat(100))),
+            [&*"a".repeat(64), "x"]
+        );
+        assert_eq!(words(&"ä".repeat(100)), ["ä".repeat(32)]);
     }
 
     #[test]

@@ -70,7 +70,8 @@ pub(crate) fn run(
         source.read_since(mark, &mark_key, &mut sink)
     } else {
         std::thread::scope(|scope| {
-            for _ in 0..options.workers {
+            // One more than there is work for: they wait for disks.
+            for _ in 0..=options.workers {
                 if let Err(error) = crate::workers::spawn(scope, "media", || media.work()) {
                     media.close();
                     return Err(error);

@@ -207,9 +207,10 @@ fn feed(
     let mut current: Option<(u32, u32)> = None;
     let mut waiting: BTreeMap<u32, u32> = BTreeMap::new();
     let mut before: Option<(SortKey, Vec<u8>)> = None;
+    let mut spare = None;
     let mut record = Vec::new();
     let mut unheard = 0;
-    while let Some((key, body)) = sorted.next()? {
+    while let Some((key, body)) = sorted.next(spare.take())? {
         if let Some((conversation, count)) = current
             && conversation != key.conversation
         {
@@ -235,6 +236,7 @@ fn feed(
                 false,
                 "",
             );
+            spare = Some((key, body));
             continue;
         }
         let (attachments, present, contents) = feeder.encode(&body, &mut record);
@@ -250,7 +252,7 @@ fn feed(
         };
         let segment = segmenter.push(&message);
         *count += feeder.offer(trees, conversations, (*conversation, *count), segment)?;
-        before = Some((key, body));
+        spare = before.replace((key, body));
         unheard += 1;
         if unheard == 512 {
             feeder
@@ -630,7 +632,7 @@ pub(crate) fn make_filter(plaintext: &[u8]) -> Vec<u8> {
     let mut hashes = Vec::with_capacity(2048);
     for record in frames::split(plaintext).map_while(Result::ok) {
         terms::for_each_text(record, &mut |text| {
-            terms::for_each_word(text, &mut |word| hashes.push(terms::hash_word(word)));
+            terms::hash_words(text, &mut hashes);
         });
     }
     terms::encode_filter(&mut hashes)

@@ -15,7 +15,7 @@ impl Values {
     pub(crate) fn text(&mut self, row: &Row<'_>, column: usize) -> String {
         match row.get_ref(column) {
             Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
-                if let Ok(text) = std::str::from_utf8(bytes) {
+                if let Ok(text) = simdutf8::basic::from_utf8(bytes) {
                     text.to_owned()
                 } else {
                     self.mended += 1;

@@ -74,7 +74,7 @@ fn gather(
     let mut before: Option<(SortKey, Vec<u8>)> = None;
     let mut held = 0;
     let mut record = Vec::new();
-    while let Some((key, body)) = sorted.next()? {
+    while let Some((key, body)) = sorted.next(None)? {
         if feeder.packer.progress.interrupted() {
             return Err(EngineError::Interrupted);
         }

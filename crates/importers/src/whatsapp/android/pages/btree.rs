@@ -8,6 +8,8 @@ use super::{Leaf, PageHash};
 
 /// Pages of a tree above the leaves; real ones have two or three levels.
 const HEIGHT_MAX: usize = 12;
+/// Read at once where pages follow one another.
+const AHEAD_BYTES: usize = 128 * 1024;
 const LEAF: u8 = 0x0D;
 const INTERIOR: u8 = 0x05;
 /// Behind that many bytes on one row, pages are not followed: then everything is read.
@@ -22,6 +24,10 @@ pub(super) struct Pages {
     usable: usize,
     count: u32,
     buffer: Vec<u8>,
+    /// Pages that were read ahead, from which one on, and the last page that was read.
+    ahead: Vec<u8>,
+    ahead_from: u32,
+    before: u32,
 }
 
 /// What is noted of the rows on a leaf.
@@ -67,6 +73,9 @@ impl Pages {
             usable,
             count,
             buffer: vec![0; page_bytes],
+            ahead: Vec::new(),
+            ahead_from: 1,
+            before: 0,
         }))
     }
 
@@ -217,9 +226,32 @@ impl Pages {
         if number == 0 || number > self.count {
             return Ok(false);
         }
+        // Pages of one table mostly lie behind one another: they are read many at a time.
+        let here = number.checked_sub(self.ahead_from);
+        let at = here.and_then(|here| usize::try_from(here).ok()?.checked_mul(self.page_bytes));
+        let held = at.and_then(|at| self.ahead.get(at..at.checked_add(self.page_bytes)?));
+        if let Some(page) = held {
+            self.buffer.copy_from_slice(page);
+            return Ok(true);
+        }
+        let jumped = number != self.before.wrapping_add(1);
+        self.before = number;
+        let pages = if jumped {
+            1
+        } else {
+            AHEAD_BYTES / self.page_bytes
+        };
+        let left = usize::try_from(self.count - number + 1).unwrap_or(1);
         let at = u64::from(number - 1) * u64::try_from(self.page_bytes).unwrap_or(0);
         self.file.seek(SeekFrom::Start(at))?;
-        self.file.read_exact(&mut self.buffer)?;
+        self.ahead_from = number;
+        self.ahead.resize(pages.clamp(1, left) * self.page_bytes, 0);
+        if let Err(error) = self.file.read_exact(&mut self.ahead) {
+            self.ahead.clear();
+            return Err(error);
+        }
+        self.before = number + u32::try_from(pages.clamp(1, left)).unwrap_or(1) - 1;
+        self.buffer.copy_from_slice(&self.ahead[..self.page_bytes]);
         Ok(true)
     }
 
