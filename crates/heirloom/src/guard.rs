@@ -138,4 +138,39 @@ mod tests {
         guard.put_new("packs/aa/bb", &[4]).unwrap();
         assert_eq!(store.list("heads/").unwrap().len(), 2);
     }
+
+    #[test]
+    fn a_backup_that_was_turned_off_meanwhile_gets_no_head() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::find(Some(folder.path())).unwrap();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let mut rng = keys::rng();
+        let recovery = RecoveryKey::generate(&mut rng);
+        let params = CreateParams {
+            device_name: "a",
+            recovery: &recovery,
+            recovery_name: "key",
+        };
+        let (bytes, first, credential) = Keyring::create(&mut rng, 1, &params).unwrap();
+        keyrings::publish(&*store, 1, &bytes).unwrap();
+        let state = home
+            .repository(*first.repository().as_bytes(), true)
+            .unwrap()
+            .unwrap();
+        Device::enrol(state.clone(), credential, &first).unwrap();
+        let guard = Guard::new(store.clone(), state, 1);
+        let (successor, other) = first.add_device(&mut rng, 2, "b").unwrap();
+        let second = publish(&*store, successor);
+        guard.put_new("heads/aa/1", &[1]).unwrap();
+        let act = Act {
+            device: other.device(),
+            now_ms: 3,
+        };
+        publish(&*store, second.plan_removal(&mut rng, act).unwrap());
+        let error = guard.put_new("heads/aa/2", &[2]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the store does not permit this: this backup was turned off and is to be removed from 1970-01-31 on; nothing is added to it"
+        );
+    }
 }

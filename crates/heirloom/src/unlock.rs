@@ -65,9 +65,11 @@ impl EnteredPasskey {
 /// A keyring that was unlocked, what opened it, and the page that is still open when it was a passkey.
 #[derive(Debug)]
 pub(crate) struct Key {
-    pub(crate) unlocked: Unlocked,
-    pub(crate) entered: Entered,
-    pub(crate) page: Option<Page>,
+    unlocked: Unlocked,
+    entered: Entered,
+    page: Option<Page>,
+    /// What it was unlocked for.
+    purpose: Purpose,
 }
 
 impl Key {
@@ -77,14 +79,27 @@ impl Key {
             unlocked,
             entered,
             page,
+            purpose,
         } = self;
         if let Some(page) = page {
-            page.end_well(
-                "Your backup is unlocked",
-                "Go back to the terminal. You can close this page.",
-            );
+            let title = match purpose {
+                Purpose::Check | Purpose::Remove => "It opens your backup",
+                _ => "Your backup is unlocked",
+            };
+            page.end_well(title, "Go back to the terminal. You can close this page.");
         }
         (unlocked, entered)
+    }
+
+    /// Keeps the page open for what comes next in it; what was entered is not needed any more.
+    pub(crate) fn keep_page(self) -> (Unlocked, Option<Page>) {
+        let Self {
+            unlocked,
+            entered: _,
+            page,
+            purpose: _,
+        } = self;
+        (unlocked, page)
     }
 }
 
@@ -253,6 +268,7 @@ fn attempt(
             unlocked,
             entered: Entered::RecoveryKey(key),
             page: None,
+            purpose,
         }),
         Way::Passkey => by_passkey(found, args, offers, purpose, context),
     };
@@ -291,6 +307,7 @@ fn by_passkey(
             unlocked,
             entered,
             page: Some(page),
+            purpose,
         }),
         Err(failure) => {
             let failure = with_other_ways(failure, Way::Passkey, offers);

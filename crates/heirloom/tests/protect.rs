@@ -827,3 +827,74 @@ fn changing_the_ways_in_never_uploads_data_again() {
     let restored = session.run(&with_key(&["restore", "store", "--to", "out", "--json"]));
     assert_eq!(restored.summary()["problems"], serde_json::json!([]));
 }
+
+/// Copies a folder.
+fn copy(from: &Path, to: &Path) {
+    for name in objects(from) {
+        let target = to.join(&name);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(from.join(&name), target).unwrap();
+    }
+}
+
+#[test]
+fn two_computers_that_change_the_ways_in_at_once_are_seen_and_joined() {
+    let mut session = Session::new();
+    session.first_backup();
+    let source = sample().display().to_string();
+    session.move_to("second");
+    assert_eq!(
+        session
+            .run(&with_key(&["backup", &source, "--to", "store", "--join"]))
+            .code,
+        0
+    );
+    // The second computer sees a copy that is a moment old.
+    copy(&session.path("store"), &session.path("elsewhere"));
+    assert_eq!(
+        session
+            .run(&with_key(&["protect", "rotate", "elsewhere"]))
+            .code,
+        0
+    );
+    session.move_to("home");
+    let added = session.run(&with_key(&[
+        "protect",
+        "add",
+        "recovery-key",
+        "store",
+        "--new-key-file",
+        "second.txt",
+    ]));
+    assert_eq!(added.code, 0, "{added:?}");
+    // `add` makes two keyrings and `rotate` one: the fork begins at the first.
+    let lasting = objects(&session.path("store/keyring"));
+    fs::remove_file(session.path("store/keyring").join(lasting.last().unwrap())).unwrap();
+    copy(&session.path("elsewhere"), &session.path("store"));
+
+    session.move_to("third");
+    refused(
+        &session,
+        &with_key(&["snapshots", "store"]),
+        13,
+        "error: there are two keyrings of number 4\nhint: two computers changed the ways in at once; `heirloom protect rotate STORE` joins the two\n",
+    );
+    session.move_to("second");
+    let joined = session.run(&with_key(&["protect", "rotate", "store"]));
+    assert_eq!(joined.code, 0, "{joined:?}");
+    assert!(
+        joined
+            .stdout
+            .starts_with("The two keyrings were joined, and the root key was changed · "),
+        "{joined:?}"
+    );
+    let listed = session.run(&with_key(&["protect", "status", "store", "--json"]));
+    assert_eq!(listed.summary()["ways"], 2, "nothing was lost");
+    assert_eq!(
+        session
+            .run(&["snapshots", "store", "--recovery-key-file", "second.txt"])
+            .code,
+        0
+    );
+    assert_eq!(backup_again(&session).code, 0);
+}

@@ -130,7 +130,11 @@ fn add_passkey(
         }
         Err(mut failure) => {
             page.end_badly(&failure);
-            failure.causes.extend(failure.hint.take());
+            // What the ceremony says of the passkey stays; what it says of the whole command is not true here.
+            let hint = failure.hint.take();
+            failure
+                .causes
+                .extend(hint.filter(|hint| !hint.starts_with("nothing was changed")));
             Err(failure.hint("the recovery key is made and works: run the same command again without `--new-passkey`, and add a passkey later: `heirloom protect add passkey STORE`"))
         }
     }

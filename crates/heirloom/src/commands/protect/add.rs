@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::recovery::{self, EnteredKey};
 use crate::repository;
-use crate::unlock::{self, Entered, Key};
+use crate::unlock::{self, Entered};
 use crate::{keys, words};
 
 /// Adds a way in.
@@ -94,12 +94,8 @@ fn add_passkey(args: &Add, context: &Context) -> Result<Exit, Failure> {
         );
     }
     let found = repository::find(&args.ways.store, context)?;
-    let Key {
-        unlocked,
-        entered,
-        page,
-    } = unlock::unlock(&found, &args.ways.unlock, Purpose::Add, context)?;
-    drop(entered);
+    let (unlocked, page) =
+        unlock::unlock(&found, &args.ways.unlock, Purpose::Add, context)?.keep_page();
     let opened = found.opened(unlocked);
     let ready = super::device(&opened).and_then(|ready| {
         refuse_ending(opened.reader.keyring())?;

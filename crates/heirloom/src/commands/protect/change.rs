@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::repository;
-use crate::unlock::{self, Key};
+use crate::unlock;
 use crate::{keys, secrets, words};
 
 /// Proves a way in by the unlock that was just made.
@@ -291,19 +291,9 @@ pub(super) fn rotate(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     let mut found = repository::find(&args.store, context)?;
     let twin = found.twin.take();
     let key = unlock::unlock_one_side(&found, &args.unlock, Purpose::Rotate, context)?;
-    let Key {
-        unlocked,
-        entered,
-        page,
-    } = key;
-    let other = twin.map(|twin| entered.open(&twin)).transpose();
-    if let Some(page) = page {
-        page.end_well(
-            "Your backup is unlocked",
-            "Go back to the terminal. You can close this page.",
-        );
-    }
-    let other = other?;
+    let (unlocked, entered) = key.done();
+    let other = twin.map(|twin| entered.open(&twin)).transpose()?;
+    drop(entered);
     let opened = found.opened(unlocked);
     let (mut device, _lock) = super::device(&opened)?;
     let keyring = opened.reader.keyring();
