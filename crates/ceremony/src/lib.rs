@@ -17,6 +17,8 @@ mod challenge;
 #[cfg(any(test, feature = "software-authenticator"))]
 mod client;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod message;
 mod opening;
 mod provider;

@@ -25,6 +25,7 @@ const PROVIDERS: &[(u128, &str)] = &[
     (0xbada5566_a7aa_401f_bd96_45619a55120d, "1Password"),
     (0xd548826e_79b4_db40_a3d8_11116f7e8349, "Bitwarden"),
     (0x531126d6_e717_415c_9320_3d9aa6981239, "Dashlane"),
+    (0xb78a0a55_6ef8_d246_a042_ba0f6d55050c, "LastPass"),
     (0x50726f74_6f6e_5061_7373_50726f746f6e, "Proton Pass"),
     (0xfdb141b2_5d84_443e_8a35_4698c205a502, "KeePassXC"),
     (0xeaecdef2_1c31_5634_8639_f1cbd9c00a08, "KeePassDX"),
