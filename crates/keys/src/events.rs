@@ -199,6 +199,19 @@ impl EventLog {
         tail.filter(|event| !is_there(event)).collect()
     }
 
+    /// Whether this log goes on from `earlier`: begins with all of its entries, or, where a merge lies
+    /// between, holds all of them.
+    pub(crate) fn extends(&self, earlier: &Self) -> bool {
+        let mut pairs = self.0.iter().zip(&earlier.0);
+        let same = pairs.by_ref().take_while(|(a, b)| a.is_same_happening(b));
+        let same = same.count();
+        let is_merged = || {
+            let mut since = self.0[same..].iter();
+            since.any(|event| event.kind == EventKind::Merged)
+        };
+        same == earlier.0.len() || (is_merged() && earlier.only_here(self).is_empty())
+    }
+
     /// Puts behind this log what only the other one holds, in its order; `epochs` are the other's.
     pub(crate) fn append_divergent(
         &mut self,

@@ -13,7 +13,8 @@ pub use self::change::{Act, ChangeError, NewSlot};
 pub use self::layout::{KeyringError, LockedKeyring};
 pub use self::removal::REMOVAL_DELAY_MS;
 pub use self::unlock::{
-    NotASuccessor, OpenError, OpenWithPasskeyError, Unlocked, open_with_passkey, verify_successor,
+    NotASuccessor, OpenError, OpenWithPasskeyError, Unlocked, log_extends, open_with_passkey,
+    verify_successor,
 };
 
 use self::contents::{Contents, Device};

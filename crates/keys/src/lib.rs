@@ -41,8 +41,8 @@ pub use freshness::{Freshness, Seen};
 pub use ids::{DeviceId, KeyringHash, RepositoryId, SlotId};
 pub use keyring::{
     Act, ChangeError, CreateParams, Keyring, KeyringError, LockedKeyring, NewSlot, NotASuccessor,
-    OpenError, OpenWithPasskeyError, REMOVAL_DELAY_MS, Successor, Unlocked, open_with_passkey,
-    verify_successor,
+    OpenError, OpenWithPasskeyError, REMOVAL_DELAY_MS, Successor, Unlocked, log_extends,
+    open_with_passkey, verify_successor,
 };
 pub use prf::{CredRandom, PrfOutput, prf_salt};
 pub use recovery::{RECOVERY_KEY_DIGITS, RecoveryEntry, RecoveryKey};

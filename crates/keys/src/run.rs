@@ -74,7 +74,7 @@ pub(crate) fn open_run_key(
     for epoch in epochs.iter().filter(|epoch| epoch.number == number) {
         known = true;
         let reader = epoch.reader(repository);
-        if let Ok(key) = reader.open(&[], &info(repository, number, &reader.public()), sealed) {
+        if let Ok(key) = reader.open(&[], &info(repository, number, reader.public()), sealed) {
             return Secret32::from_slice(&key)
                 .map(RunKey)
                 .ok_or(RunKeyError::Damaged);

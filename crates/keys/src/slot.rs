@@ -365,7 +365,7 @@ pub(crate) fn open_root(
     secrets: &SlotSecrets,
     sealed: &[u8],
 ) -> Result<RootKey, Closed> {
-    let info = root_info(place, slot, &secrets.seed.public());
+    let info = root_info(place, slot, secrets.seed.public());
     let root = secrets
         .seed
         .open(secrets.auth_psk.exposed(), &info, sealed)?;

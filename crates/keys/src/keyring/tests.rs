@@ -3,6 +3,7 @@
 mod change;
 mod device;
 mod forge;
+mod hostile;
 mod life;
 mod passkey;
 mod vectors;

@@ -121,6 +121,16 @@ pub fn verify_successor(old: &Unlocked, new: &LockedKeyring) -> Result<(), NotAS
     }
 }
 
+/// Whether the log of `new` goes on from the log of `old`: begins with all of it, or holds all of it
+/// where a fork was merged in between.
+///
+/// A log's own chain shows that nobody without a root touched it. A device of the owner's that has
+/// one could chain another story anew; who has an earlier keyring open finds it out by this.
+/// `docs/keyring.md`, section 9.1.
+pub fn log_extends(old: &Unlocked, new: &Unlocked) -> bool {
+    new.contents.events.extends(&old.contents.events)
+}
+
 impl LockedKeyring {
     /// Opens the keyring, and checks all of it.
     ///

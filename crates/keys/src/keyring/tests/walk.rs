@@ -86,8 +86,7 @@ fn no_walk_locks_its_owner_out_or_lets_anybody_else_in() {
         each.fold(Counts::default(), Counts::and)
     });
     let seconds = started.elapsed().as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rate = steps as f64 / seconds;
+    let rate = f64::from(u32::try_from(steps).unwrap()) / seconds;
     println!(
         "{steps} steps from seed {first} in {seconds:.1} s, {rate:.0} in a second, {threads} threads"
     );
@@ -146,7 +145,16 @@ impl World {
         }
         let ways: Vec<WayNo> = self.nodes[node].state.ways.keys().copied().collect();
         let all: Vec<WayNo> = (0..self.slots.len()).collect();
-        let from = if self.chance(90) { ways } else { all };
+        let at_hand: Vec<WayNo> = ways
+            .iter()
+            .copied()
+            .filter(|way| self.was_opened(node, *way))
+            .collect();
+        let from = match self.below(10) {
+            0 => all,
+            1..6 if !at_hand.is_empty() => at_hand,
+            _ => ways,
+        };
         let way = self.pick(&from).unwrap();
         let Some(opened_with) = self.opens(node, way) else {
             let refusal = self.unlock(node, way).unwrap_err();
@@ -515,7 +523,7 @@ impl World {
         let way = self.pick(&ways).unwrap();
         let earlier = self.unlock(earlier, way).unwrap();
         let act = self.act(by.device);
-        for (a, b) in [(opened, &earlier), (&earlier, opened)] {
+        for (a, b) in [(opened, &*earlier), (&*earlier, opened)] {
             let outcome = a.merge_fork(b, &mut self.rng, act);
             assert_eq!(outcome.map(drop).unwrap_err(), ChangeError::NotAFork);
         }

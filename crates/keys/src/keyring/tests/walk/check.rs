@@ -50,6 +50,7 @@ impl World {
         for (_, before) in parents {
             assert_eq!(verify_successor(before, &self.locked[node]), Ok(()));
             assert_eq!(before.seen().compare(&self.locked[node]), Freshness::Newer);
+            assert!(crate::log_extends(before, &opened));
             assert_eq!(before.prf_input(), opened.prf_input());
             assert_eq!(
                 before.chunk_id_key().expose_secret(),

@@ -36,7 +36,7 @@ impl Kind {
 pub(super) struct Way {
     pub(super) kind: Kind,
     /// Two slots may have been made for one credential, on two sides of a fork.
-    pub(super) credential: usize,
+    pub(super) credential: u64,
     pub(super) name: String,
     pub(super) proofs: u32,
     pub(super) proven_ms: Option<i64>,
@@ -89,12 +89,12 @@ pub(super) struct State {
     pub(super) number: u64,
     pub(super) ways: BTreeMap<WayNo, Way>,
     pub(super) removed: BTreeSet<WayNo>,
-    retired: BTreeSet<usize>,
+    retired: BTreeSet<u64>,
     pub(super) devices: BTreeMap<DeviceNo, Device>,
     pub(super) due_ms: Option<i64>,
     pub(super) epochs: BTreeSet<usize>,
     /// Each entry of the log by the moment at which it happened, which no two share.
-    log: BTreeMap<(i64, Did), ()>,
+    log: BTreeSet<(i64, Did)>,
 }
 
 impl State {
@@ -104,7 +104,7 @@ impl State {
             seen: 1,
             is_revoked: false,
         };
-        let created = [0, 1, 2].map(|at| ((now_ms - at, Did::Else), ()));
+        let created = [0, 1, 2].map(|at| (now_ms - at, Did::Else));
         Self {
             number: 1,
             ways: [(0, way)].into(),
@@ -138,7 +138,12 @@ impl State {
 
     /// The highest of all pairs' earlier checks, in UTC milliseconds.
     pub(super) fn next_check_ms(&self) -> Option<i64> {
-        let days = |way: &Way| [14.0, 30.5, 91.5, 183.0][way.proofs.clamp(1, 4) as usize - 1];
+        let hours = |way: &Way| match way.proofs {
+            0 | 1 => 14 * 24,
+            2 => 732,
+            3 => 2196,
+            _ => 4392,
+        };
         let mut best = None;
         for (a_no, a) in &self.ways {
             for (b_no, b) in &self.ways {
@@ -146,8 +151,7 @@ impl State {
                     && !a.kind.shares_fate(b.kind)
                     && (!a.kind.is_extra() || !b.kind.is_extra());
                 if let (true, Some(at), Some(bt)) = (counts, a.proven_ms, b.proven_ms) {
-                    #[expect(clippy::cast_possible_truncation, reason = "a model in whole hours")]
-                    let due = |way: &Way, at: i64| at + (days(way) * 86_400_000.0) as i64;
+                    let due = |way: &Way, at: i64| at + hours(way) * 3_600_000;
                     best = best.max(Some(due(a, at).min(due(b, bt))));
                 }
             }
@@ -235,7 +239,7 @@ impl State {
             }
             Op::Seen => {}
         }
-        next.log.insert((now_ms, did), ());
+        next.log.insert((now_ms, did));
         next.devices.get_mut(&author).unwrap().seen = next.number;
         Ok(next)
     }
@@ -248,8 +252,8 @@ impl State {
         next.removed.extend(&other.removed);
         next.epochs.extend(&other.epochs);
         let only = |a: &Self, b: &Self, did: &Did| {
-            let mut entries = a.log.keys();
-            entries.any(|entry| entry.1 == *did && !b.log.contains_key(entry))
+            let mut entries = a.log.iter();
+            entries.any(|entry| entry.1 == *did && !b.log.contains(entry))
         };
         for (no, way) in &other.ways {
             let renamed = Did::RenamedWay(*no);
@@ -299,7 +303,7 @@ impl State {
         }
         next.epochs.insert(by.epoch);
         next.log.extend(other.log.clone());
-        next.log.insert((by.now_ms, Did::Else), ());
+        next.log.insert((by.now_ms, Did::Else));
         next.devices.get_mut(&by.device).unwrap().seen = next.number;
         Ok(next)
     }

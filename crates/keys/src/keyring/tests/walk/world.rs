@@ -1,6 +1,8 @@
 //! Computers, secrets and a store, with the model of each keyring beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use rand_core::Rng;
 
@@ -20,7 +22,7 @@ pub(super) struct Node {
 /// A slot that was once made.
 pub(super) struct Slot {
     pub(super) kind: Kind,
-    pub(super) credential: usize,
+    pub(super) credential: u64,
     pub(super) id: SlotId,
 }
 
@@ -49,11 +51,12 @@ pub(super) struct World {
     pub(super) slots: Vec<Slot>,
     pub(super) computers: Vec<Computer>,
     pub(super) runs: Vec<Run>,
-    pub(super) credentials: usize,
+    pub(super) credentials: u64,
     pub(super) epochs: usize,
     /// How many ways in there may be at once.
     pub(super) room: usize,
     prf_input: [u8; 32],
+    opened: RefCell<HashMap<(usize, u64), Rc<Unlocked>>>,
 }
 
 impl World {
@@ -101,6 +104,7 @@ impl World {
             epochs: 1,
             room: 2 + usize::try_from(seed % 4).unwrap(),
             prf_input: *unlocked.prf_input(),
+            opened: RefCell::default(),
         }
     }
 
@@ -120,7 +124,7 @@ impl World {
         }
     }
 
-    pub(super) fn secret(&self, kind: Kind, credential: usize) -> UnlockSecret {
+    pub(super) fn secret(&self, kind: Kind, credential: u64) -> UnlockSecret {
         match method(kind, credential) {
             Method::RecoveryKey => UnlockSecret::recovery_key(&paper(credential)),
             Method::Passkey(passkey) => {
@@ -133,8 +137,8 @@ impl World {
     }
 
     /// What the owner's authenticator, password or paper gives.
-    pub(super) fn entropy(&self, kind: Kind, credential: usize) -> HighEntropySecret {
-        let seeded = |bytes: &mut [u8]| TestRng::new(1 << 32 | credential as u64).fill_bytes(bytes);
+    pub(super) fn entropy(&self, kind: Kind, credential: u64) -> HighEntropySecret {
+        let seeded = |bytes: &mut [u8]| TestRng::new(1 << 32 | credential).fill_bytes(bytes);
         match kind {
             Kind::Paper => (&paper(credential)).into(),
             Kind::Password => {
@@ -150,9 +154,24 @@ impl World {
         }
     }
 
-    pub(super) fn unlock(&self, node: usize, way: WayNo) -> Result<Unlocked, OpenError> {
+    /// Opens a keyring with a way's secret; what was opened before is what it was, so that a walk spends
+    /// its time on new keyrings.
+    pub(super) fn unlock(&self, node: usize, way: WayNo) -> Result<Rc<Unlocked>, OpenError> {
         let slot = &self.slots[way];
-        self.locked[node].unlock(&self.secret(slot.kind, slot.credential))
+        let known = self.opened.borrow().get(&(node, slot.credential)).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let secret = self.secret(slot.kind, slot.credential);
+        let opened = Rc::new(self.locked[node].unlock(&secret)?);
+        let mut all = self.opened.borrow_mut();
+        all.insert((node, slot.credential), Rc::clone(&opened));
+        Ok(opened)
+    }
+
+    pub(super) fn was_opened(&self, node: usize, way: WayNo) -> bool {
+        let key = (node, self.slots[way].credential);
+        self.opened.borrow().contains_key(&key)
     }
 
     /// The slot that opens `node` when the secret of `way` is used.
@@ -193,12 +212,12 @@ impl World {
 }
 
 /// The recovery key that is credential number `credential`.
-pub(super) fn paper(credential: usize) -> RecoveryKey {
-    RecoveryKey::generate(&mut TestRng::new(1 << 33 | credential as u64))
+pub(super) fn paper(credential: u64) -> RecoveryKey {
+    RecoveryKey::generate(&mut TestRng::new(1 << 33 | credential))
 }
 
-pub(super) fn method(kind: Kind, credential: usize) -> Method {
-    let id = (credential as u64).to_be_bytes().to_vec();
+pub(super) fn method(kind: Kind, credential: u64) -> Method {
+    let id = credential.to_be_bytes().to_vec();
     match kind {
         Kind::Paper => Method::RecoveryKey,
         Kind::Password => Method::Password(Password {
