@@ -805,6 +805,7 @@ fn completions_and_manual_pages_are_made() {
     assert!(session.run(&["man"]).stdout.starts_with(".ie"));
     assert_eq!(session.run(&["man", "--to", "pages"]).code, 0);
     assert!(session.path("pages/heirloom-backup.1").exists());
+    assert!(session.path("pages/heirloom-protect-off.1").exists());
 }
 
 #[test]

@@ -441,3 +441,83 @@ fn with_json_the_file_to_open_is_an_event_and_the_summary_is_last() {
     );
     assert_eq!(ended.summary()["status"], "protected");
 }
+
+#[cfg(unix)]
+#[test]
+fn the_browser_is_given_a_path_and_no_secret() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let session = Session::new();
+    session.first_backup();
+    let script = session.path("browser.sh");
+    fs::write(
+        &script,
+        "#!/bin/sh\nprintf '%s\\n' \"$@\" > \"$(dirname \"$0\")/arguments\"\n",
+    )
+    .unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    let command = format!("{} --new-window", script.display());
+    let mut child = session
+        .command()
+        .args(with(&["protect", "add", "passkey", "store"], &KEY))
+        .args(["--browser", &command])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let arguments = loop {
+        match fs::read_to_string(session.path("arguments")) {
+            Ok(text) if text.ends_with(".html\n") => break text,
+            _ => assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "no browser was opened"
+            ),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let lines: Vec<&str> = arguments.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (2, "--new-window"));
+    let file = Path::new(lines[1]);
+    assert_eq!(
+        fs::metadata(file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(
+        fs::metadata(file.parent().unwrap())
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o700
+    );
+    let page = fs::read_to_string(file).unwrap();
+    let (_, token) = page.split_once("name=\"token\" value=\"").unwrap();
+    let (token, _) = token.split_once('"').unwrap();
+    assert!(token.len() >= 43 && !arguments.contains(token));
+    let around = fs::read(format!("/proc/{}/cmdline", child.id())).unwrap_or_default();
+    assert!(!String::from_utf8_lossy(&around).contains(token));
+    heirloom_ceremony::software::open(&session.path("wallet"), file).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(!file.exists(), "it is gone once it was used");
+}
+
+#[test]
+fn a_browser_that_cannot_be_started_leaves_the_path_to_open_by_hand() {
+    let session = Session::new();
+    session.first_backup();
+    let mut child = session
+        .command()
+        .args(with(&["protect", "add", "passkey", "store"], &KEY))
+        .args(["--browser", "/there/is/no/browser"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (file, said) = browser::file_to_open(&mut child);
+    assert!(
+        said.contains("/there/is/no/browser could not be started (there is no such file or folder). Open this file in a browser on this computer, within 5 minutes:\n"),
+        "{said}"
+    );
+    heirloom_ceremony::software::open(&session.path("wallet"), &file.unwrap()).unwrap();
+    assert_eq!(browser::finish(&session, child, said).code, 0);
+}

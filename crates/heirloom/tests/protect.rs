@@ -371,9 +371,9 @@ fn the_status_says_what_each_way_is_worth() {
         "{words:?}"
     );
     assert!(
-        words
-            .stdout
-            .contains("  2. Laptop  (passkey, only on this device, added "),
+        words.stdout.contains(
+            "  2. Laptop  (passkey, only on this device, for browsers on computers, added "
+        ),
         "{words:?}"
     );
     assert!(

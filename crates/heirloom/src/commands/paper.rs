@@ -42,14 +42,16 @@ pub(crate) fn man(args: &Man, context: &Context) -> Result<Exit, Failure> {
         files.push(path.display().to_string());
         Ok(())
     };
-    write(&command, "heirloom")?;
-    for inner in command
-        .get_subcommands()
-        .filter(|inner| inner.get_name() != "help")
-    {
-        let name = format!("heirloom-{}", inner.get_name());
-        // The build above gave it its full name for display.
-        write(inner, &name)?;
+    let mut left = vec![("heirloom".to_owned(), &command)];
+    while let Some((name, command)) = left.pop() {
+        // The build above gave each its full name for display.
+        write(command, &name)?;
+        let inner = command.get_subcommands();
+        left.extend(
+            inner
+                .filter(|inner| inner.get_name() != "help")
+                .map(|inner| (format!("{name}-{}", inner.get_name()), inner)),
+        );
     }
     context.output.line(&format!(
         "Wrote {} pages to {}",

@@ -17,6 +17,12 @@ pub fn start(session: &Session, args: &[&str]) -> (Child, Option<PathBuf>, Strin
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    let (file, said) = file_to_open(&mut child);
+    (child, file, said)
+}
+
+/// The file that a run wants opened, and what it said until then.
+pub fn file_to_open(child: &mut Child) -> (Option<PathBuf>, String) {
     let mut said = String::new();
     // Unbuffered beyond a line: whoever waits for the end reads the rest.
     let mut stderr = child.stderr.take().unwrap();
@@ -31,7 +37,7 @@ pub fn start(session: &Session, args: &[&str]) -> (Child, Option<PathBuf>, Strin
         }
     };
     child.stderr = Some(stderr);
-    (child, file, said)
+    (file, said)
 }
 
 /// One line, byte by byte.

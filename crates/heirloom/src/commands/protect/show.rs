@@ -164,11 +164,10 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
     let mut facts = vec![method.replace('_', " ")];
     facts.extend(provider.map(|provider| format!("in {provider}")));
     facts.extend(synced.map(|(_, words)| words.to_owned()));
-    facts.extend(
-        passkey
-            .filter(|passkey| passkey.rp_id != heirloom_ceremony::LOCALHOST)
-            .map(|passkey| format!("saved for {}", words::tame(&passkey.rp_id))),
-    );
+    facts.extend(passkey.map(|passkey| match passkey.rp_id.as_str() {
+        heirloom_ceremony::LOCALHOST => "for browsers on computers".into(),
+        other => format!("saved for {}", words::tame(other)),
+    }));
     facts.push(format!("added {}", words::moment(slot.created_ms)));
     facts.extend(
         slot.last_used_ms
