@@ -1,5 +1,6 @@
 //! HTTP/1.1 on loopback: sockets, limits, and the thread that serves.
 
+mod reply;
 mod routes;
 
 use std::convert::Infallible;

@@ -1,5 +1,7 @@
 //! A browser session.
 
+mod step;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 use heirloom_keys::{Passkey, Provider};
 use rand_core::CryptoRng;
 
+use self::step::{Heard, Step, Wanted, asserted, dialog, failed, here};
 use crate::ask::{Answer, Ask, Ending, Enrol, Known, Options, Registered};
 use crate::challenge::Bound;
 use crate::error::{BadAnswer, CeremonyError};
@@ -16,16 +19,13 @@ use crate::message::{Asserted, Created, Said};
 use crate::seal::{Output, Secret, StepKeys};
 use crate::server::{self, Sockets};
 use crate::state::{Shared, Silence};
-use crate::verify::{ALGORITHMS, Backup, Expected, Key, Verified};
-use crate::view::{Descriptor, Dialog, Forget, Keys, Kind, View};
-use crate::words::{self, Words};
+use crate::verify::{Backup, Expected, Key, Verified};
+use crate::view::{Descriptor, Forget, Keys, Kind, View};
+use crate::words;
 use crate::{LOCALHOST, opening, provider};
 
-/// What password managers show as the place that the passkey is for.
-const RP_NAME: &str = "Chat backup";
 /// How long the last words may take to reach the page.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-const USER_ID_BYTES: usize = 32;
 
 /// A page on `http://localhost:PORT`, in which one or more ceremonies run one after the other.
 ///
@@ -48,35 +48,6 @@ pub struct Session {
     unusable: Option<Forget>,
     /// What went wrong last, for whoever looks at the page when the program just ends.
     failure: Option<View>,
-}
-
-/// What one step asks of the browser.
-enum Wanted<'a> {
-    Create {
-        enrol: &'a Enrol<'a>,
-        exclude: Vec<Descriptor>,
-        /// Windows once failed with values at registration; the second time goes without.
-        with_values: bool,
-    },
-    Get {
-        prf_input: &'a [u8; 32],
-        allow: Vec<Descriptor>,
-    },
-}
-
-/// What one step is about.
-struct Step<'a> {
-    purpose: &'static str,
-    of_three: Option<&'static str>,
-    words: Words,
-    wanted: Wanted<'a>,
-}
-
-/// What came back, and what it is held against.
-struct Heard {
-    said: Said,
-    keys: StepKeys,
-    challenge: [u8; 32],
 }
 
 impl Session {
@@ -493,76 +464,6 @@ impl Drop for Session {
             ),
         };
         self.last(&view);
-    }
-}
-
-/// Those that a page on this computer can ask.
-fn here(known: &[Known]) -> impl Iterator<Item = &Known> {
-    known.iter().filter(|known| known.rp_id == LOCALHOST)
-}
-
-fn asserted(said: &Said, creating: bool) -> Result<&Asserted, CeremonyError> {
-    match said {
-        Said::Asserted(asserted) => Ok(asserted),
-        said => Err(failed(said, creating)),
-    }
-}
-
-/// What the browser's errors mean. `WebAuthn` Level 3, sections 5.1.3 and 5.1.4.
-fn failed(said: &Said, creating: bool) -> CeremonyError {
-    let name = match said {
-        Said::Created(_) | Said::Asserted(_) => return BadAnswer::Type.into(),
-        Said::Cancelled => return CeremonyError::Cancelled,
-        Said::Lacks(what) => return CeremonyError::OldBrowser(format!("it has no {what}")),
-        Said::Failed(name) => name,
-    };
-    match name.as_str() {
-        // "The user may have cancelled, or time ran out, or nothing was found": kept apart by nobody.
-        "NotAllowedError" | "AbortError" => CeremonyError::CancelledOrGone,
-        "InvalidStateError" if creating => CeremonyError::AlreadyThere,
-        // No user verification, or no passkeys, on what was chosen.
-        "ConstraintError" => CeremonyError::NotVerified,
-        _ => CeremonyError::Refused(name.clone()),
-    }
-}
-
-fn dialog(
-    wanted: Wanted<'_>,
-    challenge: &[u8; 32],
-    left: Duration,
-    rng: &mut impl CryptoRng,
-) -> Dialog {
-    let challenge = crate::bytes::text(challenge);
-    let timeout = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-    match wanted {
-        Wanted::Create {
-            enrol,
-            exclude,
-            with_values,
-        } => {
-            // One of its own for each passkey: the same one would overwrite an older passkey.
-            let mut user_id = [0; USER_ID_BYTES];
-            rng.fill_bytes(&mut user_id);
-            Dialog::Create {
-                challenge,
-                timeout,
-                prf_input: with_values.then(|| crate::bytes::text(enrol.prf_input)),
-                rp_id: LOCALHOST,
-                rp_name: RP_NAME,
-                user_id: crate::bytes::text(&user_id),
-                user_name: enrol.user_name.to_owned(),
-                display_name: enrol.display_name.to_owned(),
-                algorithms: ALGORITHMS,
-                exclude,
-            }
-        }
-        Wanted::Get { prf_input, allow } => Dialog::Get {
-            challenge,
-            timeout,
-            prf_input: Some(crate::bytes::text(prf_input)),
-            rp_id: LOCALHOST,
-            allow,
-        },
     }
 }
 

@@ -17,13 +17,13 @@ fn tree(package: &str, more: &[&str]) -> String {
         .args(more)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
-        .unwrap();
+        .expect("cargo runs the tests, so it is there");
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("names and versions")
 }
 
 fn has_software_authenticator(tree: &str) -> bool {
