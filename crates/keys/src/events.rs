@@ -1,5 +1,7 @@
 //! The event log of a keyring: what changed, when, by which device. `docs/keyring.md`, section 6.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::committed::{self, Info};
 use crate::ids::{DeviceId, RepositoryId};
 use crate::proto;
@@ -99,18 +101,10 @@ pub struct Event {
 }
 
 impl Event {
-    /// Same thing, wherever in a log it stands.
-    fn is_same_happening(&self, other: &Self) -> bool {
-        let key = |event: &Self| {
-            (
-                event.time_ms,
-                event.device,
-                event.kind,
-                event.subject.clone(),
-                event.epoch,
-            )
-        };
-        key(self) == key(other)
+    /// What makes it the same thing, wherever in a log it stands.
+    fn happening(&self) -> (i64, DeviceId, u32, &[u8], u32) {
+        let kind = self.kind.number();
+        (self.time_ms, self.device, kind, &self.subject, self.epoch)
     }
 
     /// What the MAC covers.
@@ -191,19 +185,19 @@ impl EventLog {
             .zip(&other.0)
             .take_while(|(mine, theirs)| mine == theirs)
             .count();
-        let is_there = |event: &Event| {
-            let mut theirs = other.0[shared..].iter();
-            theirs.any(|known| known.is_same_happening(event))
-        };
-        let tail = self.0[shared..].iter();
-        tail.filter(|event| !is_there(event)).collect()
+        let theirs: HashSet<_> = other.0[shared..].iter().map(Event::happening).collect();
+        let mine = self.0[shared..].iter();
+        mine.filter(|event| !theirs.contains(&event.happening()))
+            .collect()
     }
 
     /// Whether this log goes on from `earlier`: begins with all of its entries, or, where a merge lies
     /// between, holds all of them.
     pub(crate) fn extends(&self, earlier: &Self) -> bool {
         let mut pairs = self.0.iter().zip(&earlier.0);
-        let same = pairs.by_ref().take_while(|(a, b)| a.is_same_happening(b));
+        let same = pairs
+            .by_ref()
+            .take_while(|(a, b)| a.happening() == b.happening());
         let same = same.count();
         let is_merged = || {
             let mut since = self.0[same..].iter();
@@ -320,7 +314,7 @@ fn is_made_under(event: &Event, repository: &RepositoryId, epoch: &Epoch) -> boo
 
 /// Writer keys by (epoch, device), so that a long log does not derive the same key again and again.
 #[derive(Default)]
-struct WriterKeys(std::collections::HashMap<(u32, DeviceId), Vec<crate::root::WriterKey>>);
+struct WriterKeys(HashMap<(u32, DeviceId), Vec<crate::root::WriterKey>>);
 
 impl WriterKeys {
     fn made(&mut self, event: &Event, repository: &RepositoryId, epochs: &[Epoch]) -> bool {

@@ -50,7 +50,7 @@ pub use root::{ChunkIdKey, ReaderPublic, WriterKey};
 pub use run::{RunKey, RunKeyError, SEALED_RUN_KEY_BYTES, seal_run_key};
 pub use secret::{ExportKey, HighEntropySecret, WeakSecret};
 pub use slot::{KeySlot, Method, Passkey, Password, UnlockSecret};
-pub use status::{CHECK_DUE_MS, CHECK_INTERVALS_MS, DeviceInfo, Provider, SlotInfo, Status};
+pub use status::{CHECK_INTERVALS_MS, DeviceInfo, Provider, SlotInfo, Status};
 
 /// The schema of the keyring's messages, for publication beside a repository.
 pub const KEYRING_SCHEMA: &str = proto::SCHEMA;

@@ -15,9 +15,6 @@ pub const CHECK_INTERVALS_MS: [i64; 4] = {
     ]
 };
 
-/// The longest of [`CHECK_INTERVALS_MS`].
-pub const CHECK_DUE_MS: i64 = CHECK_INTERVALS_MS[3];
-
 /// One way in, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

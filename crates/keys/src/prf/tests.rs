@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use aes_gcm::aes::Aes256;
+use aes_gcm::aes::cipher::{BlockCipherDecrypt, KeyInit};
+
 use super::*;
 
 static_assertions::assert_not_impl_any!(PrfOutput: Clone, Copy, PartialEq, std::fmt::Display);
@@ -51,29 +54,35 @@ fn values<'a>(text: &'a str, name: &'a str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-#[test]
-fn every_case_of_the_specifications_text_is_met() {
+/// The specification's text from where its CTAP2 cases begin; nothing where the corpus is absent.
+fn specification() -> Option<String> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let shared = std::env::var_os("HEIRLOOM_SHARED").map_or_else(beside, PathBuf::from);
     let path = shared.join("corpus/w3c+webauthn/index.bs.test-vectors.section.txt");
     let required = std::env::var_os("HEIRLOOM_REQUIRE_SHARED").is_some_and(|value| value == "1");
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let (_, text) = text
+                .split_once("{#test-vectors-extensions-prf-ctap}")
+                .unwrap();
+            Some(text.to_owned())
+        }
         Err(error) if required => panic!("{error}"),
         Err(_) => {
             println!("skipped: ../shared is absent");
-            return;
+            None
         }
-    };
-    let (_, text) = text
-        .split_once("{#test-vectors-extensions-prf-ctap}")
-        .unwrap();
-    for (place, cases) in [("first", 3), ("second", 1)] {
-        let number = if place == "first" { "1" } else { "2" };
-        let inputs = values(text, &format!("prf_eval_{place}"));
-        let salts = values(text, &format!("salt{number}"));
-        let at_the_key = values(text, &format!("output{number}"));
-        let results = values(text, &format!("prf_results_{place}"));
+    }
+}
+
+#[test]
+fn every_case_of_the_specifications_text_is_met() {
+    let Some(text) = specification() else { return };
+    for (place, number, cases) in [("first", 1, 3), ("second", 2, 1)] {
+        let inputs = values(&text, &format!("prf_eval_{place}"));
+        let salts = values(&text, &format!("salt{number}"));
+        let at_the_key = values(&text, &format!("output{number}"));
+        let results = values(&text, &format!("prf_results_{place}"));
         let counts = [&inputs, &salts, &at_the_key, &results].map(Vec::len);
         assert_eq!(counts, [cases; 4]);
         for case in 0..cases {
@@ -83,6 +92,42 @@ fn every_case_of_the_specifications_text_is_met() {
             assert_eq!(output.exposed().as_slice(), at_the_key[case]);
             assert_eq!(output.exposed().as_slice(), results[case]);
         }
+    }
+}
+
+/// AES-256-CBC as CTAP2's PIN protocols use it: 1 without an IV, 2 with one in front and the key behind
+/// another key.
+fn decrypted(shared_secret: &[u8], encrypted: &[u8]) -> Vec<u8> {
+    let (key, iv, blocks) = match shared_secret.len() {
+        32 => (shared_secret, &[0; 16][..], encrypted),
+        64 => (&shared_secret[32..], &encrypted[..16], &encrypted[16..]),
+        other => panic!("a shared secret of {other} bytes"),
+    };
+    let cipher = Aes256::new_from_slice(key).unwrap();
+    let before = iv.chunks(16).chain(blocks.chunks(16));
+    let plain = blocks.chunks(16).zip(before).flat_map(|(block, before)| {
+        let mut block = block.try_into().unwrap();
+        cipher.decrypt_block(&mut block);
+        let plain: Vec<u8> = block.iter().zip(before).map(|(a, b)| a ^ b).collect();
+        plain
+    });
+    plain.collect()
+}
+
+#[test]
+fn what_travels_to_a_key_and_back_is_the_salts_and_the_outputs() {
+    let Some(text) = specification() else { return };
+    let secrets = values(&text, "shared_secret");
+    let salts = values(&text, "salt_enc");
+    let outputs = values(&text, "output_enc");
+    assert_eq!([&secrets, &salts, &outputs].map(Vec::len), [3; 3]);
+    for (case, inputs) in [&[2][..], &[2, 3], &[2]].into_iter().enumerate() {
+        let salt = |number: &u8| prf_salt(&seeded(*number));
+        let wanted: Vec<_> = inputs.iter().flat_map(salt).collect();
+        assert_eq!(decrypted(&secrets[case], &salts[case]), wanted);
+        let output = |number: &u8| *cred_random().output(&salt(number)).exposed();
+        let wanted: Vec<_> = inputs.iter().flat_map(output).collect();
+        assert_eq!(decrypted(&secrets[case], &outputs[case]), wanted);
     }
 }
 
