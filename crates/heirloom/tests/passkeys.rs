@@ -521,3 +521,50 @@ fn a_browser_that_cannot_be_started_leaves_the_path_to_open_by_hand() {
     heirloom_ceremony::software::open(&session.path("wallet"), &file.unwrap()).unwrap();
     assert_eq!(browser::finish(&session, child, said).code, 0);
 }
+
+#[test]
+fn from_recovery_key_to_passkey_to_both_no_data_is_uploaded_again() {
+    let session = Session::new();
+    session.first_backup();
+    let packs = |session: &Session| everything(&session.path("store/packs"));
+    let before = packs(&session);
+    assert!(!before.is_empty());
+    let source = sample().display().to_string();
+    let same = |session: &Session, when: &str| {
+        let again = session.run(&["backup", &source, "--to", "store", "--force"]);
+        assert_eq!(again.code, 0, "{again:?}");
+        assert!(packs(session) == before, "{when}");
+    };
+    add_passkey(&session, "wallet");
+    same(&session, "recovery key and passkey");
+    let key = ["--new-key-file", "second.txt"];
+    let add = with(&["protect", "add", "recovery-key", "store"], &key);
+    let added = browser::run(&session, &with(&add, &PASSKEY), "wallet");
+    assert_eq!(added.code, 0, "{added:?}");
+    let remove = ["protect", "remove", "store", "Recovery key", "--yes"];
+    let removed = browser::run(&session, &with(&remove, &PASSKEY), "wallet");
+    assert_eq!(removed.code, 0, "{removed:?}");
+    same(&session, "passkey and another recovery key");
+    let rotated = browser::run(
+        &session,
+        &with(&["protect", "rotate", "store"], &PASSKEY),
+        "wallet",
+    );
+    assert_eq!(rotated.code, 0, "{rotated:?}");
+    same(&session, "a new root key");
+}
+
+#[test]
+fn a_backup_turned_off_by_a_passkey_is_kept_by_it() {
+    let session = Session::new();
+    session.first_backup();
+    add_passkey(&session, "wallet");
+    for args in [
+        &["protect", "off", "store", "--yes"][..],
+        &["protect", "off", "store", "--undo"],
+    ] {
+        let ended = browser::run(&session, &with(args, &PASSKEY), "wallet");
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+    assert_eq!(status(&session).0["status"], "protected");
+}

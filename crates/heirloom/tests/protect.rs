@@ -659,6 +659,51 @@ fn when_it_is_due_the_backup_is_removed_and_forgotten() {
 }
 
 #[test]
+fn a_removal_that_was_cut_off_after_its_last_object_is_ended_by_the_next_command() {
+    let session = Session::new();
+    session.first_backup();
+    let state = fs::read_dir(session.path("home/repositories"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut notes: Value =
+        serde_json::from_slice(&fs::read(state.join("notes.json")).unwrap()).unwrap();
+    notes["removing"] = true.into();
+    fs::write(state.join("notes.json"), notes.to_string()).unwrap();
+    fs::remove_dir_all(session.path("store")).unwrap();
+    let again = session.run(&with_key(&["protect", "off", "store", "--yes"]));
+    assert_eq!(again.code, 10, "{again:?}");
+    assert!(!state.exists());
+    fs::remove_file(session.path("key.txt")).unwrap();
+    session.first_backup();
+}
+
+#[test]
+fn a_removal_that_has_begun_here_is_not_taken_back() {
+    let session = Session::new();
+    session.first_backup();
+    Owner::joins(&session).plans_removal(now_ms() - 31 * DAY_MS);
+    let state = fs::read_dir(session.path("home/repositories"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut notes: Value =
+        serde_json::from_slice(&fs::read(state.join("notes.json")).unwrap()).unwrap();
+    notes["removing"] = true.into();
+    fs::write(state.join("notes.json"), notes.to_string()).unwrap();
+    refused(
+        &session,
+        &with_key(&["protect", "off", "store", "--undo"]),
+        1,
+        "error: the removal has begun, and what was removed cannot come back\nhint: run `heirloom protect off STORE` again: it goes on where it was\n",
+    );
+}
+
+#[test]
 fn another_computer_that_knew_it_says_that_it_is_gone() {
     let mut session = Session::new();
     session.first_backup();
@@ -716,12 +761,17 @@ fn time_of(session: &Session, args: &[&str]) -> Duration {
 fn a_removal_that_was_killed_anywhere_goes_on() {
     let mut chance = Chance::of_this_run("a_removal_that_was_killed_anywhere_goes_on");
     let mut killed = 0;
-    for _ in 0..12 {
+    let off = with_key(&["protect", "off", "store", "--yes"]);
+    let due = || {
         let session = Session::new();
         session.first_backup();
         Owner::joins(&session).plans_removal(now_ms() - 31 * DAY_MS);
-        let off = with_key(&["protect", "off", "store", "--yes"]);
-        let wait = Duration::from_micros(chance.below(40_000));
+        session
+    };
+    let whole = u64::try_from(time_of(&due(), &off).as_micros()).unwrap();
+    for _ in 0..12 {
+        let session = due();
+        let wait = Duration::from_micros(chance.below(whole));
         killed += usize::from(!killed_after(&session, &off, wait));
         let again = session.run(&off);
         let done = again.code == 0 || again.code == 10;

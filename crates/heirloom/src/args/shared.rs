@@ -36,8 +36,8 @@ pub(crate) struct Browser {
         hide_env_values = true
     )]
     pub(crate) browser: Option<String>,
-    /// Open no browser: say which file to open in one
-    #[arg(long, conflicts_with = "browser")]
+    /// Open no browser: say which file to open in one; wins over `--browser`
+    #[arg(long)]
     pub(crate) no_browser: bool,
 }
 

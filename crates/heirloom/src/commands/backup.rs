@@ -63,6 +63,11 @@ pub(crate) fn run(args: &Backup, context: &Context) -> Result<Exit, Failure> {
     }
     let ready = match found {
         None => {
+            if args.unlock.passkey {
+                return Err(repository::no_backup(&args.to).hint(
+                    "a first backup makes new ways in: add `--new-passkey` instead, and `--new-recovery-key-file FILE`",
+                ));
+            }
             if let (None, Some(_)) = (
                 &args.new_recovery_key_file,
                 recovery::file(&args.unlock, context),

@@ -133,7 +133,7 @@ fn undo(opened: &Opened, mut device: Device, context: &Context) -> Result<Exit, 
 fn remove(
     args: &Off,
     opened: &Opened,
-    device: Device,
+    mut device: Device,
     lock: Lock,
     context: &Context,
 ) -> Result<Exit, Failure> {
@@ -151,6 +151,8 @@ fn remove(
             return Err(Failure::new(Exit::Failed, "nothing was removed").hint(UNDO));
         }
     }
+    // The keyrings before the newest go first: a run that goes on must not look for the way from an older one.
+    device.follow(opened.reader.keyring())?;
     // Noted first: from here on a head that is gone is no rollback, and a removal that is cut off goes on.
     device.state.note(|notes| notes.removing = true)?;
     let interrupt = &context.interrupt;
