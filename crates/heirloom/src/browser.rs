@@ -1,7 +1,7 @@
 //! The browser in which a passkey is asked for: how it is opened, and the page of one session.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -32,6 +32,8 @@ pub(crate) struct Page {
     session: Session,
     prf_input: [u8; 32],
     interrupt: Interrupt,
+    /// The file that the browser was told to open.
+    opening: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -57,7 +59,9 @@ impl Page {
             folder: &folder,
             timeout: Options::TIMEOUT,
         };
+        let mut opening = None;
         let mut open = |path: &Path| {
+            opening = Some(path.to_owned());
             start(path, browser, context);
             Ok(())
         };
@@ -66,6 +70,7 @@ impl Page {
             session,
             prf_input: *locked.prf_input(),
             interrupt: context.interrupt.clone(),
+            opening,
         })
     }
 
@@ -80,7 +85,7 @@ impl Page {
             prf_input: &self.prf_input,
             candidates,
         };
-        let _at_once = self.interrupt.at_once();
+        let _at_once = self.interrupt.at_once(self.opening.as_deref());
         self.session.authenticate(&ask, &mut keys::rng())
     }
 
@@ -96,7 +101,7 @@ impl Page {
             user_name: USER_NAME,
             display_name,
         };
-        let _at_once = self.interrupt.at_once();
+        let _at_once = self.interrupt.at_once(self.opening.as_deref());
         self.session.register(&enrol, &mut keys::rng())
     }
 
@@ -108,7 +113,7 @@ impl Page {
     /// Tells the page what went wrong, and stops serving it.
     pub(crate) fn end_badly(self, failure: &Failure) {
         let hint = failure.hint.as_deref().unwrap_or("See the terminal.");
-        self.end(false, &sentence(&failure.message), &sentence(hint));
+        self.end(false, &capital(&failure.message), &sentence(hint));
     }
 
     fn end(self, good: bool, title: &str, text: &str) {
@@ -137,12 +142,18 @@ fn sweep(folder: &Path) {
     }
 }
 
-/// Words that stood behind "error:" as a sentence of a page: the commands in them are for the terminal.
-fn sentence(words: &str) -> String {
+/// Words that stood behind "error:" as a title of a page: the commands in them are for the terminal.
+fn capital(words: &str) -> String {
     let mut letters = words.chars();
     let first = letters.next().map(|c| c.to_uppercase().to_string());
     let mut text = first.unwrap_or_default() + letters.as_str();
     text.retain(|c| c != '`');
+    text
+}
+
+/// The same as a sentence.
+fn sentence(words: &str) -> String {
+    let mut text = capital(words);
     if !text.ends_with(['.', '!', '?']) {
         text.push('.');
     }
@@ -361,7 +372,8 @@ mod tests {
     fn a_cancelled_dialog_and_a_deleted_passkey_have_the_same_words() {
         let failure = failure(CeremonyError::CancelledOrGone);
         assert_eq!(failure.exit, Exit::NeedsUnlock);
-        assert_eq!(sentence(&failure.message), "That didn't work.");
+        assert_eq!(capital(&failure.message), "That didn't work");
+        assert_eq!(sentence("try `x`"), "Try x.");
         assert_eq!(
             failure.hint.as_deref(),
             Some(

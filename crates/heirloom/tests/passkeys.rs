@@ -351,7 +351,10 @@ fn a_first_backup_whose_passkey_fails_has_its_recovery_key_and_goes_on_without()
     ];
     // A page that is never opened ends with the person's Ctrl-C.
     let (child, file, said) = browser::start(&session, &args);
-    assert!(file.unwrap().exists());
+    let file = file.unwrap();
+    assert!(file.exists());
+    // The person had the time to read where it is.
+    std::thread::sleep(Duration::from_millis(300));
     let interrupted = Instant::now();
     let signalled = std::process::Command::new("kill")
         .args(["-INT", &child.id().to_string()])
@@ -364,6 +367,7 @@ fn a_first_backup_whose_passkey_fails_has_its_recovery_key_and_goes_on_without()
         "Ctrl-C ends a wait for a person at once"
     );
     assert_eq!(ended.code, 130, "{ended:?}");
+    assert!(!file.exists(), "what opens the page is not left behind");
     assert!(
         !session.path("store/packs").exists(),
         "no data before the ways in are ready"

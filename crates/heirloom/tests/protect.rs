@@ -220,6 +220,34 @@ fn a_way_in_gets_another_name() {
         2,
         "error: a way in needs a name\n",
     );
+    refused(
+        &session,
+        &with_key(&["protect", "rename", "store", "1", &"é".repeat(65)]),
+        2,
+        "error: a name has at most 64 characters\n",
+    );
+    let longest = session.run(&with_key(&[
+        "protect",
+        "rename",
+        "store",
+        "1",
+        &"❤".repeat(64),
+    ]));
+    assert_eq!(longest.code, 0, "{longest:?}");
+    // Before a key or a passkey is made that nobody uses.
+    for method in ["recovery-key", "passkey"] {
+        let mut args = with_key(&["protect", "add", method, "store", "--name", "In the safe"]);
+        if method == "recovery-key" {
+            args.extend(["--new-key-file", "unused.txt"]);
+        }
+        refused(
+            &session,
+            &args,
+            2,
+            "error: another way in is called \"In the safe\" already\n",
+        );
+        assert!(!session.path("unused.txt").exists());
+    }
 }
 
 #[test]

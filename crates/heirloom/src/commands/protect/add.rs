@@ -6,6 +6,7 @@ use heirloom_engine::store::Store;
 use heirloom_keys::{LockedKeyring, Method, NewSlot, RecoveryKey, Unlocked};
 use rand_core::Rng;
 
+use super::change::checked_name;
 use super::passkey;
 use super::tell;
 use crate::args::manage::{self, Add};
@@ -38,10 +39,10 @@ fn add_recovery_key(args: &Add, context: &Context) -> Result<Exit, Failure> {
     let (mut device, _lock) = super::device(&opened)?;
     let keyring = opened.reader.keyring();
     refuse_ending(keyring)?;
-    let name = args
-        .name
-        .clone()
-        .unwrap_or_else(|| free_name(keyring, "Recovery key"));
+    let name = match &args.name {
+        Some(name) => checked_name(&keyring.slots(), name, None)?,
+        None => free_name(keyring, "Recovery key"),
+    };
     let mut rng = keys::rng();
     let key = RecoveryKey::generate(&mut rng);
     let entered = if let Some(path) = &args.new_key_file {
@@ -97,11 +98,15 @@ fn add_passkey(args: &Add, context: &Context) -> Result<Exit, Failure> {
     let (unlocked, page) =
         unlock::unlock(&found, &args.ways.unlock, Purpose::Add, context)?.keep_page();
     let opened = found.opened(unlocked);
+    // All that can be refused is, before a passkey is made that nobody uses.
     let ready = super::device(&opened).and_then(|ready| {
-        refuse_ending(opened.reader.keyring())?;
-        Ok(ready)
+        let keyring = opened.reader.keyring();
+        refuse_ending(keyring)?;
+        let name = args.name.as_deref();
+        let name = name.map(|name| checked_name(&keyring.slots(), name, None));
+        Ok((ready, name.transpose()?))
     });
-    let (mut device, _lock) = match ready {
+    let ((mut device, _lock), name) = match ready {
         Ok(ready) => ready,
         Err(failure) => {
             if let Some(page) = page {
@@ -129,7 +134,7 @@ fn add_passkey(args: &Add, context: &Context) -> Result<Exit, Failure> {
         &place,
         opened.reader.keyring(),
         &mut device,
-        args.name.as_deref(),
+        name.as_deref(),
         context,
     );
     let enrolled = match enrolled {

@@ -1,7 +1,7 @@
 //! `protect check`, `rename`, `remove` and `rotate`: each makes a new keyring; none is replaced.
 
 use heirloom_ceremony::Purpose;
-use heirloom_keys::{ChangeError, DeviceInfo, Method, SlotInfo, Unlocked};
+use heirloom_keys::{ChangeError, DeviceInfo, Method, SlotId, SlotInfo, Unlocked};
 
 use super::tell;
 use crate::args::manage::{Remove, Rename, Ways};
@@ -12,6 +12,9 @@ use crate::failure::Failure;
 use crate::repository;
 use crate::unlock;
 use crate::{keys, secrets, words};
+
+/// A keyring takes 256 bytes.
+const NAME_CHARS: usize = 64;
 
 /// Proves a way in by the unlock that was just made.
 pub(super) fn check(args: &Ways, context: &Context) -> Result<Exit, Failure> {
@@ -53,24 +56,12 @@ fn opened_with(unlocked: &Unlocked) -> Option<SlotInfo> {
 
 /// Gives a way in another name.
 pub(super) fn rename(args: &Rename, context: &Context) -> Result<Exit, Failure> {
-    let new_name = args.new_name.trim();
-    if new_name.is_empty() {
-        return Err(Failure::usage("a way in needs a name"));
-    }
     let opened = repository::open(&args.ways.store, &args.ways.unlock, context)?;
     let (mut device, _lock) = super::device(&opened)?;
     let keyring = opened.reader.keyring();
     let slots = keyring.slots();
     let slot = find_way(&slots, &args.way)?.ok_or_else(|| no_such(&args.way))?;
-    if slots
-        .iter()
-        .any(|known| known.id != slot.id && known.name == new_name)
-    {
-        return Err(Failure::usage(format!(
-            "another way in is called \"{}\" already",
-            words::tame(new_name)
-        )));
-    }
+    let new_name = &checked_name(&slots, &args.new_name, Some(slot.id))?;
     let successor = keyring.rename_slot(&mut keys::rng(), device.act(), &slot.id, new_name)?;
     let unlocked = device.publish(&*opened.found.store, successor)?;
     tell(
@@ -85,6 +76,31 @@ pub(super) fn rename(args: &Rename, context: &Context) -> Result<Exit, Failure> 
         context,
     );
     Ok(Exit::Done)
+}
+
+/// A name that no other way in has: whoever removes one by its name means that one.
+pub(super) fn checked_name(
+    slots: &[SlotInfo],
+    name: &str,
+    of: Option<SlotId>,
+) -> Result<String, Failure> {
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(Failure::usage("a way in needs a name"));
+    }
+    if name.chars().count() > NAME_CHARS {
+        return Err(Failure::usage(format!(
+            "a name has at most {NAME_CHARS} characters"
+        )));
+    }
+    let is_taken = |known: &SlotInfo| Some(known.id) != of && known.name == name;
+    if slots.iter().any(is_taken) {
+        return Err(Failure::usage(format!(
+            "another way in is called \"{}\" already",
+            words::tame(name)
+        )));
+    }
+    Ok(name.to_owned())
 }
 
 /// What is to be removed.
