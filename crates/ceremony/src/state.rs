@@ -15,7 +15,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 const GONE: Duration = Duration::from_secs(4);
 
 /// A page that is there asks again within this time.
-const BETWEEN_POLLS: Duration = Duration::from_secs(1);
+const BETWEEN_POLLS: Duration = Duration::from_millis(500);
 
 /// Shared between the session, which blocks, and the routes.
 #[derive(Debug)]
