@@ -16,6 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("heirloom-keys", &[]),
     ("heirloom-ceremony", &["heirloom-keys"]),
     ("heirloom-engine", &["heirloom-archive"]),
+    ("heirloom-vault-api", &[]),
+    ("heirloom-vault", &["heirloom-vault-api"]),
     (
         "heirloom",
         &[
@@ -27,7 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "heirloom-engine",
         ],
     ),
-    ("heirloom-bench", &[]),
+    ("heirloom-bench", &["heirloom-keys"]),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,12 @@
+//! The client's half of OPAQUE, as pure functions.
+
+mod enrolment;
+mod login;
+mod password;
+
+pub use enrolment::Enrolment;
+pub use login::{Confirmed, Login, LoginError, Opened, Pinned};
+pub use password::{ExportKey, Password, PasswordLength};
+
+#[cfg(test)]
+mod tests;

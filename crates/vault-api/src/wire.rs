@@ -1,0 +1,26 @@
+//! Requests and answers. Unknown members, missing ones and wrong lengths are refused.
+
+mod account;
+mod blob;
+mod guess;
+mod record;
+mod witness;
+
+pub use account::{Account, AccountId, Invitation, Invite, SignIn, SignedIn, Token};
+pub use blob::{BadBlobName, BlobInfo, BlobList, BlobName, MAX_BLOB_BYTES, MAX_LISTED};
+pub use guess::{Evaluated, GuessStart, Proof, Proved, Which};
+pub use record::{
+    Activate, Activated, ChangeOwner, Forget, LogEntry, LogKind, LogPage, LogRead, RecordName,
+    RecordStatus, Registered, RegistrationFinish, RegistrationStart, RegistrationStarted,
+    StatusRead, VaultInfo, log_start,
+};
+pub use witness::{LineageId, WitnessPut, WitnessRead, Witnessed};
+
+/// Bodies of answers of the guess route are filled up to this length with spaces, whatever they say.
+pub const PADDED_BYTES: usize = 1024;
+
+/// The longest JSON body of any request.
+pub const MAX_REQUEST_BYTES: usize = 4096;
+
+#[cfg(test)]
+mod tests;
