@@ -11,6 +11,7 @@ mod generate;
 mod measure;
 mod report;
 mod tools;
+mod unlock;
 
 use std::path::PathBuf;
 
@@ -28,6 +29,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measures how long a passkey takes to open a keyring, without the person and the browser.
+    Unlock,
     /// Makes a WhatsApp-like folder, or adds a day to one.
     Generate {
         size: Size,
@@ -98,7 +101,11 @@ fn main() -> Result<()> {
             };
             println!("{}", serde_json::to_string(&made)?);
         }
-        Command::Compare(options) => compare::run(&options)?,
+        Command::Compare(options) => {
+            compare::run(&options)?;
+            println!("\n{}", unlock::run()?);
+        }
+        Command::Unlock => println!("{}", unlock::run()?),
         Command::Measure { into, command } => {
             if !measure::inner(&into, &command)? {
                 bail!("the program failed");
