@@ -46,6 +46,8 @@ pub struct Session {
     used: Vec<[u8; 32]>,
     /// A passkey that this session made and found unusable.
     unusable: Option<Forget>,
+    /// Whether the last registration left a passkey that nothing uses.
+    unused: bool,
     /// What went wrong last, for whoever looks at the page when the program just ends.
     failure: Option<View>,
 }
@@ -87,6 +89,7 @@ impl Session {
             number: 0,
             used: Vec::new(),
             unusable: None,
+            unused: false,
             failure: None,
         };
         session.thread = Some(server::serve(sockets, shared).map_err(CeremonyError::Server)?);
@@ -119,6 +122,12 @@ impl Session {
     ) -> Result<Registered, CeremonyError> {
         let registered = self.try_register(enrol, rng);
         self.tell(registered)
+    }
+
+    /// Whether the last registration failed after a passkey was saved: it is in its owner's password
+    /// manager, and nothing uses it. The page says so; a program should as well.
+    pub fn left_unused_passkey(&self) -> bool {
+        self.unused
     }
 
     /// Tells the page how it ended (its last words), then stops serving.
@@ -167,7 +176,11 @@ impl Session {
             Err(error) => {
                 let mut view = View::failure(number, &self.backup, error);
                 view.forget.clone_from(&self.unusable);
-                if self.failure.is_some() {
+                let said = matches!(
+                    error,
+                    CeremonyError::UnusablePasskey | CeremonyError::FaultyProvider
+                );
+                if self.unused && !said {
                     view.add_text("The new passkey was saved but is not used: you can delete it.");
                 }
                 self.failure = Some(view.clone());
@@ -246,8 +259,6 @@ impl Session {
             public_key,
         } = verified;
         let provider_name = provider::provider_name(&aaguid);
-        // From here on there is a passkey that nothing uses yet: failures say so.
-        self.failure = Some(View::tell(Kind::Wait, 0, "", "", &[], None));
         let mut prove = |session: &mut Self, purpose, of_three, words| {
             let step = Step {
                 purpose,
@@ -287,6 +298,7 @@ impl Session {
             self.mark_unusable(&created.id);
             return Err(CeremonyError::FaultyProvider);
         }
+        self.unused = false;
         Ok(Registered {
             passkey: Passkey {
                 credential_id: created.id,
@@ -338,6 +350,8 @@ impl Session {
                 }
                 said => return Err(failed(&said, true)),
             };
+            // From here on there is a passkey that nothing uses yet: failures say so.
+            self.unused = true;
             let exclude: Vec<Vec<u8>> = enrol
                 .exclude
                 .iter()
@@ -441,6 +455,7 @@ impl Session {
     /// A new ceremony: what the last one left is no longer offered.
     fn forget_last(&mut self) {
         self.unusable = None;
+        self.unused = false;
         self.failure = None;
     }
 }

@@ -370,3 +370,24 @@ fn a_cancelled_test_says_that_the_passkey_is_not_used() {
     });
     assert!(matches!(error, Err(CeremonyError::CancelledOrGone)));
 }
+
+#[test]
+fn a_session_knows_whether_it_left_a_passkey_that_nothing_uses() {
+    let mut opened = opened(|mut page| {
+        let fake = Fake::new(1);
+        page.fail("NotAllowedError");
+        page.create(&fake);
+        page.fail("NotAllowedError");
+        page.create(&fake);
+        page.get(&fake);
+        page.get(&fake);
+    });
+    let mut rng = rng(4);
+    let session = &mut opened.session;
+    session.register(&enrol(&[]), &mut rng).unwrap_err();
+    assert!(!session.left_unused_passkey());
+    session.register(&enrol(&[]), &mut rng).unwrap_err();
+    assert!(session.left_unused_passkey());
+    session.register(&enrol(&[]), &mut rng).unwrap();
+    assert!(!session.left_unused_passkey());
+}
