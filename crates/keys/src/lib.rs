@@ -49,7 +49,7 @@ pub use recovery::{RECOVERY_KEY_DIGITS, RecoveryEntry, RecoveryKey};
 pub use root::{ChunkIdKey, ReaderPublic, WriterKey};
 pub use run::{RunKey, RunKeyError, SEALED_RUN_KEY_BYTES, seal_run_key};
 pub use secret::{ExportKey, HighEntropySecret, WeakSecret};
-pub use slot::{KeySlot, Method, Passkey, Password, UnlockSecret};
+pub use slot::{KeySlot, Method, Passkey, Password, PasswordRecord, UnlockSecret};
 pub use status::{CHECK_INTERVALS_MS, DeviceInfo, Provider, SlotInfo, Status};
 
 /// The schema of the keyring's messages, for publication beside a repository.

@@ -65,6 +65,11 @@ impl Epoch {
         self.derive("heirloom/v1/succession-key", repository, &[])
     }
 
+    /// `HKDF-SHA256("", root, "heirloom/v1/vault-owner", repository, epoch)` is the seed of an Ed25519 key.
+    pub(crate) fn vault_owner(&self, repository: &RepositoryId) -> Secret32 {
+        self.derive("heirloom/v1/vault-owner", repository, &[])
+    }
+
     fn derive(&self, label: &str, repository: &RepositoryId, more: &[&[u8]]) -> Secret32 {
         let info = Info::new(label)
             .field(repository.as_bytes())

@@ -55,6 +55,42 @@ pub struct Password {
     pub opaque_suite: u32,
 }
 
+/// Which version of which record, at which vault: what a [`Password`]'s record id consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordRecord {
+    /// The record's name at the vault.
+    pub name: [u8; 16],
+    /// The vault's public identity: an answer that it did not sign is none.
+    pub vault: [u8; 32],
+    /// The version that this slot opens with: while a password is changed, two slots differ in it alone.
+    pub version: u32,
+}
+
+impl PasswordRecord {
+    /// `record id = name ‖ vault ‖ version`, 52 bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Self {
+            name,
+            vault,
+            version,
+        } = self;
+        [name.as_slice(), vault, &version.to_be_bytes()].concat()
+    }
+}
+
+impl Password {
+    /// The record id's parts; `None` when it has another length.
+    pub fn record(&self) -> Option<PasswordRecord> {
+        let (name, rest) = self.record_id.split_first_chunk::<16>()?;
+        let (vault, version) = rest.split_first_chunk::<32>()?;
+        Some(PasswordRecord {
+            name: *name,
+            vault: *vault,
+            version: u32::from_be_bytes(version.try_into().ok()?),
+        })
+    }
+}
+
 impl Method {
     /// The number in the format.
     pub(crate) fn number(&self) -> u32 {

@@ -1,5 +1,7 @@
 //! Opening a keyring, and what an open one gives. `docs/keyring.md`, sections 4 and 9.
 
+use secrecy::SecretBox;
+
 use super::contents::{Contents, Device, Predecessor, Slot};
 use super::layout::{KeyringError, LockedKeyring};
 use crate::committed::{self, Closed};
@@ -8,7 +10,7 @@ use crate::events::Event;
 use crate::freshness::Seen;
 use crate::ids::{DeviceId, KeyringHash, RepositoryId, SlotId};
 use crate::prf::PrfOutput;
-use crate::root::{ChunkIdKey, ReaderPublic, WriterKey};
+use crate::root::{ChunkIdKey, Epoch, ReaderPublic, WriterKey};
 use crate::run::{self, RunKey, RunKeyError};
 use crate::secret::WeakSecret;
 use crate::slot::{Method, Place, SlotSecrets, UnlockSecret, open_root};
@@ -322,6 +324,16 @@ impl Unlocked {
     /// Opens a sealed run key of any epoch.
     pub fn open_run_key(&self, sealed: &[u8]) -> Result<RunKey, RunKeyError> {
         run::open_run_key(&self.contents.epochs, &self.place.repository, sealed)
+    }
+
+    /// Seeds of the keys by which a vault knows the owner of this backup, the newest epoch's first. The
+    /// older ones are for telling a vault that missed a rotation.
+    pub fn vault_owner_seeds(&self) -> Vec<SecretBox<[u8; 32]>> {
+        let seed = |epoch: &Epoch| {
+            let seed = epoch.vault_owner(&self.place.repository);
+            SecretBox::init_with_mut(|bytes: &mut [u8; 32]| bytes.copy_from_slice(seed.exposed()))
+        };
+        self.contents.epochs.iter().map(seed).collect()
     }
 
     /// Makes chunk ids; the same in every keyring of a repository.

@@ -217,6 +217,42 @@ fn a_password_slot_is_bound_to_its_record_and_server() {
 }
 
 #[test]
+fn a_password_names_its_record_its_vault_and_its_version() {
+    let record = crate::PasswordRecord {
+        name: [1; 16],
+        vault: [2; 32],
+        version: 7,
+    };
+    let mut password = crate::Password {
+        record_id: record.to_bytes(),
+        server: "https://vault.example".into(),
+        opaque_suite: 1,
+    };
+    assert_eq!(password.record(), Some(record));
+    password.record_id.push(0);
+    assert_eq!(password.record(), None);
+    password.record_id.truncate(51);
+    assert_eq!(password.record(), None);
+}
+
+#[test]
+fn a_rotation_makes_another_owner_at_the_vault_and_the_keyring_still_knows_the_one_before() {
+    use secrecy::ExposeSecret;
+    let seeds = |owner: &Owner| -> Vec<[u8; 32]> {
+        let unlocked = open(&owner.bytes, &owner.secret()).unwrap();
+        let seeds = unlocked.vault_owner_seeds();
+        seeds.iter().map(|seed| *seed.expose_secret()).collect()
+    };
+    let mut owner = Owner::new(68);
+    let before = seeds(&owner);
+    owner.go(Unlocked::rotate);
+    let after = seeds(&owner);
+    assert_eq!((before.len(), after.len()), (1, 2));
+    assert_ne!(after[0], before[0]);
+    assert_eq!(after[1], before[0]);
+}
+
+#[test]
 fn each_keyring_follows_the_one_before_it_and_no_other() {
     let mut owner = Owner::new(67);
     let mut chain = vec![open(&owner.bytes, &owner.secret()).unwrap()];
