@@ -29,6 +29,7 @@ export async function startBrowser({ colorScheme = 'light', width = 1024, height
   });
   return {
     context,
+    profile,
     page: context.pages()[0] ?? await context.newPage(),
     async close() {
       await context.close();
