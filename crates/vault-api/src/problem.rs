@@ -28,6 +28,8 @@ pub enum Code {
     Destroyed,
     /// The body is longer than any request of this kind.
     TooLarge,
+    /// The range lies beyond the object.
+    RangeNotSatisfiable,
     /// No guess now: wait until `retry_after_s` is over.
     Wait,
     /// No more guesses without a sign-in of the owner.
@@ -53,6 +55,7 @@ impl Code {
             Self::Conflict => 409,
             Self::Destroyed => 410,
             Self::TooLarge => 413,
+            Self::RangeNotSatisfiable => 416,
             Self::LockedOut => 423,
             Self::Wait | Self::TooManyRequests => 429,
             Self::QuotaExceeded => 507,
@@ -72,6 +75,7 @@ impl Code {
             Self::Conflict => "conflict",
             Self::Destroyed => "destroyed",
             Self::TooLarge => "too-large",
+            Self::RangeNotSatisfiable => "range-not-satisfiable",
             Self::Wait => "wait",
             Self::LockedOut => "locked-out",
             Self::TooManyRequests => "too-many-requests",
@@ -92,6 +96,7 @@ impl Code {
             Self::Conflict => "Something changed meanwhile",
             Self::Destroyed => "Too many wrong passwords: this password is gone for good",
             Self::TooLarge => "The request is too large",
+            Self::RangeNotSatisfiable => "The object is shorter than that",
             Self::Wait => "Too many wrong passwords: wait before the next guess",
             Self::LockedOut => "No guesses left without a sign-in",
             Self::TooManyRequests => "Too many requests",

@@ -1,0 +1,118 @@
+//! What the operator does.
+
+use std::sync::Arc;
+
+use heirloom_vault_api::{Fixed, Invite, RecordName};
+
+use crate::blobs::Blobs;
+use crate::db::{DbError, Sql};
+use crate::refusal::Refusal;
+use crate::store::{account, log, sweep};
+use crate::vault::{Vault, random};
+
+/// An act of the operator that was not done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct AdminError(String);
+
+impl From<Refusal> for AdminError {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal.line.unwrap_or(refusal.problem.title))
+    }
+}
+
+/// What a look at all logs found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Logs that were walked.
+    pub logs: u64,
+    /// Records whose log lacks an entry or was altered.
+    pub wrong: Vec<RecordName>,
+}
+
+/// The operator's acts on a running vault.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) blobs: Arc<Blobs>,
+}
+
+const NAMES: &str = "SELECT name FROM vault_record WHERE name > $1 ORDER BY name LIMIT 100";
+
+fn names(sql: &mut dyn Sql, after: &[u8]) -> Result<Vec<RecordName>, DbError> {
+    sql.query(NAMES, &[after.into()])?
+        .into_iter()
+        .map(|mut row| row.fixed()?.ok_or(DbError::Impossible))
+        .collect()
+}
+
+impl Admin {
+    /// Invites somebody to a new account. The code is told once, and good for a day.
+    pub async fn invite(&self) -> Result<Invite, AdminError> {
+        let invite = Invite(random());
+        let (given, now) = (invite.clone(), self.vault.now());
+        self.vault
+            .run(move |sql| account::invite(sql, &given, None, now))
+            .await?;
+        Ok(invite)
+    }
+
+    /// Whether the database was put back and nobody accepted it yet: strangers cannot guess until then.
+    pub fn is_restored(&self) -> bool {
+        !self.vault.standing().is_accepted()
+    }
+
+    /// Takes a restored database as it is: guesses that were made since its copy was taken are forgotten.
+    pub async fn accept_restore(&self) -> Result<(), AdminError> {
+        let generation = self.vault.run(sweep::accept).await?;
+        self.vault.accepted(generation);
+        Ok(())
+    }
+
+    /// Walks every record's log.
+    pub async fn verify(&self) -> Result<Verdict, AdminError> {
+        let mut verdict = Verdict {
+            logs: 0,
+            wrong: Vec::new(),
+        };
+        let mut after = Vec::new();
+        loop {
+            let from = std::mem::take(&mut after);
+            let page = self.vault.run(move |sql| names(sql, &from)).await?;
+            let Some(Fixed(last)) = page.last() else {
+                return Ok(verdict);
+            };
+            after = last.to_vec();
+            for name in page {
+                let fault = self.vault.run(move |sql| log::verify(sql, &name)).await?;
+                verdict.logs += 1;
+                if fault.is_some() {
+                    verdict.wrong.push(name);
+                }
+            }
+        }
+    }
+
+    /// Does what time has made due: destroys, forgets, frees. [`crate::Server`] does it every ten seconds.
+    pub async fn sweep(&self) -> Result<(), AdminError> {
+        let now = self.vault.now();
+        let passed = self.vault.run(move |sql| sweep::passed(sql, now)).await?;
+        let mut destroyed = false;
+        for name in passed {
+            destroyed |= self
+                .vault
+                .run(move |sql| sweep::destroy(sql, &name, now))
+                .await?;
+        }
+        for name in self.vault.run(sweep::superfluous).await? {
+            self.vault
+                .run(move |sql| sweep::drop_shadow(sql, &name))
+                .await?;
+        }
+        self.blobs.sweep(&self.vault, now).await?;
+        if destroyed && !self.vault.scrub().await {
+            return Err(AdminError("the write-ahead log was not emptied".to_owned()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! What a vault runs with. Nothing is needed but a folder and an address.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+
+/// Where a line about the server's health goes. Lines hold nothing linkable to a person.
+#[derive(Clone)]
+pub struct Log(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Log {
+    /// Sends lines to `write`.
+    pub fn new(write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(write))
+    }
+
+    pub(crate) fn line(&self, text: &str) {
+        (self.0)(text);
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Log")
+    }
+}
+
+/// How much one address may ask. IPv6 counts by its first 64 bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Guesses, registrations and sign-ins a minute.
+    pub guesses_per_minute: u64,
+    /// Everything, a second.
+    pub requests_per_second: u64,
+}
+
+/// A vault's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it answers. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The folder of the database and the objects.
+    pub data: PathBuf,
+    /// The server's key file. Whoever has it and the database can try passwords: back it up elsewhere.
+    pub key_file: PathBuf,
+    /// What notices a restored database. Never part of a backup, or a restore goes unnoticed.
+    pub watermark: PathBuf,
+    /// Bytes of objects that a new account may have.
+    pub quota_bytes: u64,
+    /// How long the bytes of a deleted object stay.
+    pub grace: Duration,
+    /// How much one address may ask.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where lines go.
+    pub log: Log,
+}
+
+impl Config {
+    /// The default: everything in one folder, 100 GiB an account, a week's grace, no log.
+    pub fn new(listen: SocketAddr, data: PathBuf) -> Self {
+        Self {
+            listen,
+            key_file: data.join("server.keys"),
+            watermark: data.join("watermark"),
+            data,
+            quota_bytes: 100 << 30,
+            grace: Duration::from_hours(7 * 24),
+            limits: Limits {
+                guesses_per_minute: 30,
+                requests_per_second: 100,
+            },
+            clock: Arc::new(SystemClock),
+            log: Log::new(|_| ()),
+        }
+    }
+}

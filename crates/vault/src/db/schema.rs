@@ -1,0 +1,104 @@
+//! The tables. Only here do engines differ, in the word for bytes.
+
+/// The layout's number, in `vault_meta`. Another number is not opened.
+pub(crate) const VERSION: u64 = 1;
+
+/// Every table, for an engine that calls bytes `bytes`.
+///
+/// The checks hold on every way in, restore and replication included (V6).
+pub(crate) fn tables(bytes: &str) -> String {
+    TABLES.replace("BYTES", bytes)
+}
+
+const TABLES: &str = "
+CREATE TABLE vault_meta (
+  id bigint PRIMARY KEY CHECK (id = 1),
+  layout bigint NOT NULL,
+  database BYTES NOT NULL CHECK (length(database) = 16),
+  sequence bigint NOT NULL CHECK (sequence >= 0),
+  generation bigint NOT NULL CHECK (generation >= 1),
+  accepted bigint NOT NULL CHECK (accepted BETWEEN 1 AND generation)
+);
+CREATE TABLE vault_record (
+  shard bigint NOT NULL CHECK (shard BETWEEN 0 AND 4095),
+  name BYTES NOT NULL CHECK (length(name) = 16),
+  account BYTES CHECK (length(account) = 16),
+  state bigint NOT NULL CHECK (state BETWEEN 1 AND 3),
+  guesses bigint NOT NULL CHECK (guesses BETWEEN 0 AND 10),
+  failed bigint NOT NULL CHECK (failed BETWEEN 0 AND 10),
+  total bigint NOT NULL CHECK (total >= 0),
+  lifetime bigint NOT NULL CHECK (lifetime BETWEEN 0 AND 100),
+  proved bigint NOT NULL CHECK (proved BETWEEN 0 AND total),
+  not_before bigint NOT NULL CHECK (not_before >= 0),
+  deadline bigint NOT NULL CHECK (deadline >= 0),
+  session BYTES CHECK (length(session) = 16),
+  session_state BYTES,
+  generation bigint NOT NULL CHECK (generation >= 1),
+  touched bigint NOT NULL CHECK (touched >= 0),
+  newest bigint NOT NULL CHECK (newest >= 0),
+  version bigint NOT NULL CHECK (version BETWEEN 0 AND newest),
+  sealed BYTES,
+  owner BYTES CHECK (length(owner) = 32),
+  pending_version bigint NOT NULL CHECK (pending_version BETWEEN 0 AND newest),
+  pending_sealed BYTES,
+  pending_owner BYTES CHECK (length(pending_owner) = 32),
+  pending_proved bigint NOT NULL CHECK (pending_proved IN (0, 1)),
+  log_length bigint NOT NULL CHECK (log_length >= 0),
+  log_hash BYTES NOT NULL CHECK (length(log_hash) = 32),
+  PRIMARY KEY (shard, name),
+  CHECK (state < 3 OR (sealed IS NULL AND pending_sealed IS NULL AND session_state IS NULL)),
+  CHECK (guesses < 10 OR state > 1),
+  CHECK (lifetime < 100 OR state > 1),
+  CHECK (state <> 2 OR deadline > 0),
+  CHECK (account IS NOT NULL OR (sealed IS NULL AND pending_sealed IS NULL)),
+  CHECK (sealed IS NULL OR (version > 0 AND owner IS NOT NULL)),
+  CHECK (pending_sealed IS NULL OR (pending_version > version AND pending_owner IS NOT NULL))
+);
+CREATE INDEX vault_record_final ON vault_record (deadline) WHERE state = 2;
+CREATE INDEX vault_record_shadow ON vault_record (touched) WHERE account IS NULL;
+CREATE TABLE vault_log (
+  shard bigint NOT NULL,
+  name BYTES NOT NULL,
+  sequence bigint NOT NULL CHECK (sequence >= 1),
+  kind bigint NOT NULL CHECK (kind BETWEEN 1 AND 8),
+  version bigint NOT NULL CHECK (version >= 0),
+  time_ms bigint NOT NULL CHECK (time_ms >= 0),
+  PRIMARY KEY (shard, name, sequence)
+);
+CREATE TABLE vault_account (
+  account BYTES PRIMARY KEY CHECK (length(account) = 16),
+  created bigint NOT NULL,
+  used_bytes bigint NOT NULL CHECK (used_bytes >= 0),
+  quota_bytes bigint NOT NULL CHECK (quota_bytes >= 0)
+);
+CREATE TABLE vault_token (
+  hash BYTES PRIMARY KEY CHECK (length(hash) = 32),
+  account BYTES NOT NULL,
+  created bigint NOT NULL
+);
+CREATE TABLE vault_invite (
+  hash BYTES PRIMARY KEY CHECK (length(hash) = 32),
+  account BYTES,
+  expires bigint NOT NULL
+);
+CREATE TABLE vault_head (
+  account BYTES NOT NULL CHECK (length(account) = 16),
+  lineage BYTES NOT NULL CHECK (length(lineage) = 16),
+  sequence bigint NOT NULL CHECK (sequence >= 1),
+  head BYTES NOT NULL CHECK (length(head) = 32),
+  keyring_number bigint NOT NULL CHECK (keyring_number >= 0),
+  keyring_hash BYTES NOT NULL CHECK (length(keyring_hash) = 32),
+  record BYTES CHECK (length(record) = 16),
+  PRIMARY KEY (account, lineage)
+);
+CREATE TABLE vault_blob (
+  account BYTES NOT NULL CHECK (length(account) = 16),
+  object BYTES NOT NULL CHECK (length(object) = 16),
+  name BYTES NOT NULL,
+  size bigint NOT NULL CHECK (size >= 0),
+  deleted bigint CHECK (deleted >= 0),
+  PRIMARY KEY (account, object)
+);
+CREATE UNIQUE INDEX vault_blob_name ON vault_blob (account, name) WHERE deleted IS NULL;
+CREATE INDEX vault_blob_deleted ON vault_blob (deleted) WHERE deleted IS NOT NULL;
+";

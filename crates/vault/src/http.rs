@@ -1,0 +1,230 @@
+//! HTTP: what comes in is limited in length and time; what goes out is a page or a problem.
+
+mod accounts;
+mod blobs;
+mod guesses;
+mod health;
+mod records;
+mod registrations;
+mod witness;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Extension, Router};
+use heirloom_vault_api::{AccountId, Code, Fixed, MAX_REQUEST_BYTES, PADDED_BYTES, Problem, Token};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::blobs::Blobs;
+use crate::config::{Config, Log};
+use crate::limits::RateLimit;
+use crate::refusal::Refusal;
+use crate::store::account;
+use crate::vault::Vault;
+
+/// For the whole of a JSON request.
+const BODY_TIME: Duration = Duration::from_secs(15);
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What routes work with.
+#[derive(Debug)]
+pub(crate) struct App {
+    vault: Arc<Vault>,
+    blobs: Arc<Blobs>,
+    guesses: RateLimit,
+    requests: RateLimit,
+    quota_bytes: u64,
+    /// Whoever reaches loopback may open the first account.
+    first_is_free: bool,
+    log: Log,
+}
+
+impl App {
+    pub(crate) fn new(
+        vault: Arc<Vault>,
+        blobs: Arc<Blobs>,
+        config: &Config,
+        address: SocketAddr,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            vault,
+            blobs,
+            guesses: RateLimit::new(config.limits.guesses_per_minute, 60_000),
+            requests: RateLimit::new(config.limits.requests_per_second, 1000),
+            quota_bytes: config.quota_bytes,
+            first_is_free: address.ip().is_loopback(),
+            log: config.log.clone(),
+        })
+    }
+
+    /// For routes that cost a guess, or could be used to find something out.
+    fn limit_guesses(&self, peer: Peer) -> Result<(), Refusal> {
+        let now = self.vault.now();
+        self.guesses.take(peer.0, now).map_err(|wait| {
+            Problem::from(Code::TooManyRequests)
+                .retry_after(wait)
+                .into()
+        })
+    }
+
+    /// Whoever is signed in; nobody where no token came. A token that is none is refused.
+    async fn account(&self, headers: &HeaderMap) -> Result<Option<AccountId>, Refusal> {
+        let Some(token) = bearer(headers)? else {
+            return Ok(None);
+        };
+        let found = self
+            .vault
+            .run(move |sql| account::by_token(sql, &token))
+            .await?;
+        found.map(Some).ok_or_else(|| Code::SignInNeeded.into())
+    }
+
+    /// The same, where nobody will not do.
+    async fn signed_in(&self, headers: &HeaderMap) -> Result<AccountId, Refusal> {
+        let account = self.account(headers).await?;
+        account.ok_or_else(|| Code::SignInNeeded.into())
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<Option<Token>, Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let token = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .and_then(|text| Fixed::parse(text).ok());
+    match (token, values.next()) {
+        (Some(token), None) => Ok(Some(Token(token))),
+        _ => Err(Code::SignInNeeded.into()),
+    }
+}
+
+type Shared = State<Arc<App>>;
+
+/// Every route.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/vault", get(health::vault))
+        .route("/v1/registrations", post(registrations::start))
+        .route("/v1/registrations/finish", post(registrations::finish))
+        .route("/v1/guesses", post(guesses::guess))
+        .route("/v1/proofs", post(guesses::prove))
+        .route("/v1/records/activate", post(records::activate))
+        .route("/v1/records/owner", post(records::owner))
+        .route("/v1/records/forget", post(records::forget))
+        .route("/v1/records/status", post(records::status))
+        .route("/v1/records/log", post(records::log))
+        .route("/v1/witness/advance", post(witness::advance))
+        .route("/v1/witness/read", post(witness::read))
+        .route("/v1/accounts", post(accounts::sign_in))
+        .route("/v1/account", get(accounts::account))
+        .route("/v1/session", delete(accounts::sign_out))
+        .route("/v1/invitations", post(accounts::invite))
+        .route("/v1/blobs", get(blobs::list))
+        .route(
+            "/v1/blobs/{*name}",
+            get(blobs::get).put(blobs::put).delete(blobs::remove),
+        )
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(async || refuse(&Code::NotFound.into()))
+        .method_not_allowed_fallback(async || refuse(&Code::NotFound.into()))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), around))
+        .with_state(app)
+}
+
+/// Around every route: the address's limit, and headers that every answer has.
+async fn around(
+    State(app): Shared,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match app.requests.take(peer.0, app.vault.now()) {
+        Ok(()) => next.run(request).await,
+        Err(wait) => refuse(&Problem::from(Code::TooManyRequests).retry_after(wait)),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Some(Line(line)) = response.extensions().get() {
+        app.log.line(line);
+    }
+    response
+}
+
+/// What the log gets, on its way out.
+#[derive(Clone)]
+struct Line(String);
+
+/// Reads a JSON request, whole.
+async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().eq_ignore_ascii_case(b"application/json"));
+    if !is_json {
+        return Err(Code::BadRequest.into());
+    }
+    let read = axum::body::to_bytes(body, MAX_REQUEST_BYTES);
+    let bytes = tokio::time::timeout(BODY_TIME, read)
+        .await
+        .map_err(|_| Code::BadRequest)?
+        .map_err(|_| Code::TooLarge)?;
+    serde_json::from_slice(&bytes).map_err(|_| Code::BadRequest.into())
+}
+
+/// A JSON answer.
+fn answer<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    with_kind(status, "application/json", value)
+}
+
+fn with_kind<T: Serialize>(status: StatusCode, kind: &'static str, value: &T) -> Response {
+    let Ok(mut body) = serde_json::to_vec(value) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    // Spaces after a JSON text are no part of it (RFC 8259, section 2): every short answer has one length.
+    if body.len() < PADDED_BYTES {
+        body.resize(PADDED_BYTES, b' ');
+    }
+    (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+}
+
+/// A problem.
+fn refuse(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = with_kind(status, "application/problem+json", problem);
+    if let Some(wait) = problem.retry_after_s {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(wait));
+    }
+    response
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self { problem, line } = self;
+        let mut response = refuse(&problem);
+        if let Some(line) = line {
+            response.extensions_mut().insert(Line(line));
+        }
+        response
+    }
+}

@@ -1,0 +1,213 @@
+//! `GET /v1/blobs`, `GET | HEAD | PUT | DELETE /v1/blobs/{name}`: opaque objects of a signed-in account.
+
+use std::io::{self, SeekFrom};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use heirloom_vault_api::{BlobInfo, BlobList, BlobName, Code, MAX_BLOB_BYTES};
+use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use serde::Deserialize;
+use serde_json::json as object;
+use tokio::fs::File;
+use tokio::io::{AsyncRead as _, AsyncSeekExt as _, ReadBuf};
+
+use super::{Shared, answer};
+use crate::blobs::Blobs;
+use crate::refusal::Refusal;
+
+const PIECE_BYTES: usize = 128 << 10;
+
+/// What to list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    #[serde(default)]
+    prefix: String,
+    #[serde(default)]
+    after: String,
+}
+
+pub(super) async fn list(
+    State(app): Shared,
+    headers: HeaderMap,
+    query: Result<Query<Listing>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Refusal> {
+    let account = app.signed_in(&headers).await?;
+    let Query(Listing { prefix, after }) = query.map_err(|_| Code::BadRequest)?;
+    if !prefix.is_ascii() || !after.is_ascii() {
+        return Err(Code::BadRequest.into());
+    }
+    let (blobs, more) = Blobs::list(&app.vault, account, prefix, after).await?;
+    Ok(answer(StatusCode::OK, &BlobList { blobs, more }))
+}
+
+fn name(path: Path<String>) -> Result<BlobName, Refusal> {
+    let Path(name) = path;
+    BlobName::try_from(name).map_err(|_| Code::BadRequest.into())
+}
+
+pub(super) async fn put(
+    State(app): Shared,
+    path: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let account = app.signed_in(&headers).await?;
+    let name = name(path)?;
+    // Without a length the quota could not be looked at before the bytes come.
+    let size = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok())
+        .ok_or(Code::BadRequest)?;
+    if size > MAX_BLOB_BYTES {
+        return Err(Code::TooLarge.into());
+    }
+    app.blobs
+        .create(&app.vault, account, name.clone(), size, body)
+        .await?;
+    Ok(answer(StatusCode::CREATED, &BlobInfo { name, size }))
+}
+
+pub(super) async fn remove(
+    State(app): Shared,
+    path: Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let account = app.signed_in(&headers).await?;
+    Blobs::delete(&app.vault, account, name(path)?).await?;
+    Ok(answer(StatusCode::OK, &object!({})))
+}
+
+pub(super) async fn get(
+    State(app): Shared,
+    path: Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let account = app.signed_in(&headers).await?;
+    let name = name(path)?;
+    let (mut file, size) = app.blobs.open_object(&app.vault, account, name).await?;
+    let range = match headers.get(header::RANGE) {
+        None => None,
+        Some(range) => Some(parse_range(range, size).ok_or(Code::RangeNotSatisfiable)?),
+    };
+    let (first, length) = range.unwrap_or((0, size));
+    file.seek(SeekFrom::Start(first))
+        .await
+        .map_err(|error| Refusal::internal(&error.kind()))?;
+    let body = Body::new(FileBody { file, left: length });
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if range.is_some() {
+        let last = first + length - 1;
+        let text = format!("bytes {first}-{last}/{size}");
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(header::CONTENT_RANGE, value);
+        }
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}
+
+/// One range of at least one byte, as first byte and length; several, or none of this object, are refused.
+fn parse_range(value: &HeaderValue, size: u64) -> Option<(u64, u64)> {
+    let (first, last) = value
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes=")?
+        .split_once('-')?;
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let (first, end) = if first.is_empty() {
+        (size.saturating_sub(number(last)?), size)
+    } else if last.is_empty() {
+        (number(first)?, size)
+    } else {
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return None;
+        }
+        (first, last.saturating_add(1).min(size))
+    };
+    (first < end).then(|| (first, end - first))
+}
+
+/// A part of a file, a piece at a time.
+struct FileBody {
+    file: File,
+    left: u64,
+}
+
+impl HttpBody for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let most = usize::try_from(self.left)
+            .unwrap_or(PIECE_BYTES)
+            .min(PIECE_BYTES);
+        let mut piece = vec![0; most];
+        let mut buffer = ReadBuf::new(&mut piece);
+        ready!(Pin::new(&mut self.file).poll_read(cx, &mut buffer))?;
+        let filled = buffer.filled().len();
+        if filled == 0 {
+            return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+        }
+        piece.truncate(filled);
+        let taken = u64::try_from(filled).unwrap_or(u64::MAX);
+        self.left = self.left.saturating_sub(taken);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(piece)))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_range_within_the_object_is_taken() {
+        let range = |text: &str| parse_range(&HeaderValue::from_str(text).unwrap(), 10);
+        assert_eq!(range("bytes=0-9"), Some((0, 10)));
+        assert_eq!(range("bytes=3-3"), Some((3, 1)));
+        assert_eq!(range("bytes=3-"), Some((3, 7)));
+        assert_eq!(range("bytes=3-99"), Some((3, 7)));
+        assert_eq!(range("bytes=-4"), Some((6, 4)));
+        assert_eq!(range("bytes=-99"), Some((0, 10)));
+        for wrong in [
+            "bytes=10-",
+            "bytes=4-3",
+            "bytes=-0",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=0-1,3-4",
+            "items=0-1",
+            "bytes=+1-2",
+            "bytes=99999999999999999999-",
+            "",
+        ] {
+            assert_eq!(range(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse_range(&HeaderValue::from_static("bytes=0-"), 0), None);
+    }
+}

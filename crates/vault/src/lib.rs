@@ -1,0 +1,38 @@
+//! The vault: a server that counts guesses, remembers heads and stores opaque objects.
+//!
+//! It never sees a password, a key of a backup or a plaintext: it depends on the wire alone
+//! (`heirloom-vault-api`). `docs/vault.md` is normative.
+//!
+//! ```text
+//! http   one file per kind of route: takes a request, answers it, pads the answer
+//! vault  OPAQUE's server half and sessions; evaluates only what is counted for good
+//! store  the rules, as short transactions on one account: guesses, registration, log, heads, accounts, objects
+//! db     one trait, one SQL text; SQLite with one writer and group commit
+//! ```
+//!
+//! [`serve`] runs it; [`Server`] is for whoever wants the port first, or the operator's acts ([`Admin`]).
+
+mod admin;
+mod blobs;
+mod clock;
+mod config;
+mod db;
+mod generation;
+mod http;
+mod keys;
+mod limits;
+mod refusal;
+mod server;
+mod sessions;
+mod store;
+mod vault;
+
+pub use admin::{Admin, AdminError, Verdict};
+pub use clock::{Clock, SystemClock};
+pub use config::{Config, Limits, Log};
+pub use db::sqlite::OpenError;
+pub use keys::{KeyFile, KeyFileError, KeysError, Place, ServerKeys};
+pub use server::{ServeError, Server, serve};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Objects: which file has which name, and the account's quota.
+
+use heirloom_vault_api::{AccountId, BlobInfo, BlobName, Fixed, MAX_LISTED};
+
+use crate::db::{DbError, Row, Sql, Value};
+
+const USE: &str = "UPDATE vault_account SET used_bytes = used_bytes + $2 \
+     WHERE account = $1 AND used_bytes + $2 <= quota_bytes RETURNING used_bytes";
+const FREE: &str = "UPDATE vault_account SET used_bytes = used_bytes - $2 WHERE account = $1";
+const INSERT: &str = "INSERT INTO vault_blob (account, object, name, size) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (account, name) WHERE deleted IS NULL DO NOTHING RETURNING size";
+const FIND: &str =
+    "SELECT object, size FROM vault_blob WHERE account = $1 AND name = $2 AND deleted IS NULL";
+const LIST: &str = "SELECT name, size FROM vault_blob WHERE account = $1 AND deleted IS NULL \
+     AND name > $2 AND name >= $3 AND name < $4 ORDER BY name LIMIT $5";
+const DELETE: &str = "UPDATE vault_blob SET deleted = $3 \
+     WHERE account = $1 AND name = $2 AND deleted IS NULL RETURNING size";
+const OVER: &str = "SELECT account, object FROM vault_blob WHERE deleted <= $1 LIMIT 100";
+const GONE: &str =
+    "DELETE FROM vault_blob WHERE account = $1 AND object = $2 AND deleted <= $3 RETURNING size";
+
+/// Why an object was not created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Exists,
+    Quota { used: u64, quota: u64 },
+}
+
+fn name_value(name: &BlobName) -> Value {
+    Value::from(name.as_str().as_bytes())
+}
+
+/// Names an object whose bytes are durable already. Create-if-absent, and within the quota.
+pub(crate) fn create(
+    sql: &mut dyn Sql,
+    account: &AccountId,
+    object: &Fixed<16>,
+    name: &BlobName,
+    size: u64,
+) -> Result<Result<(), Refused>, DbError> {
+    // The name first: a repeated upload must hear that it is there, even when the quota is used up.
+    if find(sql, account, name)?.is_some() {
+        return Ok(Err(Refused::Exists));
+    }
+    if sql
+        .query(USE, &[(*account).into(), size.into()])?
+        .is_empty()
+    {
+        let (used, quota) = super::account::usage(sql, account)?;
+        return Ok(Err(Refused::Quota { used, quota }));
+    }
+    let values = [
+        (*account).into(),
+        (*object).into(),
+        name_value(name),
+        size.into(),
+    ];
+    if sql.query(INSERT, &values)?.is_empty() {
+        sql.query(FREE, &[(*account).into(), size.into()])?;
+        return Ok(Err(Refused::Exists));
+    }
+    Ok(Ok(()))
+}
+
+/// An object's file and length.
+pub(crate) fn find(
+    sql: &mut dyn Sql,
+    account: &AccountId,
+    name: &BlobName,
+) -> Result<Option<(Fixed<16>, u64)>, DbError> {
+    let rows = sql.query(FIND, &[(*account).into(), name_value(name)])?;
+    rows.into_iter()
+        .next()
+        .map(|mut row| Ok((row.fixed()?.ok_or(DbError::Impossible)?, row.u64()?)))
+        .transpose()
+}
+
+/// Objects after `after` whose names begin with `prefix`, and whether there are more.
+pub(crate) fn list(
+    sql: &mut dyn Sql,
+    account: &AccountId,
+    prefix: &str,
+    after: &str,
+) -> Result<(Vec<BlobInfo>, bool), DbError> {
+    // Names are ASCII: no name that begins with the prefix lies beyond the prefix and 0xFF.
+    let end = [prefix.as_bytes(), &[0xFF]].concat();
+    let most = u64::try_from(MAX_LISTED).unwrap_or(u64::MAX);
+    let values = [
+        (*account).into(),
+        after.as_bytes().into(),
+        prefix.as_bytes().into(),
+        end.as_slice().into(),
+        (most + 1).into(),
+    ];
+    let rows = sql.query(LIST, &values)?;
+    let more = rows.len() > MAX_LISTED;
+    let info = |mut row: Row| {
+        let name = row.bytes()?.ok_or(DbError::Impossible)?;
+        let name = String::from_utf8(name).map_err(|_| DbError::Impossible)?;
+        Ok(BlobInfo {
+            name: BlobName::try_from(name).map_err(|_| DbError::Impossible)?,
+            size: row.u64()?,
+        })
+    };
+    let blobs: Result<Vec<_>, DbError> = rows.into_iter().take(MAX_LISTED).map(info).collect();
+    Ok((blobs?, more))
+}
+
+/// Takes an object's name away; its bytes stay for the grace. `false`: there is none.
+pub(crate) fn delete(
+    sql: &mut dyn Sql,
+    account: &AccountId,
+    name: &BlobName,
+    now: u64,
+) -> Result<bool, DbError> {
+    let rows = sql.query(DELETE, &[(*account).into(), name_value(name), now.into()])?;
+    let Some(mut row) = rows.into_iter().next() else {
+        return Ok(false);
+    };
+    let size = row.u64()?;
+    sql.query(FREE, &[(*account).into(), size.into()])?;
+    Ok(true)
+}
+
+/// Objects whose grace is over at `before`.
+pub(crate) fn over(sql: &mut dyn Sql, before: u64) -> Result<Vec<(AccountId, Fixed<16>)>, DbError> {
+    let rows = sql.query(OVER, &[before.into()])?;
+    rows.into_iter()
+        .map(|mut row| {
+            let account = row.fixed()?.ok_or(DbError::Impossible)?;
+            Ok((account, row.fixed()?.ok_or(DbError::Impossible)?))
+        })
+        .collect()
+}
+
+/// Forgets an object whose file is gone.
+pub(crate) fn gone(
+    sql: &mut dyn Sql,
+    account: &AccountId,
+    object: &Fixed<16>,
+    before: u64,
+) -> Result<(), DbError> {
+    let values = [(*account).into(), (*object).into(), before.into()];
+    sql.query(GONE, &values).map(drop)
+}

@@ -1,0 +1,63 @@
+use heirloom_vault_api::{Code, Which};
+
+use super::harness::{
+    DAY, LOST_AFTER, LOST_BEFORE, LOST_NEXT_BUT_ONE, NONE, World, code, password,
+};
+use crate::vault::rng;
+
+#[tokio::test]
+async fn v3_a_guess_whose_commit_is_unknown_counts_and_is_not_answered() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    for expected in [(LOST_AFTER, 1), (LOST_BEFORE, 1), (LOST_AFTER, 2)] {
+        let (fault, guesses) = expected;
+        world.fault(fault);
+        let refused = world.spend(record, None).await.unwrap_err();
+        assert_eq!(code(refused), Code::OutcomeUnknown);
+        world.fault(NONE);
+        assert_eq!(world.status(record, account).await.guesses, guesses);
+    }
+}
+
+#[tokio::test]
+async fn v3_a_last_guess_whose_session_may_not_be_kept_is_not_answered() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    for _ in 0..9 {
+        world.spend(record, Some(account)).await.unwrap();
+        world.wait(DAY);
+    }
+    world.fault(LOST_NEXT_BUT_ONE);
+    let refused = world.spend(record, Some(account)).await.unwrap_err();
+    assert_eq!(code(refused), Code::OutcomeUnknown);
+    world.fault(NONE);
+    let status = world.status(record, account).await;
+    assert_eq!((status.guesses, status.left), (10, 0));
+}
+
+#[tokio::test]
+async fn v3_a_proof_whose_commit_is_lost_gives_nothing_back_that_was_not_given() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let (login, start) = world.ke1(record, "correct horse");
+    let evaluated = world.vault.guess(start, None).await.unwrap();
+    let opened = login
+        .finish(&password("correct horse"), &evaluated, &mut rng())
+        .unwrap();
+    world.fault(LOST_BEFORE);
+    let refused = world.vault.prove(opened.proof.clone()).await.unwrap_err();
+    assert_eq!(code(refused), Code::OutcomeUnknown);
+    world.fault(NONE);
+    assert_eq!(world.status(record, account).await.guesses, 1);
+    // The session is spent: the next unlock gives all back.
+    let refused = world.vault.prove(opened.proof.clone()).await.unwrap_err();
+    assert_eq!(code(refused), Code::NotProven);
+    world
+        .login(record, "correct horse", Which::Active, None)
+        .await
+        .unwrap();
+    assert_eq!(world.status(record, account).await.guesses, 0);
+}

@@ -1,0 +1,362 @@
+use std::sync::Arc;
+
+use heirloom_vault_api::{Code, Fixed, GuessStart, Login, Proof, Which};
+
+use super::harness::{DAY, MINUTE, World, code, password};
+use crate::admin::Admin;
+use crate::blobs::Blobs;
+use crate::vault::rng;
+
+async fn sweep(world: &World) {
+    let folder = world.folder.path().join("blobs");
+    let blobs = Blobs::open(folder, std::time::Duration::ZERO).unwrap();
+    let admin = Admin {
+        vault: Arc::clone(&world.vault),
+        blobs: Arc::new(blobs),
+    };
+    admin.sweep().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_opens_again_and_again_and_gives_the_same_key() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, key) = world.enrol(account, "correct horse").await;
+    for signed_in in [Some(account), None] {
+        world.spend(record, None).await.unwrap();
+        let (again, confirmed) = world
+            .login(record, "correct horse", Which::Active, signed_in)
+            .await
+            .unwrap();
+        assert_eq!(again.exposed(), key.exposed());
+        assert_eq!(confirmed.failed, 1);
+    }
+}
+
+#[tokio::test]
+async fn v1_strangers_stop_at_seven_and_the_owner_at_ten() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    for guess in 1..=7 {
+        world.wait(DAY);
+        world
+            .spend(record, None)
+            .await
+            .unwrap_or_else(|_| panic!("{guess}"));
+    }
+    world.wait(DAY);
+    for _ in 0..3 {
+        let refused = world.spend(record, None).await.unwrap_err();
+        assert_eq!(code(refused), Code::LockedOut);
+    }
+    for guess in 8..=10 {
+        world
+            .spend(record, Some(account))
+            .await
+            .unwrap_or_else(|_| panic!("{guess}"));
+        world.wait(DAY);
+    }
+    let refused = world.spend(record, Some(account)).await.unwrap_err();
+    assert_eq!(code(refused), Code::Destroyed);
+    assert!(world.status(record, account).await.destroyed);
+    // A stranger hears what they always hear.
+    let refused = world.spend(record, None).await.unwrap_err();
+    assert_eq!(code(refused), Code::LockedOut);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn v1_never_more_than_ten_evaluations_for_64_attackers_at_once() {
+    let world = Arc::new(World::new());
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let mut attackers = Vec::new();
+    for _ in 0..64 {
+        let world = Arc::clone(&world);
+        attackers.push(tokio::spawn(async move {
+            let mut answered = 0;
+            for _ in 0..6 {
+                // Each waits out every back-off, and is signed in.
+                world.wait(DAY);
+                answered += u32::from(world.spend(record, Some(account)).await.is_ok());
+            }
+            answered
+        }));
+    }
+    let mut answered = 0;
+    for attacker in attackers {
+        answered += attacker.await.unwrap();
+    }
+    assert_eq!(answered, 10);
+    let refused = world
+        .login(record, "correct horse", Which::Active, Some(account))
+        .await;
+    assert_eq!(code(refused.unwrap_err()), Code::Destroyed);
+}
+
+#[tokio::test]
+async fn guesses_wait_from_the_fifth_on() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let waits = [0, 0, 0, 0, 1, 10, 60, 360, 1440, 1440];
+    for (before, wait) in waits.iter().enumerate() {
+        if *wait > 0 {
+            world.wait(wait * MINUTE - 1);
+            let refused = world.spend(record, Some(account)).await.unwrap_err();
+            assert_eq!(code(refused), Code::Wait, "before guess {}", before + 1);
+            world.wait(1);
+        }
+        world
+            .spend(record, Some(account))
+            .await
+            .unwrap_or_else(|_| panic!("guess {}", before + 1));
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_gives_no_guess_back() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    for _ in 0..4 {
+        world.spend(record, None).await.unwrap();
+    }
+    world
+        .clock
+        .0
+        .fetch_sub(365 * DAY, std::sync::atomic::Ordering::SeqCst);
+    let refused = world.spend(record, None).await.unwrap_err();
+    assert_eq!(code(refused), Code::Wait);
+    assert_eq!(world.status(record, account).await.guesses, 4);
+}
+
+#[tokio::test]
+async fn a_tenth_guess_that_is_right_saves_the_record_even_after_a_restart() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, key) = world.enrol(account, "correct horse").await;
+    for _ in 0..9 {
+        world.spend(record, Some(account)).await.unwrap();
+        world.wait(DAY);
+    }
+    let (login, start) = world.ke1(record, "correct horse");
+    let evaluated = world.vault.guess(start, Some(account)).await.unwrap();
+    let opened = login
+        .finish(&password("correct horse"), &evaluated, &mut rng())
+        .unwrap();
+    assert_eq!(opened.export_key.exposed(), key.exposed());
+    let world = world.restart(|_| ());
+    world.wait(2 * MINUTE - 1);
+    let proved = world.vault.prove(opened.proof.clone()).await.unwrap();
+    assert_eq!(opened.confirm(&proved).unwrap().failed, 9);
+    assert_eq!(world.status(record, account).await.guesses, 0);
+    world
+        .login(record, "correct horse", Which::Active, None)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_tenth_guess_that_is_proven_too_late_saves_nothing() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    for _ in 0..9 {
+        world.spend(record, Some(account)).await.unwrap();
+        world.wait(DAY);
+    }
+    let (login, start) = world.ke1(record, "correct horse");
+    let evaluated = world.vault.guess(start, Some(account)).await.unwrap();
+    let opened = login
+        .finish(&password("correct horse"), &evaluated, &mut rng())
+        .unwrap();
+    world.wait(2 * MINUTE);
+    let refused = world.vault.prove(opened.proof.clone()).await.unwrap_err();
+    assert_eq!(code(refused), Code::NotProven);
+    let refused = world.spend(record, Some(account)).await.unwrap_err();
+    assert_eq!(code(refused), Code::Destroyed);
+}
+
+#[tokio::test]
+async fn v5_a_destroyed_record_is_in_no_file_of_the_database() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let sealed = world
+        .vault
+        .run(move |sql| {
+            let found = crate::store::record::Record::find(sql, &record)?;
+            Ok(found.unwrap().sealed.unwrap())
+        })
+        .await
+        .unwrap();
+    let holds = |world: &World| {
+        world.files().iter().any(|path| {
+            let bytes = std::fs::read(path).unwrap();
+            bytes.windows(64).any(|window| window == &sealed[20..84])
+        })
+    };
+    assert!(holds(&world));
+    for _ in 0..10 {
+        world.spend(record, Some(account)).await.unwrap();
+        world.wait(DAY);
+    }
+    sweep(&world).await;
+    assert!(!holds(&world));
+    assert!(world.status(record, account).await.destroyed);
+    // No way in brings it back, not even the owner's.
+    let refused = world
+        .register(
+            account,
+            "another",
+            Some(record),
+            (&super::harness::owner(1), &super::harness::owner(1)),
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(code(refused), Code::Destroyed);
+}
+
+#[tokio::test]
+async fn v4_a_proof_gives_back_once_and_only_for_its_own_session() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let (login, start) = world.ke1(record, "correct horse");
+    let evaluated = world.vault.guess(start, None).await.unwrap();
+    let opened = login
+        .finish(&password("correct horse"), &evaluated, &mut rng())
+        .unwrap();
+    world.vault.prove(opened.proof.clone()).await.unwrap();
+    let other = world.spend(record, None).await.unwrap();
+    // The same proof again, the same KE3 for another session, another KE3 for this one:
+    let replays = [
+        opened.proof.clone(),
+        Proof {
+            session: other.session,
+            ke3: opened.proof.ke3,
+        },
+        Proof {
+            session: Fixed([9; 16]),
+            ke3: opened.proof.ke3,
+        },
+    ];
+    for replay in replays {
+        let refused = world.vault.prove(replay).await.unwrap_err();
+        assert_eq!(code(refused), Code::NotProven);
+    }
+    assert_eq!(world.status(record, account).await.guesses, 1);
+}
+
+#[tokio::test]
+async fn v4_an_older_proof_after_a_newer_one_gives_nothing_back() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let mut opened = Vec::new();
+    for _ in 0..2 {
+        let (login, start) = world.ke1(record, "correct horse");
+        let evaluated = world.vault.guess(start, None).await.unwrap();
+        opened.push(
+            login
+                .finish(&password("correct horse"), &evaluated, &mut rng())
+                .unwrap(),
+        );
+    }
+    world.vault.prove(opened[1].proof.clone()).await.unwrap();
+    world.spend(record, None).await.unwrap();
+    let refused = world
+        .vault
+        .prove(opened[0].proof.clone())
+        .await
+        .unwrap_err();
+    assert_eq!(code(refused), Code::NotProven);
+    assert_eq!(world.status(record, account).await.guesses, 1);
+}
+
+#[tokio::test]
+async fn v4_a_proof_after_its_two_minutes_gives_nothing_back() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let (login, start) = world.ke1(record, "correct horse");
+    let evaluated = world.vault.guess(start, None).await.unwrap();
+    let opened = login
+        .finish(&password("correct horse"), &evaluated, &mut rng())
+        .unwrap();
+    world.wait(2 * MINUTE);
+    let refused = world.vault.prove(opened.proof.clone()).await.unwrap_err();
+    assert_eq!(code(refused), Code::NotProven);
+    assert_eq!(world.status(record, account).await.guesses, 1);
+}
+
+#[tokio::test]
+async fn v9_strangers_can_delay_and_never_destroy() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let mut answered = 0;
+    // Twenty times the owner comes back, twenty times strangers use up what they may.
+    for _ in 0..20 {
+        for _ in 0..12 {
+            world.wait(2 * DAY);
+            answered += u32::from(world.spend(record, None).await.is_ok());
+        }
+        world.wait(2 * DAY);
+        world
+            .login(record, "correct horse", Which::Active, Some(account))
+            .await
+            .expect("the owner always gets in");
+    }
+    // Their part of the record's life, and not one more.
+    assert_eq!(answered, 90);
+    assert_eq!(world.status(record, account).await.lifetime_left, 10);
+}
+
+#[tokio::test]
+async fn v1_a_record_ends_after_a_hundred_unproven_guesses_in_its_life() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let mut answered = 0;
+    for _ in 0..11 {
+        for _ in 0..9 {
+            answered += u32::from(world.spend(record, Some(account)).await.is_ok());
+            world.wait(2 * DAY);
+        }
+        world
+            .login(record, "correct horse", Which::Active, Some(account))
+            .await
+            .unwrap();
+    }
+    assert_eq!(answered, 99);
+    assert_eq!(world.status(record, account).await.lifetime_left, 1);
+    world.spend(record, Some(account)).await.unwrap();
+    world.wait(2 * DAY);
+    let refused = world.spend(record, Some(account)).await.unwrap_err();
+    assert_eq!(code(refused), Code::Destroyed);
+}
+
+#[tokio::test]
+async fn what_is_no_opaque_message_is_refused_and_does_not_count() {
+    let world = World::new();
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let (_, start): (Login, GuessStart) = world.ke1(record, "x");
+    for (suite, ke1, expected) in [
+        (1, Fixed([0xFF; 96]), Code::BadRequest),
+        (1, Fixed([0; 96]), Code::BadRequest),
+        (0, start.ke1, Code::UnsupportedSuite),
+        (2, start.ke1, Code::UnsupportedSuite),
+    ] {
+        let wrong = GuessStart {
+            suite,
+            ke1,
+            ..start.clone()
+        };
+        let refused = world.vault.guess(wrong, None).await.unwrap_err();
+        assert_eq!(code(refused), expected);
+    }
+    assert_eq!(world.status(record, account).await.guesses, 0);
+}

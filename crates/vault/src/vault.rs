@@ -1,0 +1,205 @@
+//! The vault itself: requests in, answers out; no HTTP, no files.
+
+mod evaluate;
+mod guess;
+mod register;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use heirloom_vault_api::{
+    AccountId, Code, Fixed, LogPage, LogRead, RecordStatus, StatusRead, VaultInfo, WitnessPut,
+    WitnessRead, WitnessStatement, Witnessed, suite,
+};
+use rand_core::Rng as _;
+
+use crate::clock::Clock;
+use crate::db::{self, Database, DbError, Sql};
+use crate::generation::Standing;
+use crate::keys::ServerKeys;
+use crate::refusal::Refusal;
+use crate::sessions::Sessions;
+use crate::store::record::{
+    GUESSES, LIFETIME, Record, STRANGERS_GUESSES, STRANGERS_LIFETIME, State,
+};
+use crate::store::{log, witness};
+
+/// How long a registration may take.
+const REGISTRATION_MS: u64 = 300_000;
+
+/// A vault over a database and the server's keys.
+#[derive(Debug)]
+pub(crate) struct Vault {
+    database: Arc<dyn Database>,
+    keys: Arc<dyn ServerKeys>,
+    clock: Arc<dyn Clock>,
+    standing: Mutex<Standing>,
+    guesses: Sessions<guess::Session>,
+    registrations: Sessions<register::Registration>,
+}
+
+/// The server's random source.
+pub(crate) fn rng() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
+}
+
+/// `N` random bytes.
+pub(crate) fn random<const N: usize>() -> Fixed<N> {
+    let mut bytes = [0; N];
+    rng().fill_bytes(&mut bytes);
+    Fixed(bytes)
+}
+
+impl Vault {
+    pub(crate) fn new(
+        database: Arc<dyn Database>,
+        keys: Arc<dyn ServerKeys>,
+        clock: Arc<dyn Clock>,
+        standing: Standing,
+    ) -> Self {
+        Self {
+            database,
+            keys,
+            clock,
+            standing: Mutex::new(standing),
+            guesses: Sessions::new(crate::store::record::FINAL_MS),
+            registrations: Sessions::new(REGISTRATION_MS),
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn accepted(&self, generation: u64) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.accepted = generation;
+    }
+
+    /// Runs an operation of the store.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Sql) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        Ok(db::run(&*self.database, work).await?)
+    }
+
+    /// Empties what destroyed keys may still lie in.
+    pub(crate) async fn scrub(&self) -> bool {
+        self.database.scrub().await.unwrap_or(false)
+    }
+
+    /// What clients pin.
+    pub(crate) fn info(&self) -> VaultInfo {
+        VaultInfo {
+            identity: self.keys.identity().public().to_bytes(),
+            suites: (suite::FLOOR..=suite::NEWEST).collect(),
+            guesses: GUESSES,
+            strangers_guesses: STRANGERS_GUESSES,
+        }
+    }
+
+    /// How many guesses are left, for the owner.
+    pub(crate) async fn status(
+        &self,
+        read: StatusRead,
+        account: AccountId,
+    ) -> Result<RecordStatus, Refusal> {
+        let StatusRead { record: name } = read;
+        let found = self
+            .run(move |sql| Record::of_owner(sql, &name, &account))
+            .await?;
+        let record = found.ok_or(Code::NotFound)?;
+        let now = self.now();
+        let is_over = match record.state {
+            State::Live => false,
+            State::Final => record.deadline <= now,
+            State::Destroyed => true,
+        };
+        let left = |most: u32, life: u32| {
+            let left = most.saturating_sub(record.guesses);
+            if record.state == State::Live {
+                left.min(life.saturating_sub(record.lifetime))
+            } else {
+                0
+            }
+        };
+        Ok(RecordStatus {
+            version: record.sealed.as_ref().map(|_| record.version),
+            pending: record
+                .pending_sealed
+                .as_ref()
+                .map(|_| record.pending_version),
+            destroyed: is_over,
+            guesses: record.guesses,
+            left: left(GUESSES, LIFETIME),
+            left_for_strangers: left(STRANGERS_GUESSES, STRANGERS_LIFETIME),
+            wait_s: record.not_before.saturating_sub(now).div_ceil(1000),
+            lifetime_left: LIFETIME.saturating_sub(record.lifetime),
+            log_length: record.log_length,
+            log_hash: record.log_hash,
+        })
+    }
+
+    /// A page of a record's log, for the owner.
+    pub(crate) async fn log(&self, read: LogRead, account: AccountId) -> Result<LogPage, Refusal> {
+        let LogRead { record: name, from } = read;
+        let entries = self
+            .run(move |sql| {
+                let Some(_) = Record::of_owner(sql, &name, &account)? else {
+                    return Ok(None);
+                };
+                log::read(sql, &name, from).map(Some)
+            })
+            .await?
+            .ok_or(Code::NotFound)?;
+        Ok(LogPage { entries })
+    }
+
+    /// Advances a lineage and says what is there now, signed.
+    pub(crate) async fn advance(
+        &self,
+        put: WitnessPut,
+        account: AccountId,
+    ) -> Result<Witnessed, Refusal> {
+        let most = u64::try_from(i64::MAX).unwrap_or(u64::MAX);
+        if put.sequence == 0 || put.sequence > most || put.keyring_number > most {
+            return Err(Code::BadRequest.into());
+        }
+        let nonce = put.nonce;
+        let advanced = self
+            .run(move |sql| witness::advance(sql, &account, &put))
+            .await?
+            .ok_or(Code::Conflict)?;
+        Ok(self.sign(advanced, &nonce))
+    }
+
+    /// What is there now, signed over the client's nonce.
+    ///
+    /// Read in the writer's own transaction: a stale copy of the database is never asked.
+    pub(crate) async fn witness(
+        &self,
+        read: WitnessRead,
+        account: AccountId,
+    ) -> Result<Witnessed, Refusal> {
+        let WitnessRead { lineage, nonce } = read;
+        let found = self
+            .run(move |sql| witness::read(sql, &account, &lineage))
+            .await?;
+        Ok(self.sign(found, &nonce))
+    }
+
+    fn sign(&self, mut witnessed: Witnessed, nonce: &Fixed<32>) -> Witnessed {
+        witnessed.signature = WitnessStatement {
+            nonce,
+            witnessed: &witnessed,
+        }
+        .sign(self.keys.identity());
+        witnessed
+    }
+}
