@@ -9,6 +9,7 @@ mod counts;
 mod dependencies;
 mod fuzz;
 mod licences;
+mod passkey;
 mod readme;
 mod setup;
 mod suites;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::command::{Cmd, on_path, target};
+use crate::command::{Cmd, on_path, root, target};
 use crate::wasm;
 
 /// Something that a suite cannot do without.
@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Wasm,
     /// Python with the packages of the independent reader.
     Python,
+    /// Chromium, and Node with what drives it.
+    Browser,
 }
 
 const PYTHON_PACKAGES: &[&str] = &["kyber-py", "cryptography", "blake3", "zstandard"];
@@ -33,11 +35,15 @@ pub(crate) fn install(needs: &BTreeSet<Need>) -> BTreeMap<Need, String> {
             Need::Wasm => &["rustc-web", "cargo-web", "rust-web-src", "lld", "clang"],
             Need::Python if venv_works() || venv_can_be_made() => &[],
             Need::Python => &["python3", "python3-venv"],
+            Need::Browser if chromium().is_some() && on_path("node") && on_path("npm") => &[],
+            Need::Browser if on_path("node") && on_path("npm") => &["chromium"],
+            Need::Browser => &["chromium", "nodejs", "npm"],
         };
         let installed = apt(packages);
         let had = match need {
             Need::Cc => installed,
             Need::Python => installed.and_then(|()| venv()),
+            Need::Browser => installed.and_then(|()| node_packages()),
             // Where Debian has no such compiler, rustup may.
             Need::Wasm => wasm::prepare().map_err(|error| installed.err().unwrap_or(error)),
         };
@@ -131,6 +137,45 @@ fn venv() -> Result<()> {
             PYTHON_PACKAGES.join(" "),
             last_lines(&got.output)
         );
+    }
+    Ok(())
+}
+
+/// Debian's Chromium, or the one that `HEIRLOOM_CHROMIUM` names.
+pub(crate) fn chromium() -> Option<PathBuf> {
+    let named = std::env::var_os("HEIRLOOM_CHROMIUM").map(PathBuf::from);
+    let path = named.unwrap_or_else(|| "/usr/bin/chromium".into());
+    path.is_file().then_some(path)
+}
+
+/// The folder with the tests that drive a browser.
+pub(crate) fn browser_tests() -> PathBuf {
+    root().join("testdata/passkey")
+}
+
+const NODE_AT_LEAST: u32 = 20;
+
+/// What the lock file names, in the versions and with the hashes that it names.
+fn node_packages() -> Result<()> {
+    if chromium().is_none() {
+        bail!("there is no Chromium; HEIRLOOM_CHROMIUM may name one");
+    }
+    let version = Cmd::new("node").args(["--version"]).answer();
+    let version = version.unwrap_or_default();
+    let major = version.trim_start_matches('v').split('.').next();
+    if major.and_then(|major| major.parse::<u32>().ok()) < Some(NODE_AT_LEAST) {
+        bail!("Node.js {NODE_AT_LEAST} or newer is needed, and this is {version}");
+    }
+    let npm = |args: &[&str]| Cmd::new("npm").args(args).dir(&browser_tests());
+    // Everything there, and as the lock file says.
+    if npm(&["ls", "--all"]).answer().is_some() {
+        return Ok(());
+    }
+    println!("getting the packages of testdata/passkey");
+    let options = ["--ignore-scripts", "--no-audit", "--no-fund"];
+    let got = npm(&["ci"]).args(options).run()?;
+    if !got.success {
+        bail!("npm ci failed: {}", last_lines(&got.output));
     }
     Ok(())
 }

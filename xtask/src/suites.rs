@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::command::{Cmd, Ran};
 use crate::counts::Counts;
 use crate::setup::{self, Need};
-use crate::{dependencies, fuzz, licences, readme, wasm};
+use crate::{dependencies, fuzz, licences, passkey, readme, wasm};
 
 /// Which suites, and how long the random ones run.
 #[derive(Debug, clap::Args)]
@@ -162,6 +162,12 @@ const SUITES: &[Suite] = &[
         about: "a reader in Python, written from docs/format.md",
         needs: &[Need::Cc, Need::Python],
         run: |c| program(c, &["reader"]),
+    },
+    Suite {
+        name: "passkey",
+        about: "passkeys through the release program in a real Chromium",
+        needs: &[Need::Cc, Need::Python, Need::Browser],
+        run: passkey::run,
     },
     Suite {
         name: "fuzz",
