@@ -27,6 +27,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "heirloom-importers",
             "heirloom-keys",
             "heirloom-engine",
+            "heirloom-vault",
+            "heirloom-vault-api",
         ],
     ),
     ("heirloom-bench", &["heirloom-keys"]),

@@ -2,6 +2,7 @@
 
 pub(crate) mod manage;
 pub(crate) mod read;
+pub(crate) mod server;
 pub(crate) mod shared;
 pub(crate) mod write;
 
@@ -77,6 +78,16 @@ pub(crate) struct Global {
     )]
     #[arg(help_heading = "Everywhere")]
     pub(crate) home: Option<PathBuf>,
+    /// The file that signs this computer in to a server; `heirloom login` writes it
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "HEIRLOOM_ACCOUNT_FILE",
+        hide_env_values = true
+    )]
+    #[arg(help_heading = "Everywhere")]
+    pub(crate) account_file: Option<PathBuf>,
 }
 
 /// When to use colours.
@@ -116,6 +127,10 @@ pub(crate) enum Command {
     Protect(manage::Protect),
     /// Print a recovery kit
     Kit(manage::Kit),
+    /// Sign this computer in to a server
+    Login(server::Login),
+    /// Run a server for backups and passwords
+    Serve(server::Serve),
     /// Find out what is wrong on this computer
     Doctor(manage::Doctor),
     /// Begin a new backup beside one that cannot be opened any more
@@ -157,7 +172,9 @@ mod tests {
         fn walk(command: &clap::Command) {
             for arg in command.get_arguments() {
                 let long = arg.get_long().unwrap_or_default();
-                let names_a_secret = long.contains("password") || long.ends_with("recovery-key");
+                let is_a_file = long.ends_with("-file");
+                let names_a_secret =
+                    (long.contains("password") && !is_a_file) || long.ends_with("recovery-key");
                 assert!(
                     !names_a_secret,
                     "--{long} would put a secret on the command line"

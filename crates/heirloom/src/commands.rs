@@ -7,11 +7,13 @@ pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod export;
 pub(crate) mod kit;
+pub(crate) mod login;
 pub(crate) mod paper;
 pub(crate) mod protect;
 pub(crate) mod prune;
 pub(crate) mod restore;
 pub(crate) mod search;
+pub(crate) mod serve;
 pub(crate) mod snapshots;
 
 use crate::args::Command;
@@ -33,6 +35,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Prune(args) => prune::run(args, context),
         Command::Protect(args) => protect::run(args, context),
         Command::Kit(args) => kit::run(args, context),
+        Command::Login(args) => login::run(args, context),
+        Command::Serve(args) => serve::run(args, context),
         Command::Doctor(args) => Ok(doctor::run(args, context)),
         Command::StartOver(args) => backup::start_over(args, context),
         Command::Completions(args) => Ok(paper::completions(args, context)),

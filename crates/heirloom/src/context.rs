@@ -1,5 +1,6 @@
 //! What every command is given.
 
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::args::{Color, Global};
@@ -17,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) interrupt: Interrupt,
     pub(crate) started: Instant,
+    /// The account file that flag or environment name.
+    pub(crate) account_file: Option<PathBuf>,
 }
 
 impl Context {
@@ -34,6 +37,7 @@ impl Context {
             settings,
             interrupt: Interrupt::listen(),
             started: Instant::now(),
+            account_file: global.account_file.clone(),
         })
     }
 

@@ -94,6 +94,9 @@ impl Home {
 
 /// A store's place as it is remembered: a folder by its whole path, a URL as it is.
 pub(crate) fn place(store: &str) -> String {
+    if let Ok(address) = crate::server::Address::parse(store) {
+        return address.place();
+    }
     if store.contains("://") {
         return store.trim_end_matches('/').to_owned();
     }

@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::{self, RepositoryState, Seen, SeenHead};
 use crate::keys::Reader;
+use crate::server::{Account, Address, Client, RemoteStore};
 use crate::unlock;
 
 /// A backup that was found in a store, still locked.
@@ -40,7 +41,14 @@ pub(crate) struct Opened {
 }
 
 /// Opens a store. One that is not there is `None`.
-pub(crate) fn open_store(address: &str, create: bool) -> Result<Option<Arc<dyn Store>>, Failure> {
+pub(crate) fn open_store(
+    address: &str,
+    create: bool,
+    context: &Context,
+) -> Result<Option<Arc<dyn Store>>, Failure> {
+    if Address::is_one(address) {
+        return open_remote(&Address::parse(address)?, context).map(Some);
+    }
     match store::open(address, create) {
         Ok(store) => Ok(Some(store)),
         Err(StoreError::NotFound { .. }) if !create => Ok(None),
@@ -48,10 +56,20 @@ pub(crate) fn open_store(address: &str, create: bool) -> Result<Option<Arc<dyn S
     }
 }
 
+/// Opens an account's objects on a server, and finds out at once whether the sign-in is good.
+fn open_remote(address: &Address, context: &Context) -> Result<Arc<dyn Store>, Failure> {
+    let account = Account::needed(address, context)?;
+    let client = Client::new(address, Some(&account.token));
+    let _: heirloom_vault_api::Account = client
+        .get("/v1/account")
+        .map_err(|error| error.failure(client.origin()))?;
+    Ok(Arc::new(RemoteStore::new(client, address)))
+}
+
 /// Looks for a backup. Reads only the newest keyrings; trusts nothing in them yet.
 pub(crate) fn look(address: &str, context: &Context) -> Result<Option<Found>, Failure> {
     let place = home::place(address);
-    let Some(store) = open_store(address, false)? else {
+    let Some(store) = open_store(address, false, context)? else {
         return missing(&place, context).map(|()| None);
     };
     let names = keyrings::list(&*store)?;

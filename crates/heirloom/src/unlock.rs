@@ -14,6 +14,7 @@ use crate::browser::{self, Page};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::password::{self, Guarded};
 use crate::recovery::{self, EnteredKey};
 use crate::repository::Found;
 use crate::secrets;
@@ -30,6 +31,8 @@ pub(crate) enum Entered {
     RecoveryKey(EnteredKey),
     /// What a passkey answered in the browser.
     Passkey(EnteredPasskey),
+    /// What a password gave, once a server had checked it.
+    Password(UnlockSecret),
 }
 
 /// What a passkey answered.
@@ -47,6 +50,7 @@ impl Entered {
                 OpenError::WrongSecret => wrong_passkey(),
                 other => other.into(),
             }),
+            Self::Password(secret) => Ok(locked.unlock(secret)?),
         }
     }
 }
@@ -157,7 +161,7 @@ fn is_worth_another(failure: &Failure) -> bool {
 
 /// Whether the command line, the environment or the settings name a way in.
 pub(crate) fn is_given(args: &Unlock, context: &Context) -> bool {
-    args.passkey || recovery::file(args, context).is_some()
+    args.passkey || args.password_file.is_some() || recovery::file(args, context).is_some()
 }
 
 /// The way in that is named, or the only one where somebody can be asked. `None`: a person has to choose.
@@ -176,8 +180,17 @@ fn named(
         }
         return Ok(Some(Way::Passkey));
     }
+    if args.password_file.is_some() && !offers.passwords.is_empty() {
+        return Ok(Some(Way::Password));
+    }
     if recovery::file(args, context).is_some() {
         return Ok(Some(Way::RecoveryKey));
+    }
+    if args.password_file.is_some() {
+        return Err(nothing_here(
+            &format!("no password opens the backup in {}", found.place),
+            offers,
+        ));
     }
     let here = offers.here();
     if here.is_empty() {
@@ -271,6 +284,12 @@ fn attempt(
             purpose,
         }),
         Way::Passkey => by_passkey(found, args, offers, purpose, context),
+        Way::Password => by_password(found, args, offers, context).map(|(unlocked, entered)| Key {
+            unlocked,
+            entered,
+            page: None,
+            purpose,
+        }),
     };
     key.map_err(|failure| with_other_ways(failure, way, offers))
 }
@@ -288,6 +307,23 @@ pub(crate) fn by_recovery_key(
         context.output.warn(&format!("group {group} of the recovery key was wrong and was mended; correct it where you keep it"));
     }
     Ok((unlocked, key))
+}
+
+fn by_password(
+    found: &Found,
+    args: &Unlock,
+    offers: &Offers,
+    context: &Context,
+) -> Result<(Unlocked, Entered), Failure> {
+    let guarded: Vec<_> = offers.passwords.iter().filter_map(Guarded::of).collect();
+    let secret = password::open(
+        &guarded,
+        &found.place,
+        args.password_file.as_deref(),
+        context,
+    )?;
+    let entered = Entered::Password(secret);
+    Ok((entered.open(&found.newest)?, entered))
 }
 
 fn by_passkey(

@@ -148,7 +148,9 @@ const ADD_EXAMPLES: &str = "\
 Examples:
   heirloom protect add passkey ./my-backup --recovery-key-file ./my-recovery-key.txt
   heirloom protect add recovery-key ./my-backup --passkey --new-key-file ./second-key.txt
+  heirloom protect add password http://localhost:8750 --recovery-key-file ./my-recovery-key.txt
 
+Where a password is added, `--password-file` holds the new one; without it, it is asked for twice.
 A passkey is saved by your browser or password manager. Made by this program, it belongs to `localhost`:
 browsers on computers can use it, phones cannot. It counts once it has opened the backup.";
 
@@ -195,6 +197,9 @@ pub(crate) struct Add {
     /// For a recovery key: write it into this new file and show it nowhere
     #[arg(long, value_name = "FILE")]
     pub(crate) new_key_file: Option<PathBuf>,
+    /// For a password: the server that counts wrong ones; else the one that the backup lies on
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
     /// What the way in is called
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -205,6 +210,8 @@ pub(crate) struct Add {
 pub(crate) enum Method {
     /// Your fingerprint, face or screen lock, in a browser
     Passkey,
+    /// What you remember; a server counts wrong ones, and after ten it is gone
+    Password,
     /// 64 digits on paper or in a file
     RecoveryKey,
 }

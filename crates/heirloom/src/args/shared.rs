@@ -17,6 +17,14 @@ pub(crate) struct Unlock {
         hide_env_values = true
     )]
     pub(crate) recovery_key_file: Option<PathBuf>,
+    /// The file that holds the password; `-` is standard input
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEIRLOOM_PASSWORD_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) password_file: Option<PathBuf>,
     /// Unlock with a passkey, in the browser; wins over a recovery key file of environment or settings
     #[arg(long)]
     pub(crate) passkey: bool,

@@ -269,7 +269,7 @@ fn examine_store(
     args: &Doctor,
     context: &Context,
 ) -> Result<(), Failure> {
-    let Some(store) = repository::open_store(address, false)? else {
+    let Some(store) = repository::open_store(address, false, context)? else {
         findings.problem("it is not there", "check the folder or URL");
         return Ok(());
     };

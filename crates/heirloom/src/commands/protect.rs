@@ -4,6 +4,7 @@ mod add;
 mod change;
 mod off;
 pub(crate) mod passkey;
+mod password;
 pub(crate) mod show;
 
 use heirloom_keys::Unlocked;

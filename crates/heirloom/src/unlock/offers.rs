@@ -5,6 +5,7 @@
 use heirloom_ceremony::{Known, LOCALHOST};
 use heirloom_keys::{KeySlot, LockedKeyring, Method, Passkey, Password};
 
+use crate::password::Guarded;
 use crate::words;
 
 /// So much of a name that a store chose is shown.
@@ -15,6 +16,8 @@ const SHOWN_CHARS: usize = 60;
 pub(crate) enum Way {
     /// Any of the passkeys, in the browser.
     Passkey,
+    /// The password, checked by a server that counts wrong ones.
+    Password,
     /// The recovery key, typed or from a file.
     RecoveryKey,
 }
@@ -24,6 +27,8 @@ pub(crate) enum Way {
 pub(crate) struct Offers {
     /// Passkeys that can be asked for here.
     pub(crate) passkeys: Vec<Passkey>,
+    /// Passwords that can be asked for here: two while one is being changed.
+    pub(crate) passwords: Vec<Password>,
     /// How many recovery keys there are.
     pub(crate) recovery_keys: usize,
     /// What this program cannot ask for, each with why, in words.
@@ -52,6 +57,9 @@ impl Offers {
                     "a passkey saved for {}, which only that site can ask for",
                     short(rp_id)
                 )),
+                Method::Password(password) if Guarded::of(password).is_some() => {
+                    offers.passwords.push(password.clone());
+                }
                 Method::Password(Password {
                     record_id: _,
                     server,
@@ -80,6 +88,9 @@ impl Offers {
         if !self.passkeys.is_empty() {
             ways.push(Way::Passkey);
         }
+        if !self.passwords.is_empty() {
+            ways.push(Way::Password);
+        }
         if self.recovery_keys > 0 {
             ways.push(Way::RecoveryKey);
         }
@@ -107,6 +118,13 @@ impl Offers {
                 "one of {} passkeys (in your browser, password manager or security key, saved for localhost)",
                 self.passkeys.len()
             ),
+            Way::Password => {
+                let server = self
+                    .passwords
+                    .first()
+                    .map(|password| short(&password.server));
+                format!("the password (checked by {})", server.unwrap_or_default())
+            }
             Way::RecoveryKey if self.recovery_keys == 1 => "the recovery key (64 digits)".into(),
             Way::RecoveryKey => format!("one of {} recovery keys (64 digits)", self.recovery_keys),
         }
@@ -131,6 +149,7 @@ impl Way {
     fn with_flag(self) -> &'static str {
         match self {
             Self::Passkey => "a passkey (`--passkey`)",
+            Self::Password => "the password (`--password-file FILE`)",
             Self::RecoveryKey => "the recovery key (`--recovery-key-file FILE`)",
         }
     }
@@ -203,6 +222,42 @@ mod tests {
             ]
         );
         assert!(offers.passkeys.is_empty());
+    }
+
+    #[test]
+    fn a_password_is_offered_where_its_server_and_record_make_sense() {
+        let record = heirloom_keys::PasswordRecord {
+            name: [1; 16],
+            vault: heirloom_vault_api::VaultIdentity::new(secrecy::SecretBox::new(Box::new(
+                [3; 32],
+            )))
+            .public()
+            .to_bytes()
+            .0,
+            version: 1,
+        };
+        let method = |record_id: Vec<u8>, server: &str, opaque_suite| {
+            Method::Password(Password {
+                record_id,
+                server: server.into(),
+                opaque_suite,
+            })
+        };
+        let good = offers(&[method(record.to_bytes(), "https://vault.example", 1)]);
+        assert_eq!(good.here(), [Way::Password]);
+        assert_eq!(
+            good.lines(),
+            ["the password (checked by https://vault.example)"]
+        );
+        for bad in [
+            method(vec![1; 16], "https://vault.example", 1),
+            method(record.to_bytes(), "http://vault.example", 1),
+            method(record.to_bytes(), "https://vault.example/path", 1),
+            method(record.to_bytes(), "https://vault.example", 0),
+            method(record.to_bytes(), "https://vault.example", 2),
+        ] {
+            assert!(offers(&[bad]).here().is_empty());
+        }
     }
 
     #[test]

@@ -71,8 +71,8 @@ pub(super) fn begin(
         _ => None,
     };
     let was_there = Path::new(address).exists();
-    let store =
-        repository::open_store(address, true)?.ok_or_else(|| repository::no_backup(address))?;
+    let store = repository::open_store(address, true, context)?
+        .ok_or_else(|| repository::no_backup(address))?;
     let made = make(&*store, &place, key_file, key, how, context);
     let (mut device, mut unlocked) = match made {
         Ok(made) => made,

@@ -55,7 +55,9 @@ fn known(
     context: &Context,
 ) -> Result<Ready, Failure> {
     let lock = device.state.lock()?;
-    let given = args.unlock.recovery_key_file.is_some() || args.unlock.passkey;
+    let given = args.unlock.recovery_key_file.is_some()
+        || args.unlock.password_file.is_some()
+        || args.unlock.passkey;
     let refreshed = device.refresh(&found.newest);
     let reader = if let Some(key_file) = first::unproven(&found.place, context) {
         // The first backup was cut off between its keyring and the proof that the key opens it.
@@ -100,6 +102,7 @@ fn join(found: Found, args: &Backup, context: &Context) -> Result<Ready, Failure
         let flags = match Offers::of(&found.newest).here().as_slice() {
             [Way::RecoveryKey] | [] => "`--recovery-key-file FILE --join`",
             [Way::Passkey] => "`--passkey --join`",
+            [Way::Password] => "`--password-file FILE --join`",
             _ => "`--passkey --join` or `--recovery-key-file FILE --join`",
         };
         return Err(Failure::new(

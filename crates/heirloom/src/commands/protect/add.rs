@@ -7,8 +7,8 @@ use heirloom_keys::{LockedKeyring, Method, NewSlot, RecoveryKey, Unlocked};
 use rand_core::Rng;
 
 use super::change::checked_name;
-use super::passkey;
 use super::tell;
+use super::{passkey, password};
 use crate::args::manage::{self, Add};
 use crate::browser::Page;
 use crate::context::Context;
@@ -25,6 +25,7 @@ pub(super) fn add(args: &Add, context: &Context) -> Result<Exit, Failure> {
     match args.method {
         manage::Method::RecoveryKey => add_recovery_key(args, context),
         manage::Method::Passkey => add_passkey(args, context),
+        manage::Method::Password => password::add(args, context),
     }
 }
 
@@ -170,7 +171,7 @@ fn add_passkey(args: &Add, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// Nothing is added to a backup that is to be removed.
-fn refuse_ending(keyring: &Unlocked) -> Result<(), Failure> {
+pub(super) fn refuse_ending(keyring: &Unlocked) -> Result<(), Failure> {
     match keyring.removal_due_ms() {
         Some(due) => Err(crate::device::ending(due)),
         None => Ok(()),

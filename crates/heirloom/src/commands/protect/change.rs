@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::device::Device;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::password;
 use crate::repository;
 use crate::unlock;
 use crate::{keys, secrets, words};
@@ -133,6 +134,10 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<Exit, Failure> 
         }
     }
     let unlocked = remove_now(keyring, &target, &mut device, &*opened.found.store)?;
+    if let Target::Way(slot) = &target {
+        password::forget(&slot.method, &unlocked, context);
+    }
+    password::follow_rotation(&unlocked, context);
     tell(
         &format!("Removed {what}; {stays}"),
         &args.way,
@@ -185,6 +190,7 @@ fn refuse_before_asking(keyring: &Unlocked, target: &Target) -> Result<(), Failu
             .map(|known| {
                 let flag = match known.method {
                     Method::Passkey(_) => "`--passkey`",
+                    Method::Password(_) => "`--password-file FILE`",
                     _ => "`--recovery-key-file FILE`",
                 };
                 format!("\"{}\" ({flag})", words::tame(&known.name))
@@ -235,6 +241,9 @@ impl Target {
         match self {
             Self::Way(slot) if matches!(slot.method, Method::Passkey(_)) => {
                 "a copy of the store made before now still opens with it, with all that was backed up until now; what is backed up from now on does not. The passkey stays in your password manager: delete it there yourself"
+            }
+            Self::Way(slot) if matches!(slot.method, Method::Password(_)) => {
+                "its server is told to forget it: then no copy of the store opens with it any more"
             }
             Self::Way(_) => {
                 "a copy of the store made before now still opens with it, with all that was backed up until now; what is backed up from now on does not"
@@ -319,6 +328,7 @@ pub(super) fn rotate(args: &Ways, context: &Context) -> Result<Exit, Failure> {
         Some(other) => keyring.merge_fork(other, &mut rng, device.act())?,
     };
     let unlocked = device.publish(&*opened.found.store, successor)?;
+    password::follow_rotation(&unlocked, context);
     let words = if other.is_some() {
         "The two keyrings were joined, and the root key was changed"
     } else {

@@ -10,7 +10,7 @@ use crate::context::{Context, now_ms};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::events::{self, Event};
-use crate::{kit, repository, words};
+use crate::{kit, password, repository, words};
 
 #[derive(Serialize)]
 struct Way<'a> {
@@ -23,6 +23,10 @@ struct Way<'a> {
     synced: Option<&'static str>,
     /// The site that a passkey is saved for.
     rp_id: Option<&'a str>,
+    /// Who checks a password.
+    server: Option<&'a str>,
+    /// How many wrong passwords are left, where the server was asked.
+    guesses_left: Option<u32>,
     created_at: Option<String>,
     last_used_at: Option<String>,
     last_proven_at: Option<String>,
@@ -168,6 +172,15 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
         heirloom_ceremony::LOCALHOST => "for browsers on computers".into(),
         other => format!("saved for {}", words::tame(other)),
     }));
+    let password = match &slot.method {
+        Method::Password(password) => Some(password),
+        _ => None,
+    };
+    let guesses_left = password.and_then(|password| password::guesses_left(password, context));
+    facts.extend(password.map(|password| format!("checked by {}", words::tame(&password.server))));
+    facts.extend(
+        guesses_left.map(|left| format!("{} left", words::count(left.into(), "guess", "guesses"))),
+    );
     facts.push(format!("added {}", words::moment(slot.created_ms)));
     facts.extend(
         slot.last_used_ms
@@ -198,6 +211,8 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
             provider,
             synced: synced.map(|(word, _)| word),
             rp_id: passkey.map(|passkey| passkey.rp_id.as_str()),
+            server: password.map(|password| password.server.as_str()),
+            guesses_left,
             created_at: words::rfc3339(slot.created_ms),
             last_used_at: slot.last_used_ms.and_then(words::rfc3339),
             last_proven_at: slot.last_proven_ms.and_then(words::rfc3339),
@@ -293,6 +308,7 @@ fn status_with(slots: &[SlotInfo], one: &SlotInfo, now: i64) -> Status {
 fn prove_it(slot: &SlotInfo) -> String {
     let flag = match slot.method {
         Method::Passkey(_) => "--passkey",
+        Method::Password(_) => "--password-file FILE",
         _ => "--recovery-key-file FILE",
     };
     format!(

@@ -1,0 +1,125 @@
+//! A new password at the vault: registered, proven, in force.
+
+use heirloom_keys::{HighEntropySecret, UnlockSecret, Unlocked};
+use heirloom_vault_api::{
+    Activate, Activated, Enrolment, ExportKey, Identity, LoginError, OwnerAct, Password, Pinned,
+    Registered, RegistrationStarted, VaultInfo, suite,
+};
+
+use super::Guarded;
+use super::guess::{another_server, entropy, guess_pending, secret, status};
+use super::owner::{as_owner, owners};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::keys;
+use crate::server::{Account, Address, CallError, Client};
+
+/// A password that is registered and proven, and not in force yet.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// Its slot.
+    pub(crate) guarded: Guarded,
+    export_key: ExportKey,
+    client: Client,
+}
+
+/// Registers a new password and proves it by a login. Nothing opens with it yet.
+pub(crate) fn register(
+    address: &Address,
+    account: &Account,
+    keyring: &Unlocked,
+    password: &Password,
+) -> Result<Begun, Failure> {
+    let client = Client::new(address, Some(&account.token));
+    let failed = |error: CallError| error.failure(&address.origin);
+    let info: VaultInfo = client.get("/v1/vault").map_err(failed)?;
+    if info.identity != account.identity {
+        return Err(another_server(&address.origin));
+    }
+    let identity = Identity::new(&info.identity).map_err(|_| another_server(&address.origin))?;
+    let owner = owners(keyring).into_iter().next();
+    let owner = owner.ok_or_else(|| Failure::new(Exit::Failed, "the keyring has no root"))?;
+    let mut rng = keys::rng();
+    let local = |error: LoginError| Failure::new(Exit::Failed, error.to_string());
+    let (enrolment, start) = Enrolment::start(password, None, &mut rng).map_err(local)?;
+    let started: RegistrationStarted = client
+        .post_once("/v1/registrations", &start)
+        .map_err(failed)?;
+    let (finish, record, export_key) = enrolment
+        .finish(password, &started, &identity, &owner, &owner, &mut rng)
+        .map_err(local)?;
+    // The proof below gives the same key, or the password is not taken.
+    drop(export_key);
+    let registered: Registered = client
+        .post_once("/v1/registrations/finish", &finish)
+        .map_err(failed)?;
+    if registered.record != record {
+        return Err(local(LoginError::BadAnswer));
+    }
+    let pinned = Pinned {
+        record,
+        identity,
+        suite: suite::NEWEST,
+    };
+    let guarded = Guarded::new(address, pinned, registered.version);
+    let export_key = guess_pending(&client, &guarded, password)?;
+    Ok(Begun {
+        guarded,
+        export_key,
+        client,
+    })
+}
+
+impl Begun {
+    /// Whether a password whose slot lies in the keyring was never put in force.
+    pub(crate) fn is_left_behind(guarded: &Guarded, account: &Account) -> Result<bool, Failure> {
+        let client = Client::new(&guarded.address, Some(&account.token));
+        let stands = status(&client, guarded).map_err(|error| error.failure(client.origin()))?;
+        Ok(stands.version.is_none() && stands.pending == Some(guarded.version))
+    }
+
+    /// Goes on with it: proves it once more.
+    pub(crate) fn go_on(
+        guarded: Guarded,
+        account: &Account,
+        password: &Password,
+    ) -> Result<Self, Failure> {
+        let client = Client::new(&guarded.address, Some(&account.token));
+        let export_key = guess_pending(&client, &guarded, password)?;
+        Ok(Self {
+            guarded,
+            export_key,
+            client,
+        })
+    }
+
+    /// What the slot is made from.
+    pub(crate) fn entropy(&self) -> Result<HighEntropySecret, Failure> {
+        entropy(&self.export_key)
+    }
+
+    /// What opens the slot.
+    pub(crate) fn secret(&self) -> Result<UnlockSecret, Failure> {
+        secret(&self.guarded, &self.export_key)
+    }
+
+    /// Puts it in force: from now on it opens on any computer.
+    pub(crate) fn activate(&self, keyring: &Unlocked) -> Result<(), Failure> {
+        let version = self.guarded.version;
+        let Pinned {
+            record, identity, ..
+        } = &self.guarded.pinned;
+        let act = OwnerAct::Activate { version };
+        as_owner(keyring, |owner| {
+            let request = Activate {
+                record: *record,
+                version,
+                signature: owner.sign(identity, record, &act),
+            };
+            self.client
+                .post_again::<_, Activated>("/v1/records/activate", &request)
+                .map(drop)
+        })
+        .map_err(|error| error.failure(self.client.origin()))
+    }
+}

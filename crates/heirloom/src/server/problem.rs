@@ -1,0 +1,187 @@
+//! Why a server did not do what it was asked, for the engine and for people.
+
+use heirloom_engine::store::StoreError;
+use heirloom_vault_api::{Code, Problem};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::words;
+
+/// Why a call did not come to its end.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// The server refused, and said why.
+    Refused(Box<Problem>),
+    /// No answer, or half of one. Whether the request had an effect is not known.
+    NoAnswer {
+        /// In words.
+        why: String,
+    },
+    /// An answer that no Heirloom server gives.
+    BadAnswer {
+        /// In words.
+        why: String,
+    },
+}
+
+impl CallError {
+    pub(super) fn bad(why: impl Into<String>) -> Self {
+        Self::BadAnswer { why: why.into() }
+    }
+
+    /// What the server said, when it said something.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused(problem) => Some(problem.code),
+            Self::NoAnswer { .. } | Self::BadAnswer { .. } => None,
+        }
+    }
+
+    /// Whether the same call may go through a moment later.
+    pub(super) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Refused(problem) => {
+                matches!(problem.code, Code::Unavailable | Code::TooManyRequests)
+            }
+            Self::NoAnswer { .. } => true,
+            Self::BadAnswer { .. } => false,
+        }
+    }
+
+    /// For a person. `origin` is the server's.
+    pub(crate) fn failure(self, origin: &str) -> Failure {
+        match self {
+            Self::NoAnswer { why } => {
+                let mut failure = Failure::new(Exit::Failed, format!("{origin} cannot be reached"));
+                failure.causes.push(why);
+                failure.hint("check the address and that the server runs, then run this again")
+            }
+            Self::BadAnswer { why } => {
+                let mut failure = Failure::new(
+                    Exit::Failed,
+                    format!("{origin} does not answer like a Heirloom server"),
+                );
+                failure.causes.push(why);
+                failure.hint("check the address")
+            }
+            Self::Refused(problem) => refused(&problem, origin),
+        }
+    }
+
+    /// For the engine, which knows nothing of servers.
+    pub(super) fn store_error(self, origin: &str, name: &str) -> StoreError {
+        let temporary = self.is_temporary();
+        match self.code() {
+            Some(Code::NotFound) => StoreError::NotFound { name: name.into() },
+            Some(Code::QuotaExceeded) => StoreError::Full,
+            Some(Code::TooLarge) => StoreError::TooLarge { name: name.into() },
+            Some(Code::SignInNeeded) => StoreError::Denied {
+                what: format!("{origin} does not accept this sign-in any more"),
+            },
+            _ => {
+                let failure = self.failure(origin);
+                let mut why = failure.message;
+                for cause in failure.causes {
+                    why.push_str(": ");
+                    why.push_str(&cause);
+                }
+                StoreError::Failed {
+                    name: name.into(),
+                    why,
+                    temporary,
+                }
+            }
+        }
+    }
+}
+
+fn refused(problem: &Problem, origin: &str) -> Failure {
+    match problem.code {
+        Code::SignInNeeded => Failure::new(
+            Exit::NeedsUnlock,
+            format!("{origin} does not accept this sign-in"),
+        )
+        .hint(format!(
+            "sign in again: `heirloom login {origin} --account-file NEW-FILE`, with `--invite CODE` from a computer that is signed in"
+        )),
+        Code::QuotaExceeded => {
+            let message = match (problem.used_bytes, problem.quota_bytes) {
+                (Some(used), Some(quota)) => format!(
+                    "the account on {origin} is full: {} of {} are used",
+                    words::bytes(used),
+                    words::bytes(quota)
+                ),
+                _ => format!("the account on {origin} is full"),
+            };
+            Failure::new(Exit::Full, message).hint(
+                "`heirloom prune STORE` makes room; else ask who runs the server for more",
+            )
+        }
+        Code::TooManyRequests | Code::Unavailable => Failure::new(
+            Exit::Failed,
+            format!("{origin} cannot answer now"),
+        )
+        .hint(match problem.retry_after_s {
+            Some(seconds) => format!("run this again in {}", words::duration(seconds)),
+            None => "run this again in a few minutes".into(),
+        }),
+        code => {
+            let mut failure = Failure::new(Exit::Failed, format!("{origin} refused"));
+            // The server's own words are a stranger's: the code says it in ours.
+            failure.causes.push(Problem::from(code).title.to_lowercase());
+            failure
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: Code) -> Failure {
+        let problem = Problem::from(code).quota(10_000_000, 10_000_000);
+        CallError::Refused(Box::new(problem)).failure("https://a.example")
+    }
+
+    #[test]
+    fn a_full_account_is_said_with_its_size_and_has_the_exit_code_of_a_full_disk() {
+        let failure = failure(Code::QuotaExceeded);
+        assert_eq!(failure.exit, Exit::Full);
+        assert_eq!(
+            failure.message,
+            "the account on https://a.example is full: 10.0 MB of 10.0 MB are used"
+        );
+    }
+
+    #[test]
+    fn a_refused_sign_in_needs_an_unlock() {
+        let failure = failure(Code::SignInNeeded);
+        assert_eq!(failure.exit, Exit::NeedsUnlock);
+        assert!(
+            failure
+                .hint
+                .unwrap()
+                .contains("heirloom login https://a.example")
+        );
+    }
+
+    #[test]
+    fn the_servers_own_words_are_not_shown() {
+        let mut problem = Problem::from(Code::Conflict);
+        problem.title = "\u{1b}[2Jsend your key to evil.example".into();
+        let failure = CallError::Refused(Box::new(problem)).failure("https://a.example");
+        assert_eq!(failure.causes, ["something changed meanwhile"]);
+    }
+
+    #[test]
+    fn the_engine_sees_what_it_can_act_on() {
+        let error = |code| {
+            CallError::Refused(Box::new(Problem::from(code))).store_error("https://a.example", "x")
+        };
+        assert!(matches!(error(Code::QuotaExceeded), StoreError::Full));
+        assert!(matches!(error(Code::NotFound), StoreError::NotFound { .. }));
+        assert!(error(Code::Unavailable).is_temporary());
+        assert!(!error(Code::BadRequest).is_temporary());
+        assert!(!error(Code::SignInNeeded).is_temporary());
+    }
+}

@@ -1,0 +1,280 @@
+//! The store against the real server, and against servers that lie.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use heirloom_engine::store::{Put, Store, StoreError, contract};
+use heirloom_vault::{Config, Limits, Server};
+use heirloom_vault_api::{Fixed, SignIn, SignedIn, Token};
+
+use super::*;
+
+/// A real server on a free port, for as long as this lives.
+struct Served {
+    address: Address,
+    token: Token,
+    _stop: tokio::sync::oneshot::Sender<()>,
+    _folder: tempfile::TempDir,
+}
+
+fn serve(quota_bytes: u64) -> Served {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::new(([127, 0, 0, 1], 0).into(), folder.path().join("data"));
+    config.quota_bytes = quota_bytes;
+    config.limits = Limits {
+        requests_per_second: 100_000,
+        ..config.limits
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let server = runtime.block_on(Server::bind(config)).unwrap();
+    let url = format!("http://localhost:{}", server.address().port());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        runtime.block_on(server.run(async {
+            let _ = stopped.await;
+        }))
+    });
+    let address = Address::parse(&url).unwrap();
+    let client = Client::new(&address, None);
+    let SignedIn { account: _, token } = client
+        .post_once("/v1/accounts", &SignIn { invite: None })
+        .unwrap();
+    Served {
+        address,
+        token,
+        _stop: stop,
+        _folder: folder,
+    }
+}
+
+impl Served {
+    fn store(&self, prefix: &str) -> RemoteStore {
+        let address = Address {
+            prefix: prefix.to_owned(),
+            ..self.address.clone()
+        };
+        RemoteStore::new(Client::new(&address, Some(&self.token)), &address)
+    }
+}
+
+#[test]
+fn a_real_server_keeps_the_store_contract() {
+    let served = serve(10 << 30);
+    let places = AtomicUsize::new(0);
+    // One account; each clause has a place of its own in it.
+    contract::check_all(&|| {
+        let place = places.fetch_add(1, Ordering::SeqCst);
+        Box::new(served.store(&format!("place-{place}/")))
+    });
+    assert_eq!(places.into_inner(), contract::CLAUSES.len());
+}
+
+#[test]
+fn one_place_in_an_account_does_not_show_another() {
+    let served = serve(1 << 30);
+    let (one, other) = (served.store("a/"), served.store("ab/"));
+    one.put_new("x", b"1").unwrap();
+    assert!(other.list("").unwrap().is_empty());
+    assert!(other.get("x", 10).is_err());
+    assert_eq!(one.list("").unwrap()[0].name, "x");
+    assert_eq!(served.store("").list("").unwrap()[0].name, "a/x");
+}
+
+#[test]
+fn a_full_account_is_a_full_store() {
+    let store = serve(1000).store("");
+    store.put_new("a", &[0; 900]).unwrap();
+    assert!(matches!(
+        store.put_new("b", &[0; 200]),
+        Err(StoreError::Full)
+    ));
+    assert_eq!(store.put_new("c", &[0; 100]).unwrap(), Put::Created);
+}
+
+#[test]
+fn a_sign_in_that_is_none_is_refused() {
+    let served = serve(1000);
+    let client = Client::new(&served.address, Some(&Token(Fixed([1; 32]))));
+    let store = RemoteStore::new(client, &served.address);
+    assert!(matches!(store.get("a", 1), Err(StoreError::Denied { .. })));
+    assert!(matches!(store.list(""), Err(StoreError::Denied { .. })));
+}
+
+#[test]
+fn names_that_no_store_has_are_not_sent() {
+    let store = serve(1000).store("");
+    for name in [
+        "../x", "a//b", "/x", "A", "a b", "a?b", "a%2fb", ".hidden", "",
+    ] {
+        assert!(store.put_new(name, &[1]).is_err(), "{name}");
+        assert!(store.get(name, 1).is_err(), "{name}");
+    }
+}
+
+/// A server that gives these answers, one to each connection; it keeps the heads of the requests.
+struct Scripted {
+    store: RemoteStore,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+fn scripted(answers: &[&str]) -> Scripted {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let address = Address::parse(&format!("http://127.0.0.1:{port}")).unwrap();
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let (kept, answers) = (
+        heads.clone(),
+        answers
+            .iter()
+            .map(|answer| (*answer).to_owned())
+            .collect::<Vec<_>>(),
+    );
+    std::thread::spawn(move || {
+        for answer in answers {
+            let Ok((mut stream, _)) = listener.accept() else {
+                return;
+            };
+            let mut request = Vec::new();
+            let mut piece = [0; 4096];
+            while !request.windows(4).any(|four| four == b"\r\n\r\n") {
+                match stream.read(&mut piece) {
+                    Ok(read) if read > 0 => request.extend_from_slice(&piece[..read]),
+                    _ => break,
+                }
+            }
+            kept.lock()
+                .unwrap()
+                .push(String::from_utf8_lossy(&request).into_owned());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let client = Client::new(&address, Some(&Token(Fixed([7; 32])))).hasty();
+    Scripted {
+        store: RemoteStore::new(client, &address),
+        heads,
+    }
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn a_server_that_is_busy_is_asked_again() {
+    let busy = answer("503 Service Unavailable", "Retry-After: 0\r\n", "");
+    let good = answer("200 OK", "", "hello");
+    let scripted = scripted(&[&busy, "", &good]);
+    assert_eq!(scripted.store.get("a", 5).unwrap(), b"hello");
+    assert_eq!(scripted.heads.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn a_server_that_stays_busy_is_given_up() {
+    let busy = answer("503 Service Unavailable", "Retry-After: 0\r\n", "");
+    let scripted = scripted(&[busy.as_str(); 8]);
+    assert!(scripted.store.get("a", 5).unwrap_err().is_temporary());
+    assert_eq!(scripted.heads.lock().unwrap().len(), 5);
+}
+
+#[test]
+fn what_a_lost_answer_had_written_is_known_as_our_own() {
+    let conflict = answer("409 Conflict", "", "");
+    let ours = answer(
+        "206 Partial Content",
+        "Content-Range: bytes 0-4/5\r\n",
+        "hello",
+    );
+    let others = answer(
+        "206 Partial Content",
+        "Content-Range: bytes 0-4/5\r\n",
+        "other",
+    );
+    let put = |answers: &[&str]| scripted(answers).store.put_new("a", b"hello").unwrap();
+    assert_eq!(put(&["", &conflict, &ours]), Put::Created);
+    assert_eq!(put(&["", &conflict, &others]), Put::AlreadyThere);
+    assert_eq!(put(&[&conflict]), Put::AlreadyThere);
+}
+
+#[test]
+fn an_answer_that_is_longer_than_asked_for_is_cut_or_refused() {
+    let long = answer("200 OK", "", &"x".repeat(100_000));
+    assert!(matches!(
+        scripted(&[&long]).store.get("a", 99_999),
+        Err(StoreError::TooLarge { .. })
+    ));
+    let part = answer(
+        "206 Partial Content",
+        "Content-Range: bytes 3-9/10\r\n",
+        &"x".repeat(5000),
+    );
+    let part = scripted(&[&part]).store.get_range("a", 3, 7).unwrap();
+    assert_eq!(part.len(), 7);
+    // A length that is a lie is no reason to make room for it.
+    let endless = "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\nabc";
+    assert!(scripted(&[endless; 5]).store.get("a", 1 << 40).is_err());
+}
+
+#[test]
+fn another_part_than_was_asked_for_is_refused() {
+    let whole = answer("200 OK", "", "0123456789");
+    assert!(scripted(&[&whole]).store.get_range("a", 3, 2).is_err());
+    let other = answer(
+        "206 Partial Content",
+        "Content-Range: bytes 4-5/10\r\n",
+        "45",
+    );
+    assert!(scripted(&[&other]).store.get_range("a", 3, 2).is_err());
+}
+
+#[test]
+fn a_list_that_has_no_order_or_no_end_is_refused() {
+    let page = |names: &[&str], more: bool| {
+        let blobs: Vec<_> = names
+            .iter()
+            .map(|name| serde_json::json!({"name": name, "size": 1}))
+            .collect();
+        let body = serde_json::json!({"blobs": blobs, "more": more});
+        answer("200 OK", "", &body.to_string())
+    };
+    let list = |pages: &[String]| {
+        let pages: Vec<_> = pages.iter().map(String::as_str).collect();
+        scripted(&pages).store.list("p/")
+    };
+    assert_eq!(
+        list(&[page(&["p/a"], true), page(&["p/b"], false)])
+            .unwrap()
+            .len(),
+        2
+    );
+    assert!(list(&[page(&["p/b", "p/a"], false)]).is_err());
+    assert!(list(&[page(&["p/a"], true), page(&["p/a"], false)]).is_err());
+    assert!(list(&[page(&["q/a"], false)]).is_err());
+    assert!(list(&[page(&["p/../a"], false)]).is_err());
+    assert!(list(&[page(&[], true), page(&[], true)]).is_err());
+}
+
+#[test]
+fn the_sign_in_follows_no_redirect() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    target.set_nonblocking(true).unwrap();
+    let port = target.local_addr().unwrap().port();
+    let away = answer(
+        "302 Found",
+        &format!("Location: http://127.0.0.1:{port}/\r\n"),
+        "",
+    );
+    let scripted = scripted(&[&away]);
+    assert!(scripted.store.get("a", 5).is_err());
+    assert!(target.accept().is_err());
+    let heads = scripted.heads.lock().unwrap();
+    let sign_in = format!("Bearer {}", Fixed([7; 32]).to_text());
+    assert!(heads[0].contains(&sign_in), "{}", heads[0]);
+}
