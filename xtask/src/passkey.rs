@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::command::{Cmd, target};
 use crate::counts::Counts;
 use crate::setup;
-use crate::suites::{Context, Outcome};
+use crate::suites::Outcome;
 
-/// Builds what the tests drive, and runs them.
-pub(crate) fn run(context: &Context) -> Result<Outcome> {
+/// Builds what the tests drive, and runs them. None of them is random: `--long` changes nothing.
+pub(crate) fn run() -> Result<Outcome> {
     // As the other suites build the program, so that it is built once.
     let program = [
         "test",
@@ -45,13 +45,7 @@ pub(crate) fn run(context: &Context) -> Result<Outcome> {
             target().join("debug/examples/ceremony"),
         )
         .env("HEIRLOOM_CHROMIUM", chromium)
-        .env("HEIRLOOM_PYTHON", setup::python())
-        .env("HEIRLOOM_SEED", context.seed.to_string());
-    let tests = if context.long {
-        tests.env("HEIRLOOM_LONG", "1")
-    } else {
-        tests.without("HEIRLOOM_LONG")
-    };
+        .env("HEIRLOOM_PYTHON", setup::python());
     let ran = tests.run()?;
     let report = fs::read_to_string(&report).context("read what node reported")?;
     Ok(Outcome {

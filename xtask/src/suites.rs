@@ -167,7 +167,7 @@ const SUITES: &[Suite] = &[
         name: "passkey",
         about: "passkeys through the release program in a real Chromium",
         needs: &[Need::Cc, Need::Python, Need::Browser],
-        run: passkey::run,
+        run: |_| passkey::run(),
     },
     Suite {
         name: "fuzz",
