@@ -121,9 +121,12 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
+/// What runs within a transaction.
+pub(crate) type Work = Box<dyn FnOnce(&mut dyn Sql) -> Result<(), DbError> + Send>;
+
 /// An operation and who waits for it.
 pub(crate) struct Job {
-    pub(crate) work: Box<dyn FnOnce(&mut dyn Sql) -> Result<(), DbError> + Send>,
+    pub(crate) work: Work,
     pub(crate) done: oneshot::Sender<Outcome>,
 }
 

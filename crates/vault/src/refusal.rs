@@ -9,7 +9,7 @@ use crate::store::register;
 /// A problem, and the line that the log gets.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    pub(crate) problem: Problem,
+    pub(crate) problem: Box<Problem>,
     pub(crate) line: Option<String>,
 }
 
@@ -22,7 +22,7 @@ impl From<Code> for Refusal {
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         Self {
-            problem,
+            problem: Box::new(problem),
             line: None,
         }
     }
@@ -35,7 +35,7 @@ impl From<StoreError> for Refusal {
             StoreError::Unknown => Code::OutcomeUnknown,
         };
         Self {
-            problem: Problem::from(code).retry_after(5),
+            problem: Box::new(Problem::from(code).retry_after(5)),
             line: Some(error.to_string()),
         }
     }
@@ -62,7 +62,7 @@ impl Refusal {
     /// The server's own fault: told to the log, not to the client.
     pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
         Self {
-            problem: Problem::from(Code::Unavailable).retry_after(5),
+            problem: Box::new(Problem::from(Code::Unavailable).retry_after(5)),
             line: Some(error.to_string()),
         }
     }

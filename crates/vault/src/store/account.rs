@@ -74,15 +74,12 @@ pub(crate) fn sign_in(sql: &mut dyn Sql, new: &NewSignIn) -> Result<Option<Accou
         None if *first_is_free && sql.query(ANY, &[])?.is_empty() => None,
         None => return Ok(None),
     };
-    let account = match existing {
-        Some(existing) => existing,
-        None => {
-            sql.query(
-                OPEN,
-                &[(*account).into(), (*now).into(), (*quota_bytes).into()],
-            )?;
-            *account
-        }
+    let account = if let Some(existing) = existing {
+        existing
+    } else {
+        let values = [(*account).into(), (*now).into(), (*quota_bytes).into()];
+        sql.query(OPEN, &values)?;
+        *account
     };
     sql.query(SIGN_IN, &[token_hash(token), account.into(), (*now).into()])?;
     Ok(Some(account))

@@ -117,17 +117,17 @@ async fn a_stolen_sign_in_can_neither_replace_nor_activate_nor_destroy() {
         .await
         .unwrap_err();
     assert_eq!(code(refused), Code::OwnerProofNeeded);
-    let forged = owner(66).sign(&world.identity(), &record, &OwnerAct::Forget);
+    let stolen = owner(66).sign(&world.identity(), &record, &OwnerAct::Forget);
     let forget = Forget {
         record,
-        signature: forged,
+        signature: stolen,
     };
     let refused = world.vault.forget(forget, account).await.unwrap_err();
     assert_eq!(code(refused), Code::OwnerProofNeeded);
     let change = ChangeOwner {
         record,
         next_owner: owner(66).public().to_bytes(),
-        signature: forged,
+        signature: stolen,
     };
     let refused = world.vault.change_owner(change, account).await.unwrap_err();
     assert_eq!(code(refused), Code::OwnerProofNeeded);

@@ -85,7 +85,8 @@ pub(super) fn password(text: &str) -> Password {
 }
 
 pub(super) fn code(refusal: Refusal) -> Code {
-    refusal.problem.code
+    let Refusal { problem, line: _ } = refusal;
+    problem.code
 }
 
 fn open(folder: &std::path::Path, clock: &Arc<Hand>) -> (Arc<Vault>, Arc<Faulty>) {
@@ -109,12 +110,8 @@ fn open(folder: &std::path::Path, clock: &Arc<Hand>) -> (Arc<Vault>, Arc<Faulty>
         fault: AtomicU8::new(NONE),
     });
     let keys: Arc<dyn ServerKeys> = Arc::new(keys);
-    let vault = Vault::new(
-        Arc::clone(&database) as Arc<dyn Database>,
-        keys,
-        Arc::clone(clock) as Arc<dyn Clock>,
-        standing,
-    );
+    let (rows, time): (Arc<dyn Database>, Arc<dyn Clock>) = (database.clone(), clock.clone());
+    let vault = Vault::new(rows, keys, time, standing);
     (Arc::new(vault), database)
 }
 

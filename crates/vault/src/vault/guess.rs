@@ -178,7 +178,7 @@ impl Vault {
         if !evaluate::is_proof(login, &ke3, &name, &context) {
             return Err(Code::NotProven.into());
         }
-        let proven = Proven {
+        let to_count = Proven {
             name,
             session,
             version,
@@ -187,7 +187,7 @@ impl Vault {
             now,
         };
         let record = self
-            .run(move |sql| guess::prove(sql, &proven))
+            .run(move |sql| guess::prove(sql, &to_count))
             .await?
             .ok_or(Code::NotProven)?;
         let mut proved = Proved {

@@ -1,0 +1,9 @@
+//! The real server, over HTTP.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+#[cfg(unix)]
+mod kill;
