@@ -10,7 +10,7 @@ mod witness;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -44,6 +44,8 @@ pub(crate) struct App {
     blobs: Arc<Blobs>,
     guesses: RateLimit,
     requests: RateLimit,
+    /// Limits count by a clock that nobody sets.
+    started: Instant,
     quota_bytes: u64,
     /// Whoever reaches loopback may open the first account.
     first_is_free: bool,
@@ -62,6 +64,7 @@ impl App {
             blobs,
             guesses: RateLimit::new(config.limits.guesses_per_minute, 60_000),
             requests: RateLimit::new(config.limits.requests_per_second, 1000),
+            started: Instant::now(),
             quota_bytes: config.quota_bytes,
             first_is_free: address.ip().is_loopback(),
             log: config.log.clone(),
@@ -76,6 +79,10 @@ impl App {
                 .retry_after(wait)
                 .into()
         })
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Whoever is signed in; nobody where no token came. A token that is none is refused.
@@ -154,7 +161,7 @@ async fn around(
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match app.requests.take(peer.0, app.vault.now()) {
+    let mut response = match app.requests.take(peer.0, app.uptime_ms()) {
         Ok(()) => next.run(request).await,
         Err(wait) => refuse(&Problem::from(Code::TooManyRequests).retry_after(wait)),
     };

@@ -1,5 +1,6 @@
 //! Sockets, limits, shutdown.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -29,6 +34,8 @@ const CONNECTIONS: u32 = 1024;
 const HEAD_TIME: Duration = Duration::from_secs(15);
 const HEADERS: usize = 64;
 const HEAD_BYTES: usize = 16 << 10;
+/// For a whole connection: whoever reads slower than this does not hold a place for ever.
+const LIFE: Duration = Duration::from_hours(1);
 /// How often time's work is done.
 const SWEEP: Duration = Duration::from_secs(10);
 /// For answers on their way when the server ends.
@@ -60,6 +67,23 @@ pub struct Server {
     router: Router,
     admin: Admin,
     config: Config,
+}
+
+/// The routes, told who asks.
+struct OfPeer {
+    router: TowerToHyperService<Router>,
+    peer: Peer,
+}
+
+impl Service<Request<Incoming>> for OfPeer {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.router.call(request)
+    }
 }
 
 /// Serves until `shutdown` is over; then answers what was asked, and ends.
@@ -173,7 +197,10 @@ impl Server {
                 continue;
             };
             let _ = stream.set_nodelay(true);
-            let service = router.clone().layer(axum::Extension(Peer(peer.ip())));
+            let service = OfPeer {
+                router: TowerToHyperService::new(router.clone()),
+                peer: Peer(peer.ip()),
+            };
             let mut ends = stopped.clone();
             tokio::spawn(async move {
                 let connection = http1::Builder::new()
@@ -181,11 +208,12 @@ impl Server {
                     .header_read_timeout(HEAD_TIME)
                     .max_headers(HEADERS)
                     .max_buf_size(HEAD_BYTES)
-                    .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+                    .serve_connection(TokioIo::new(stream), service);
                 let mut connection = std::pin::pin!(connection);
                 // A broken connection is the client's matter.
                 tokio::select! {
                     _ = connection.as_mut() => (),
+                    () = tokio::time::sleep(LIFE) => (),
                     _ = ends.changed() => {
                         connection.as_mut().graceful_shutdown();
                         let _ = connection.await;
