@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
+use crate::keys::Pkcs11;
 
 /// Where a line about the server's health goes. Lines hold nothing linkable to a person.
 #[derive(Clone)]
@@ -47,6 +48,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The server's key file. Whoever has it and the database can try passwords: back it up elsewhere.
     pub key_file: PathBuf,
+    /// An HSM that holds the wrapping key instead of the key file. Decided before the first record.
+    pub hsm: Option<Pkcs11>,
     /// What notices a restored database. Never part of a backup, or a restore goes unnoticed.
     pub watermark: PathBuf,
     /// Bytes of objects that a new account may have.
@@ -69,6 +72,7 @@ impl Config {
             key_file: data.join("server.keys"),
             watermark: data.join("watermark"),
             data,
+            hsm: None,
             quota_bytes: 100 << 30,
             grace: Duration::from_hours(7 * 24),
             limits: Limits {

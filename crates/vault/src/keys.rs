@@ -1,5 +1,7 @@
 //! The server's own secrets, behind a trait: a file now, an HSM later.
 
+mod pkcs11;
+
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
@@ -15,6 +17,7 @@ use secrecy::{ExposeSecret as _, SecretBox};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+pub use self::pkcs11::{Pkcs11, Pkcs11Error, Pkcs11Keys};
 use crate::generation::sync_folder;
 
 const MAGIC: &[u8; 8] = b"HLVAULT1";

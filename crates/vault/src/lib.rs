@@ -31,7 +31,9 @@ pub use admin::{Admin, AdminError, Verdict};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, Limits, Log};
 pub use db::sqlite::OpenError;
-pub use keys::{KeyFile, KeyFileError, KeysError, Place, ServerKeys};
+pub use keys::{
+    KeyFile, KeyFileError, KeysError, Pkcs11, Pkcs11Error, Pkcs11Keys, Place, ServerKeys,
+};
 pub use server::{ServeError, Server, serve};
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::db::sqlite::{OpenError, Sqlite};
 use crate::generation::Watermark;
 use crate::http::{self, App, Peer};
-use crate::keys::{KeyFile, KeyFileError, ServerKeys};
+use crate::keys::{KeyFile, KeyFileError, Pkcs11Error, Pkcs11Keys, ServerKeys};
 use crate::vault::{Vault, rng};
 
 /// Connections at a time; what comes beyond waits.
@@ -51,6 +51,9 @@ pub enum ServeError {
     /// The server's keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The HSM.
+    #[error(transparent)]
+    Hsm(#[from] Pkcs11Error),
     /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -116,8 +119,11 @@ impl Server {
         if database.exists() && !config.key_file.exists() {
             return Err(ServeError::KeysMissing);
         }
-        let keys: Arc<dyn ServerKeys> =
-            Arc::new(KeyFile::open_or_create(&config.key_file, &mut rng())?);
+        let file = KeyFile::open_or_create(&config.key_file, &mut rng())?;
+        let keys: Arc<dyn ServerKeys> = match &config.hsm {
+            None => Arc::new(file),
+            Some(hsm) => Arc::new(Pkcs11Keys::open(hsm, file)?),
+        };
         let watermark = Watermark::open(&config.watermark)?;
         let (database, standing) = Sqlite::open(&database, watermark, &mut rng())?;
         let blobs = Arc::new(Blobs::open(config.data.join("blobs"), config.grace)?);
