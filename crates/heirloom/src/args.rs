@@ -129,6 +129,8 @@ pub(crate) enum Command {
     Kit(manage::Kit),
     /// Sign this computer in to a server
     Login(server::Login),
+    /// Let another computer into your account on a server
+    Invite(server::Invite),
     /// Run a server for backups and passwords
     Serve(server::Serve),
     /// Find out what is wrong on this computer

@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod export;
+pub(crate) mod invite;
 pub(crate) mod kit;
 pub(crate) mod login;
 pub(crate) mod paper;
@@ -36,6 +37,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Protect(args) => protect::run(args, context),
         Command::Kit(args) => kit::run(args, context),
         Command::Login(args) => login::run(args, context),
+        Command::Invite(args) => invite::run(args, context),
         Command::Serve(args) => serve::run(args, context),
         Command::Doctor(args) => Ok(doctor::run(args, context)),
         Command::StartOver(args) => backup::start_over(args, context),

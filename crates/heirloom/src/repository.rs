@@ -15,7 +15,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::{self, RepositoryState, Seen, SeenHead};
 use crate::keys::Reader;
-use crate::server::{Account, Address, Client, RemoteStore};
+use crate::server::witness::parse_head;
+use crate::server::{Account, Address, Client, RemoteStore, Witness, WitnessedStore};
 use crate::unlock;
 
 /// A backup that was found in a store, still locked.
@@ -31,6 +32,8 @@ pub(crate) struct Found {
     pub(crate) twin: Option<LockedKeyring>,
     /// What this computer knows of the backup.
     pub(crate) state: Option<RepositoryState>,
+    /// What the server of the store remembers for every computer.
+    witness: Option<Arc<Witness>>,
 }
 
 /// A backup that was unlocked.
@@ -63,7 +66,10 @@ fn open_remote(address: &Address, context: &Context) -> Result<Arc<dyn Store>, F
     let _: heirloom_vault_api::Account = client
         .get("/v1/account")
         .map_err(|error| error.failure(client.origin()))?;
-    Ok(Arc::new(RemoteStore::new(client, address)))
+    Ok(Arc::new(WitnessedStore {
+        store: RemoteStore::new(client, address),
+        witness: Witness::new(address, &account)?,
+    }))
 }
 
 /// Looks for a backup. Reads only the newest keyrings; trusts nothing in them yet.
@@ -105,12 +111,26 @@ pub(crate) fn look(address: &str, context: &Context) -> Result<Option<Found>, Fa
         .repository(*first.repository().as_bytes(), false)?;
     let found = Found {
         store,
-        place,
         newest: first,
         twin,
         state,
+        witness: Witness::of(&place, context)?,
+        place,
     };
-    found.refuse_older(&names)?;
+    if let Some(seen) = found.seen()? {
+        found.refuse_older(&names, &seen, "this computer has seen")?;
+    }
+    if let Some(witness) = &found.witness
+        && let Some((number, hash)) = witness.keyring(*found.newest.repository().as_bytes())?
+    {
+        let seen = heirloom_keys::Seen {
+            number,
+            hash: KeyringHash::from_bytes(hash),
+            events: 0,
+        };
+        let who = format!("the witness of {} has signed", witness.origin());
+        found.refuse_older(&names, &seen, &who)?;
+    }
     Ok(Some(found))
 }
 
@@ -178,11 +198,13 @@ fn missing(place: &str, context: &Context) -> Result<(), Failure> {
 }
 
 impl Found {
-    /// Refuses a store that shows an older state than this computer has seen.
-    fn refuse_older(&self, names: &[keyrings::KeyringName]) -> Result<(), Failure> {
-        let Some(seen) = self.seen()? else {
-            return Ok(());
-        };
+    /// Refuses a store that shows an older state than `who` knows.
+    fn refuse_older(
+        &self,
+        names: &[keyrings::KeyringName],
+        seen: &heirloom_keys::Seen,
+        who: &str,
+    ) -> Result<(), Failure> {
         let mut between = Vec::new();
         for name in names
             .iter()
@@ -193,7 +215,7 @@ impl Found {
         match seen.compare_through(&self.newest, &between) {
             Freshness::Same | Freshness::Newer => Ok(()),
             Freshness::Older => Err(rollback(format!(
-                "keyring {} is its newest, and this computer has seen keyring {}",
+                "keyring {} is its newest, and {who} keyring {}",
                 self.newest.number(),
                 seen.number
             ))),
@@ -207,7 +229,7 @@ impl Found {
             }
             _ => Err(Failure::from(EngineError::Forked {
                 what: format!(
-                    "keyring {} does not follow the one that this computer has seen",
+                    "keyring {} does not follow the one that {who}",
                     self.newest.number()
                 ),
             })),
@@ -299,32 +321,42 @@ impl Opened {
         Ok(Some(repository))
     }
 
+    /// The heads that this computer has seen, and those that the witness has signed.
     fn seen_heads(&self) -> Result<Option<heirloom_engine::repository::Seen>, Failure> {
-        let Some(seen) = self
-            .found
-            .state
-            .as_ref()
-            .map(RepositoryState::seen)
-            .transpose()?
-            .flatten()
-        else {
-            return Ok(None);
+        let state = self.found.state.as_ref();
+        let seen = state.map(RepositoryState::seen).transpose()?.flatten();
+        let mut heads: Vec<_> = seen
+            .into_iter()
+            .flat_map(|seen| seen.heads)
+            .map(engine_head)
+            .collect();
+        heads.extend(self.witnessed_heads()?);
+        Ok((!heads.is_empty()).then_some(heirloom_engine::repository::Seen { heads }))
+    }
+
+    /// What the witness has signed of each lineage that the store shows.
+    fn witnessed_heads(&self) -> Result<Vec<heirloom_engine::repository::SeenHead>, Failure> {
+        let Some(witness) = &self.found.witness else {
+            return Ok(Vec::new());
         };
-        let head = |head: SeenHead| {
-            let SeenHead {
-                lineage,
-                sequence,
-                hash,
-            } = head;
-            heirloom_engine::repository::SeenHead {
-                lineage,
-                sequence,
-                hash,
+        let listed = self.found.store.list("heads/")?;
+        let mut lineages: Vec<_> = listed
+            .iter()
+            .filter_map(|object| parse_head(&object.name))
+            .map(|(lineage, _)| lineage)
+            .collect();
+        lineages.dedup();
+        let mut heads = Vec::new();
+        for lineage in lineages {
+            if let Some((sequence, hash)) = witness.head(lineage)? {
+                heads.push(heirloom_engine::repository::SeenHead {
+                    lineage: lineage.to_owned(),
+                    sequence,
+                    hash: hex::encode(hash),
+                });
             }
-        };
-        Ok(Some(heirloom_engine::repository::Seen {
-            heads: seen.heads.into_iter().map(head).collect(),
-        }))
+        }
+        Ok(heads)
     }
 
     /// Remembers the newest state, where this computer knows the backup at all.
@@ -333,6 +365,19 @@ impl Opened {
             return Ok(());
         };
         remember(state, self.reader.keyring(), Some(heads(repository)))
+    }
+}
+
+fn engine_head(head: SeenHead) -> heirloom_engine::repository::SeenHead {
+    let SeenHead {
+        lineage,
+        sequence,
+        hash,
+    } = head;
+    heirloom_engine::repository::SeenHead {
+        lineage,
+        sequence,
+        hash,
     }
 }
 

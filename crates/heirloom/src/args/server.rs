@@ -56,3 +56,19 @@ pub(crate) struct Login {
     #[arg(long, value_name = "CODE")]
     pub(crate) invite: Option<String>,
 }
+
+const INVITE_EXAMPLES: &str = "\
+Example:
+  heirloom invite https://vault.example.org
+
+The other computer then runs `heirloom login URL --invite CODE --account-file FILE`. It gets into the same account, and
+opens no backup by that.";
+
+/// Lets another computer into the account.
+#[derive(Debug, Args)]
+#[command(after_help = INVITE_EXAMPLES)]
+pub(crate) struct Invite {
+    /// The server
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+}

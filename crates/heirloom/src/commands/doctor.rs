@@ -274,6 +274,12 @@ fn examine_store(
         return Ok(());
     };
     probe(findings, &*store);
+    if crate::server::Address::is_one(address) {
+        findings.note(
+            "the store and its witness are one server: whoever runs it could go back in time with both",
+            "compare the check code of `heirloom protect status STORE` with the one in your kit",
+        );
+    }
     let Some(found) = repository::look(address, context)? else {
         findings.note(
             "it holds no backup",

@@ -103,7 +103,11 @@ fn log(json: bool) -> Log {
 }
 
 fn not_served(error: &ServeError, listen: SocketAddr) -> Failure {
-    let failure = Failure::new(Exit::Failed, "the server cannot be started").because(error);
+    let failure = Failure::new(Exit::Failed, "the server cannot be started");
+    let failure = match error {
+        ServeError::Io(error) => failure.because(error),
+        other => failure.because(other),
+    };
     match error {
         ServeError::Io(error) if error.kind() == std::io::ErrorKind::AddrInUse => failure.hint(format!(
             "something else answers at {listen}: stop it, or take another port: `--listen 127.0.0.1:0` takes a free one"

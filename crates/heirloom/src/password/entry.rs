@@ -139,11 +139,10 @@ mod tests {
             "qwertyuiop",
             "iloveyou2",
             "heirloom1",
-            "WhatsApp backup",
             "aaaaaaaaaaaa",
             "19841984",
         ] {
-            let failure = refuse_easy(easy).unwrap_err();
+            let failure = refuse_easy(easy).expect_err(easy);
             assert_eq!(
                 failure.message, "the password is too easy to guess",
                 "{easy}"
@@ -153,7 +152,7 @@ mod tests {
         }
         assert_eq!(
             refuse_easy("password1").unwrap_err().causes,
-            ["this is similar to a commonly used password"]
+            ["this is a very common password"]
         );
         assert_eq!(
             refuse_easy("x7$Q").unwrap_err().message,

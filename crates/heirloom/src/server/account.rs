@@ -92,7 +92,7 @@ impl Account {
             token,
         } = stored;
         let address = Address::parse(&server)?;
-        if heirloom_account != VERSION || address.place() != server {
+        if heirloom_account != VERSION || address.origin != server {
             return Err(not_one());
         }
         Ok(Self {

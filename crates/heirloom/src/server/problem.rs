@@ -102,7 +102,7 @@ fn refused(problem: &Problem, origin: &str) -> Failure {
             format!("{origin} does not accept this sign-in"),
         )
         .hint(format!(
-            "sign in again: `heirloom login {origin} --account-file NEW-FILE`, with `--invite CODE` from a computer that is signed in"
+            "sign in again: `heirloom login {origin} --account-file NEW-FILE`, with `--invite CODE` (`heirloom invite {origin}` makes one, on a computer that is signed in)"
         )),
         Code::QuotaExceeded => {
             let message = match (problem.used_bytes, problem.quota_bytes) {
