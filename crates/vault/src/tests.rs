@@ -8,4 +8,5 @@ mod harness;
 mod log;
 mod restore;
 mod unknown;
+mod walk;
 mod witness;

@@ -306,7 +306,8 @@ fn batch(
     Ok(sequence)
 }
 
-struct Statements<'a>(&'a Connection);
+/// Statements on a connection, within whatever transaction it is in.
+pub(crate) struct Statements<'a>(pub(crate) &'a Connection);
 
 impl Sql for Statements<'_> {
     fn query(&mut self, text: &'static str, values: &[Value]) -> Result<Vec<Row>, DbError> {

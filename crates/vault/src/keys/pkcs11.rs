@@ -148,18 +148,17 @@ fn log_in(hsm: &Pkcs11) -> Result<(Session, ObjectHandle), Pkcs11Error> {
     ])?;
     let key = match found.as_slice() {
         [key] => *key,
-        [] => session.generate_key(&Mechanism::AesKeyGen, &template()?)?,
+        [] => session.generate_key(&Mechanism::AesKeyGen, &template())?,
         _ => return Err(Pkcs11Error::SeveralKeys),
     };
     Ok((session, key))
 }
 
-fn template() -> Result<Vec<Attribute>, Pkcs11Error> {
-    let bytes = KEY_BYTES.try_into().map_err(Error::from)?;
-    Ok(vec![
+fn template() -> Vec<Attribute> {
+    vec![
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::KeyType(KeyType::AES),
-        Attribute::ValueLen(bytes),
+        Attribute::ValueLen(KEY_BYTES.into()),
         Attribute::Label(LABEL.to_vec()),
         Attribute::Token(true),
         Attribute::Private(true),
@@ -167,7 +166,7 @@ fn template() -> Result<Vec<Attribute>, Pkcs11Error> {
         Attribute::Extractable(false),
         Attribute::Encrypt(true),
         Attribute::Decrypt(true),
-    ])
+    ]
 }
 
 /// Until nobody can ask any more.
@@ -192,8 +191,7 @@ fn run(
 ) -> Result<Zeroizing<Vec<u8>>, KeysError> {
     let (Act::Seal(nonce) | Act::Open(nonce)) = act;
     let mut iv = *nonce;
-    let bits = TAG_BITS.try_into().map_err(|_| KeysError)?;
-    let parameters = GcmParams::new(&mut iv, place, bits).map_err(|_| KeysError)?;
+    let parameters = GcmParams::new(&mut iv, place, TAG_BITS.into()).map_err(|_| KeysError)?;
     let mechanism = Mechanism::AesGcm(parameters);
     let done = match act {
         Act::Seal(_) => session.encrypt(&mechanism, key, text),
@@ -270,7 +268,7 @@ mod tests {
         );
         std::fs::write(&settings, text).unwrap();
         for label in ["vault", "other"] {
-            let made = Command::new("softhsm2-util")
+            let init = Command::new("softhsm2-util")
                 .args([
                     "--init-token",
                     "--free",
@@ -284,7 +282,7 @@ mod tests {
                 .env("SOFTHSM2_CONF", &settings)
                 .output()
                 .unwrap();
-            assert!(made.status.success(), "{made:?}");
+            assert!(init.status.success(), "{init:?}");
         }
         let test = "keys::pkcs11::tests::a_value_sealed_by_an_hsm_opens_there_alone_and_its_key_stays_inside";
         let ran = Command::new(std::env::current_exe().unwrap())
