@@ -10,10 +10,10 @@ use heirloom_vault_api::{Fixed, Identity, Pinned, suite};
 
 use crate::server::Address;
 
-pub(crate) use enrol::{Begun, register};
+pub(crate) use enrol::{Begun, Stands, register};
 pub(crate) use entry::{enter_new, file_or_ask};
 pub(crate) use guess::{guesses_left, open};
-pub(crate) use owner::{follow_rotation, forget};
+pub(crate) use owner::{change_owner, follow_rotation, forget};
 
 /// A password's slot in which everything makes sense: which record, in which vault, where.
 #[derive(Debug, Clone)]

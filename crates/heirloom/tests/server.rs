@@ -335,7 +335,7 @@ fn a_password_that_anybody_would_guess_goes_nowhere() {
         &serving,
         &with(&add, &[&["password.txt"], &KEY]),
         2,
-        "error: there is a password already: \"Password\"\nhint: to have another one, remove it first: `heirloom protect remove STORE WAY`\n",
+        "error: there is a password already: \"Password\"\nhint: to have another one: `heirloom protect change password STORE`\n",
     );
 }
 
@@ -512,6 +512,80 @@ fn a_store_that_goes_back_in_time_is_found_out_by_a_computer_that_never_saw_it()
     // No key is asked for, and nothing is written.
     let ended = session.run(&with(&["backup", &sample, "--to", url], &[&ACCOUNT]));
     assert_eq!(ended.code, 13, "{ended:?}");
+}
+
+#[test]
+fn a_changed_password_opens_and_the_old_one_does_not() {
+    let (session, serving) = scene();
+    let url = serving.url.as_str();
+    back_up(&session, url);
+    done(session.run(&with(
+        &["protect", "add", "password", url],
+        &[&KEY, &PASSWORD],
+    )));
+    secret_file(&session, "new.txt", "lantern pickle orchard\n");
+    let changed = done(session.run(&with(
+        &[
+            "protect",
+            "change",
+            "password",
+            url,
+            "--new-password-file",
+            "new.txt",
+        ],
+        &[&PASSWORD],
+    )));
+    assert!(
+        changed
+            .stdout
+            .starts_with("The password was changed: \"Password 2\" opens the backup · Protected"),
+        "{changed:?}"
+    );
+    assert!(!changed.stderr.contains("warning"), "{changed:?}");
+    let old = session.run(&with(&["snapshots", url], &[&PASSWORD]));
+    assert_eq!(old.code, 12, "{old:?}");
+    done(session.run(&with(
+        &["snapshots", url, "--password-file", "new.txt"],
+        &[],
+    )));
+}
+
+#[test]
+fn a_change_that_was_cut_off_leaves_the_old_password_and_is_gone_on_with() {
+    let (session, serving) = scene();
+    let (url, is_cut) = line_that_breaks_at(serving.port(), b"POST /v1/records/activate");
+    is_cut.store(false, Ordering::SeqCst);
+    account_for(&session, &serving, &url);
+    back_up(&session, "store");
+    let add = ["protect", "add", "password", "store", "--server", &url];
+    done(session.run(&with(&add, &[&KEY, &PASSWORD, &ACCOUNT])));
+    secret_file(&session, "new.txt", "lantern pickle orchard\n");
+    let change = with(
+        &[
+            "protect",
+            "change",
+            "password",
+            "store",
+            "--new-password-file",
+            "new.txt",
+        ],
+        &[&KEY, &ACCOUNT],
+    );
+    is_cut.store(true, Ordering::SeqCst);
+    let cut = session.run(&change);
+    assert_eq!(cut.code, 1, "{cut:?}");
+    let open = |file| {
+        session.run(&with(
+            &["snapshots", "store", "--password-file", file],
+            &[&ACCOUNT],
+        ))
+    };
+    done(open("password.txt"));
+    assert_eq!(open("new.txt").code, 12);
+    is_cut.store(false, Ordering::SeqCst);
+    done(session.run(&change));
+    assert_eq!(open("password.txt").code, 12);
+    done(open("new.txt"));
 }
 
 #[test]

@@ -125,6 +125,9 @@ pub(crate) enum ProtectCommand {
     /// Add a way in
     #[command(after_help = ADD_EXAMPLES)]
     Add(Add),
+    /// Change the password
+    #[command(after_help = CHANGE_EXAMPLES)]
+    Change(Change),
     /// Prove a way in by an unlock
     #[command(after_help = CHECK_WAY_EXAMPLES)]
     Check(Ways),
@@ -153,6 +156,13 @@ Examples:
 Where a password is added, `--password-file` holds the new one; without it, it is asked for twice.
 A passkey is saved by your browser or password manager. Made by this program, it belongs to `localhost`:
 browsers on computers can use it, phones cannot. It counts once it has opened the backup.";
+
+const CHANGE_EXAMPLES: &str = "\
+Examples:
+  heirloom protect change password http://localhost:8750
+  heirloom protect change password ./my-backup --recovery-key-file ./my-recovery-key.txt --new-password-file ./new.txt
+
+The new one is proven before the old one goes: whenever it is stopped, one of the two opens. Run it again to go on.";
 
 const CHECK_WAY_EXAMPLES: &str = "\
 Examples:
@@ -203,6 +213,26 @@ pub(crate) struct Add {
     /// What the way in is called
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+}
+
+/// A way in to change.
+#[derive(Debug, Args)]
+pub(crate) struct Change {
+    /// What to change
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: Changeable,
+    #[command(flatten)]
+    pub(crate) ways: Ways,
+    /// The file that holds the new password; without it, it is asked for twice
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_password_file: Option<PathBuf>,
+}
+
+/// What can be changed: a key is replaced instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Changeable {
+    /// What you remember
+    Password,
 }
 
 /// A kind of way in.

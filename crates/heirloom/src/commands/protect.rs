@@ -28,6 +28,7 @@ pub(crate) fn run(args: &Protect, context: &Context) -> Result<Exit, Failure> {
         ProtectCommand::Status(args) => show::status(args, context),
         ProtectCommand::Log(args) => show::log(args, context),
         ProtectCommand::Add(args) => add::add(args, context),
+        ProtectCommand::Change(args) => password::change(args, context),
         ProtectCommand::Check(args) => change::check(args, context),
         ProtectCommand::Rename(args) => change::rename(args, context),
         ProtectCommand::Remove(args) => change::remove(args, context),

@@ -3,7 +3,7 @@
 use heirloom_keys::{HighEntropySecret, UnlockSecret, Unlocked};
 use heirloom_vault_api::{
     Activate, Activated, Enrolment, ExportKey, Identity, LoginError, OwnerAct, Password, Pinned,
-    Registered, RegistrationStarted, VaultInfo, suite,
+    RecordName, Registered, RegistrationStarted, VaultInfo, suite,
 };
 
 use super::Guarded;
@@ -23,12 +23,24 @@ pub(crate) struct Begun {
     client: Client,
 }
 
-/// Registers a new password and proves it by a login. Nothing opens with it yet.
+/// How a version of a password stands at its vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// It opens on any computer.
+    InForce,
+    /// It was never put in force: an earlier run was cut off.
+    Pending,
+    /// The vault has another version, or destroyed it.
+    Gone,
+}
+
+/// Registers a new password, or a new version of `record`, and proves it by a login. Nothing opens with it yet.
 pub(crate) fn register(
     address: &Address,
     account: &Account,
     keyring: &Unlocked,
     password: &Password,
+    record: Option<RecordName>,
 ) -> Result<Begun, Failure> {
     let client = Client::new(address, Some(&account.token));
     let failed = |error: CallError| error.failure(&address.origin);
@@ -41,7 +53,7 @@ pub(crate) fn register(
     let owner = owner.ok_or_else(|| Failure::new(Exit::Failed, "the keyring has no root"))?;
     let mut rng = keys::rng();
     let local = |error: LoginError| Failure::new(Exit::Failed, error.to_string());
-    let (enrolment, start) = Enrolment::start(password, None, &mut rng).map_err(local)?;
+    let (enrolment, start) = Enrolment::start(password, record, &mut rng).map_err(local)?;
     let started: RegistrationStarted = client
         .post_once("/v1/registrations", &start)
         .map_err(failed)?;
@@ -71,11 +83,18 @@ pub(crate) fn register(
 }
 
 impl Begun {
-    /// Whether a password whose slot lies in the keyring was never put in force.
-    pub(crate) fn is_left_behind(guarded: &Guarded, account: &Account) -> Result<bool, Failure> {
+    /// How the version of a slot that lies in the keyring stands at the vault.
+    pub(crate) fn stands(guarded: &Guarded, account: &Account) -> Result<Stands, Failure> {
         let client = Client::new(&guarded.address, Some(&account.token));
-        let stands = status(&client, guarded).map_err(|error| error.failure(client.origin()))?;
-        Ok(stands.version.is_none() && stands.pending == Some(guarded.version))
+        let status = status(&client, guarded).map_err(|error| error.failure(client.origin()))?;
+        let version = Some(guarded.version);
+        Ok(if status.version == version {
+            Stands::InForce
+        } else if status.pending == version {
+            Stands::Pending
+        } else {
+            Stands::Gone
+        })
     }
 
     /// Goes on with it: proves it once more.

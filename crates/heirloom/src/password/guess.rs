@@ -280,7 +280,7 @@ fn refused(error: CallError, origin: &str) -> Failure {
             failure.hint = Some("check the connection and run this again; the guess may be counted".into());
             failure
         }
-        CallError::BadAnswer { .. } => error.failure(origin),
+        CallError::NotSafe { .. } | CallError::BadAnswer { .. } => error.failure(origin),
     }
 }
 

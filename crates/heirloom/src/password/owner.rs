@@ -57,7 +57,12 @@ pub(crate) fn follow_rotation(keyring: &Unlocked, context: &Context) {
     }
 }
 
-fn change_owner(guarded: &Guarded, keyring: &Unlocked, context: &Context) -> Result<(), Failure> {
+/// Tells one vault; no harm is done where it knows already.
+pub(crate) fn change_owner(
+    guarded: &Guarded,
+    keyring: &Unlocked,
+    context: &Context,
+) -> Result<(), Failure> {
     let account = Account::needed(&guarded.address, context)?;
     let client = Client::new(&guarded.address, Some(&account.token));
     let Pinned {

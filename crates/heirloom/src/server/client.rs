@@ -226,14 +226,19 @@ fn json<A: DeserializeOwned>(answer: Response<Body>) -> Result<A, CallError> {
 fn asked_pause(error: &CallError) -> Option<Duration> {
     match error {
         CallError::Refused(problem) => problem.retry_after_s.map(Duration::from_secs),
-        CallError::NoAnswer { .. } | CallError::BadAnswer { .. } => None,
+        CallError::NoAnswer { .. } | CallError::NotSafe { .. } | CallError::BadAnswer { .. } => {
+            None
+        }
     }
 }
 
 fn no_answer(error: ureq::Error) -> CallError {
     match error {
-        ureq::Error::Io(error) => CallError::NoAnswer {
-            why: crate::failure::io_words(&error),
+        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(error) => not_safe(error),
+            None => CallError::NoAnswer {
+                why: crate::failure::io_words(&error),
+            },
         },
         ureq::Error::HostNotFound => CallError::NoAnswer {
             why: "there is no computer of this name".into(),
@@ -244,14 +249,23 @@ fn no_answer(error: ureq::Error) -> CallError {
         ureq::Error::Timeout(_) => CallError::NoAnswer {
             why: "it did not answer in time".into(),
         },
-        ureq::Error::Rustls(error) => CallError::BadAnswer {
-            why: format!("the connection is not safe: {error}"),
-        },
+        ureq::Error::Rustls(error) => not_safe(&error),
         ureq::Error::Protocol(error) => CallError::bad(error.to_string()),
         other => CallError::NoAnswer {
             why: other.to_string(),
         },
     }
+}
+
+fn not_safe(error: &rustls::Error) -> CallError {
+    let why = match error {
+        rustls::Error::InvalidCertificate(_) => "this computer does not trust its certificate",
+        rustls::Error::AlertReceived(_) | rustls::Error::PeerIncompatible(_) => {
+            "it does not speak TLS 1.3"
+        }
+        _ => "it does not speak TLS as it should",
+    };
+    CallError::NotSafe { why }
 }
 
 /// What the server said; where it is no Heirloom server's way to say it, what its status means.

@@ -17,6 +17,11 @@ pub(crate) enum CallError {
         /// In words.
         why: String,
     },
+    /// The other side is not who it should be, or speaks an old TLS. Nothing was sent.
+    NotSafe {
+        /// In words.
+        why: &'static str,
+    },
     /// An answer that no Heirloom server gives.
     BadAnswer {
         /// In words.
@@ -33,7 +38,7 @@ impl CallError {
     pub(crate) fn code(&self) -> Option<Code> {
         match self {
             Self::Refused(problem) => Some(problem.code),
-            Self::NoAnswer { .. } | Self::BadAnswer { .. } => None,
+            Self::NoAnswer { .. } | Self::NotSafe { .. } | Self::BadAnswer { .. } => None,
         }
     }
 
@@ -44,7 +49,7 @@ impl CallError {
                 matches!(problem.code, Code::Unavailable | Code::TooManyRequests)
             }
             Self::NoAnswer { .. } => true,
-            Self::BadAnswer { .. } => false,
+            Self::NotSafe { .. } | Self::BadAnswer { .. } => false,
         }
     }
 
@@ -55,6 +60,14 @@ impl CallError {
                 let mut failure = Failure::new(Exit::Failed, format!("{origin} cannot be reached"));
                 failure.causes.push(why);
                 failure.hint("check the address and that the server runs, then run this again")
+            }
+            Self::NotSafe { why } => {
+                let mut failure = Failure::new(
+                    Exit::Failed,
+                    format!("there is no safe connection to {origin}"),
+                );
+                failure.causes.push(why.into());
+                failure.hint("nothing was sent; ask who runs the server, and try another network: somebody may be in between")
             }
             Self::BadAnswer { why } => {
                 let mut failure = Failure::new(

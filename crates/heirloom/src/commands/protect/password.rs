@@ -1,20 +1,20 @@
-//! `protect add password`: registered, proven by a login, stored in a keyring, put in force; in this order, so that it
-//! can be stopped anywhere and run again.
+//! `protect add password` and `change password`: registered, proven by a login, stored in a keyring, put in force; in this
+//! order, so that it can be stopped anywhere and run again. While a password is changed, one of the two always opens.
 
 use heirloom_ceremony::Purpose;
-use heirloom_keys::{Method, NewSlot, Unlocked};
+use heirloom_keys::{Method, NewSlot, SlotInfo, Unlocked};
 
 use super::add::{free_name, newest, prove, refuse_ending};
 use super::change::checked_name;
 use super::tell;
-use crate::args::manage::Add;
+use crate::args::manage::{Add, Change};
 use crate::args::shared::Unlock;
 use crate::context::Context;
 use crate::device::Device;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::keys;
-use crate::password::{self, Begun, Guarded};
+use crate::password::{self, Begun, Guarded, Stands};
 use crate::repository::{self, Opened};
 use crate::server::{Account, Address};
 use crate::unlock::Entered;
@@ -58,10 +58,118 @@ pub(super) fn add(args: &Add, context: &Context) -> Result<Exit, Failure> {
     context
         .output
         .say(&format!("Setting the password up with {}…", server.origin));
-    let begun = password::register(&server, &account, keyring, &password)?;
+    let begun = password::register(&server, &account, keyring, &password, None)?;
     drop(password);
     let unlocked = store(&begun, &name, keyring, &opened, &mut device)?;
     finish(&begun, &name, &unlocked, context)
+}
+
+/// Changes the password, or ends what an earlier run began. Unlocked with any way in.
+pub(super) fn change(args: &Change, context: &Context) -> Result<Exit, Failure> {
+    let opened = repository::open_for(&args.ways.store, &args.ways.unlock, Purpose::Add, context)?;
+    let (mut device, _lock) = super::device(&opened)?;
+    let keyring = opened.reader.keyring();
+    refuse_ending(keyring)?;
+    let slots = passwords(keyring);
+    let Some((_, newest)) = slots.last() else {
+        return Err(Failure::usage("there is no password to change")
+            .hint("`heirloom protect add password STORE` adds one"));
+    };
+    let newest = newest.clone();
+    let account = Account::needed(&newest.address, context)?;
+    let file = args.new_password_file.as_deref();
+    let made = match Begun::stands(&newest, &account)? {
+        // An earlier run was cut off when only the old one was left to be dropped.
+        Stands::InForce if slots.len() > 1 => None,
+        Stands::Pending => {
+            context
+                .output
+                .say("An earlier change was cut off: enter the new password again");
+            let password = password::file_or_ask(file, context)?;
+            let begun = Begun::go_on(newest, &account, &password)?;
+            drop(password);
+            let unlocked = open_stored(&begun, keyring, &opened, &mut device)?;
+            begun.activate(&unlocked).map_err(again)?;
+            Some(unlocked)
+        }
+        Stands::InForce => {
+            let password = password::enter_new(file, context)?;
+            password::change_owner(&newest, keyring, context)?;
+            let record = Some(newest.pinned.record);
+            let begun = password::register(&newest.address, &account, keyring, &password, record)?;
+            drop(password);
+            let name = free_name(keyring, "Password");
+            let unlocked = store(&begun, &name, keyring, &opened, &mut device)?;
+            begun.activate(&unlocked).map_err(again)?;
+            Some(unlocked)
+        }
+        Stands::Gone => {
+            return Err(Failure::new(
+                Exit::NeedsUnlock,
+                "its server has destroyed this password, or has another version of it",
+            )
+            .hint("remove it and add another: `heirloom protect remove STORE WAY`, then `heirloom protect add password STORE`"));
+        }
+    };
+    // The new one opens everywhere by now: the old one's slot goes, and the root key with it.
+    let current = made.as_ref().unwrap_or(keyring);
+    let mut old = passwords(current);
+    old.pop();
+    let dropped = drop_slots(&old, current, &opened, &mut device)?;
+    let Some(unlocked) = dropped.or(made) else {
+        return Err(again(Failure::new(
+            Exit::Failed,
+            "the old password was not dropped",
+        )));
+    };
+    password::follow_rotation(&unlocked, context);
+    let name = passwords(&unlocked).pop();
+    let name = name.map(|(slot, _)| slot.name).unwrap_or_default();
+    tell(
+        &format!(
+            "The password was changed: \"{}\" opens the backup",
+            words::tame(&name)
+        ),
+        &name,
+        "protect change",
+        &unlocked,
+        context,
+    );
+    Ok(Exit::Done)
+}
+
+fn again(failure: Failure) -> Failure {
+    failure.hint("run the same command again: it goes on where it stopped")
+}
+
+/// Removes what the new password replaced; `None` where there is nothing of the kind.
+fn drop_slots(
+    old: &[(SlotInfo, Guarded)],
+    keyring: &Unlocked,
+    opened: &Opened,
+    device: &mut Device,
+) -> Result<Option<Unlocked>, Failure> {
+    let mut dropped: Option<Unlocked> = None;
+    for (slot, _) in old {
+        let before = dropped.as_ref().unwrap_or(keyring);
+        let next = before.remove_slot(&mut keys::rng(), device.act(), &slot.id)?;
+        dropped = Some(device.publish(&*opened.found.store, next)?);
+    }
+    Ok(dropped)
+}
+
+/// The passwords of a keyring at one record, oldest version first: two while one is being changed.
+fn passwords(keyring: &Unlocked) -> Vec<(SlotInfo, Guarded)> {
+    let mut found: Vec<_> = keyring
+        .slots()
+        .into_iter()
+        .filter_map(|slot| match &slot.method {
+            Method::Password(password) => Guarded::of(password).map(|guarded| (slot, guarded)),
+            _ => None,
+        })
+        .collect();
+    found.sort_by_key(|(_, guarded)| guarded.version);
+    found
 }
 
 /// The server that counts: as it was named, else the store's own.
@@ -108,21 +216,18 @@ fn go_on(
             "there is a password already: \"{}\"",
             words::tame(name)
         ))
-        .hint("to have another one, remove it first: `heirloom protect remove STORE WAY`")
+        .hint("to have another one: `heirloom protect change password STORE`")
     };
     let guarded = guarded.filter(|guarded| guarded.address.origin == account.server);
     let guarded = guarded.ok_or_else(there_is_one)?;
     let file = args.ways.unlock.password_file.as_deref();
-    if !Begun::is_left_behind(&guarded, account)? {
+    if Begun::stands(&guarded, account)? != Stands::Pending {
         return Err(there_is_one());
     }
     let password = password::file_or_ask(file, context)?;
     let begun = Begun::go_on(guarded, account, &password)?;
     drop(password);
-    let keyring = opened.reader.keyring();
-    let entered = Entered::Password(begun.secret()?);
-    let stored = newest(&*opened.found.store, &opened.found.place)?;
-    let unlocked = prove(&stored, &entered, keyring, &*opened.found.store, device)?;
+    let unlocked = open_stored(&begun, opened.reader.keyring(), opened, device)?;
     finish(&begun, name, &unlocked, context)
 }
 
@@ -144,14 +249,20 @@ fn store(
     };
     let added = keyring.add_slot(&mut keys::rng(), device.act(), slot)?;
     let added = device.publish(store, added)?;
+    open_stored(begun, &added, opened, device)
+}
+
+/// Opens what lies in the store with the new password, as on a new computer, and records that it opened.
+fn open_stored(
+    begun: &Begun,
+    added: &Unlocked,
+    opened: &Opened,
+    device: &mut Device,
+) -> Result<Unlocked, Failure> {
+    let store = &*opened.found.store;
     let stored = newest(store, &opened.found.place)?;
-    prove(
-        &stored,
-        &Entered::Password(begun.secret()?),
-        &added,
-        store,
-        device,
-    )
+    let entered = Entered::Password(begun.secret()?);
+    prove(&stored, &entered, added, store, device)
 }
 
 /// The last step: from now on it opens on any computer.
@@ -161,9 +272,7 @@ fn finish(
     unlocked: &Unlocked,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    begun.activate(unlocked).map_err(|failure| {
-        failure.hint("run the same command again: it goes on where it stopped")
-    })?;
+    begun.activate(unlocked).map_err(again)?;
     tell(
         &format!("\"{}\" was added, and opens the backup", words::tame(name)),
         name,
