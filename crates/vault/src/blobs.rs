@@ -21,6 +21,9 @@ const UPLOADS: usize = 64;
 /// For the next bytes of an upload.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How old a file without a name must be before it goes.
+const ORPHAN: Duration = Duration::from_hours(24);
+
 /// Objects in a folder.
 #[derive(Debug)]
 pub(crate) struct Blobs {
@@ -172,6 +175,37 @@ impl Blobs {
             return Ok(());
         }
         Err(Code::NotFound.into())
+    }
+
+    /// Removes files that no name leads to: a crash left them between their last byte and their name.
+    ///
+    /// Only old ones, for a young one may be about to be named.
+    pub(crate) async fn remove_orphans(&self, vault: &Vault) -> Result<(), Refusal> {
+        let io = |error: io::Error| io_refusal(&error);
+        for first in 0..=u8::MAX {
+            let folder = self.folder.join(format!("{first:02x}"));
+            let mut entries = fs::read_dir(folder).await.map_err(io)?;
+            while let Some(entry) = entries.next_entry().await.map_err(io)? {
+                let age = entry.metadata().await.map_err(io)?.modified();
+                let age = age.map_err(io)?.elapsed().unwrap_or_default();
+                let name = entry.file_name();
+                let number = name
+                    .to_str()
+                    .and_then(|name| u128::from_str_radix(name, 16).ok());
+                let Some(number) = number.filter(|_| age > ORPHAN) else {
+                    continue;
+                };
+                let object = Fixed(number.to_be_bytes());
+                // Not a name that we gave: not ours to remove.
+                if self.path(&object) != entry.path() {
+                    continue;
+                }
+                if !vault.run(move |sql| blob::is_named(sql, &object)).await? {
+                    fs::remove_file(entry.path()).await.map_err(io)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Frees what is deleted for longer than the grace.

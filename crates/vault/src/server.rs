@@ -19,7 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminError};
 use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::db::sqlite::{OpenError, Sqlite};
@@ -176,6 +176,9 @@ impl Server {
         let log = config.log.clone();
         let mut ends = stopped.clone();
         let sweeper = tokio::spawn(async move {
+            if let Err(refusal) = admin.blobs.remove_orphans(&admin.vault).await {
+                log.line(&format!("objects: {}", AdminError::from(refusal)));
+            }
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(SWEEP) => (),

@@ -100,5 +100,6 @@ CREATE TABLE vault_blob (
   PRIMARY KEY (account, object)
 );
 CREATE UNIQUE INDEX vault_blob_name ON vault_blob (account, name) WHERE deleted IS NULL;
+CREATE UNIQUE INDEX vault_blob_object ON vault_blob (object);
 CREATE INDEX vault_blob_deleted ON vault_blob (deleted) WHERE deleted IS NOT NULL;
 ";

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rand_core::CryptoRng;
@@ -42,7 +43,20 @@ pub enum OpenError {
 /// The embedded database.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
-    jobs: SyncSender<Task>,
+    /// `Some` until it is dropped.
+    jobs: Option<SyncSender<Task>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Drop for Sqlite {
+    /// Commits what waits and closes the file, so that the next process can open it.
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has nothing to commit any more.
+            let _ = writer.join();
+        }
+    }
 }
 
 enum Task {
@@ -67,16 +81,23 @@ impl Sqlite {
         prepare(&connection)?;
         let standing = stand(&mut connection, &mut watermark, rng)?;
         let (jobs, queue) = sync_channel(QUEUE);
-        std::thread::Builder::new()
+        let writer = std::thread::Builder::new()
             .name("heirloom-vault-writer".to_owned())
             .spawn(move || write(&mut connection, &mut watermark, &queue))?;
-        Ok((Arc::new(Self { jobs }), standing))
+        let opened = Self {
+            jobs: Some(jobs),
+            writer: Some(writer),
+        };
+        Ok((Arc::new(opened), standing))
     }
 }
 
 impl Database for Sqlite {
     fn submit(&self, job: Job) {
-        if let Err(error) = self.jobs.try_send(Task::Run(job)) {
+        let Some(jobs) = &self.jobs else {
+            return;
+        };
+        if let Err(error) = jobs.try_send(Task::Run(job)) {
             use std::sync::mpsc::TrySendError::{Disconnected, Full};
             let (Full(Task::Run(job)) | Disconnected(Task::Run(job))) = error else {
                 return;
@@ -90,7 +111,9 @@ impl Database for Sqlite {
     fn scrub(&self) -> oneshot::Receiver<bool> {
         let (done, waits) = oneshot::channel();
         // A full queue drops `done`: the next sweep tries again.
-        let _ = self.jobs.try_send(Task::Scrub(done));
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.try_send(Task::Scrub(done));
+        }
         waits
     }
 }

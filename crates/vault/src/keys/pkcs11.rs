@@ -268,7 +268,7 @@ mod tests {
         );
         std::fs::write(&settings, text).unwrap();
         for label in ["vault", "other"] {
-            let init = Command::new("softhsm2-util")
+            let made = Command::new("softhsm2-util")
                 .args([
                     "--init-token",
                     "--free",
@@ -282,21 +282,21 @@ mod tests {
                 .env("SOFTHSM2_CONF", &settings)
                 .output()
                 .unwrap();
-            assert!(init.status.success(), "{init:?}");
+            assert!(made.status.success(), "{made:?}");
         }
-        let test = "keys::pkcs11::tests::a_value_sealed_by_an_hsm_opens_there_alone_and_its_key_stays_inside";
-        let ran = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture"])
+        let name = "keys::pkcs11::tests::a_value_sealed_by_an_hsm_opens_there_alone_and_its_key_stays_inside";
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
             .env(CHILD, folder.path())
             .env("SOFTHSM2_CONF", &settings)
             .output()
             .unwrap();
         assert!(
-            ran.status.success(),
+            output.status.success(),
             "{}",
-            String::from_utf8_lossy(&ran.stderr)
+            String::from_utf8_lossy(&output.stderr)
         );
-        assert!(String::from_utf8_lossy(&ran.stdout).contains("looked inside"));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("looked inside"));
     }
 
     fn inside(folder: &Path) {

@@ -19,6 +19,13 @@ const OVER: &str = "SELECT account, object FROM vault_blob WHERE deleted <= $1 L
 const GONE: &str =
     "DELETE FROM vault_blob WHERE account = $1 AND object = $2 AND deleted <= $3 RETURNING size";
 
+const NAMED: &str = "SELECT size FROM vault_blob WHERE object = $1";
+
+/// Whether any name, also a deleted one, leads to this object.
+pub(crate) fn is_named(sql: &mut dyn Sql, object: &Fixed<16>) -> Result<bool, DbError> {
+    Ok(!sql.query(NAMED, &[(*object).into()])?.is_empty())
+}
+
 /// Why an object was not created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {

@@ -137,7 +137,7 @@ struct Walk {
     account: AccountId,
     model: Model,
     now: u64,
-    seen: [u32; 8],
+    happened: [u32; 8],
 }
 
 impl Walk {
@@ -210,7 +210,7 @@ impl Walk {
         if expected {
             self.model.version = version;
             self.model.pending = None;
-            self.seen[0] += 1;
+            self.happened[0] += 1;
         }
     }
 
@@ -249,20 +249,20 @@ impl Walk {
                         pending,
                     });
                 }
-                self.seen[1] += 1;
+                self.happened[1] += 1;
                 Expected::Yes
             }
             Counted::Wait(ms) => {
                 assert!(ms > 0);
-                self.seen[2] += 1;
+                self.happened[2] += 1;
                 Expected::Wait
             }
             Counted::LockedOut => {
-                self.seen[3] += 1;
+                self.happened[3] += 1;
                 Expected::LockedOut
             }
             Counted::Destroyed => {
-                self.seen[4] += 1;
+                self.happened[4] += 1;
                 Expected::Destroyed
             }
         };
@@ -298,7 +298,7 @@ impl Walk {
         };
         let given = guess::prove(&mut Statements(&self.connection), &proven).unwrap();
         assert_eq!(given.is_some(), self.model.prove(&proof, self.now));
-        self.seen[5] += u32::from(given.is_some());
+        self.happened[5] += u32::from(given.is_some());
     }
 
     fn step(&mut self, dice: &mut Dice) {
@@ -325,12 +325,12 @@ impl Walk {
                 if expected {
                     self.model.destroyed = true;
                     self.model.last = None;
-                    self.seen[6] += 1;
+                    self.happened[6] += 1;
                 }
             }
             _ => {
                 if self.model.destroyed {
-                    self.seen[7] += 1;
+                    self.happened[7] += 1;
                     self.fresh(dice);
                 }
             }
@@ -354,7 +354,7 @@ fn v1_v4_v7_v9_random_steps_follow_the_rules() {
         .ok()
         .and_then(|text| text.parse().ok());
     let seeds = seed.map_or(1..=20, |seed: u64| seed..=seed);
-    let mut seen = [0; 8];
+    let mut happened = [0; 8];
     for seed in seeds {
         println!("seed {seed}");
         let connection = Connection::open_in_memory().unwrap();
@@ -366,7 +366,7 @@ fn v1_v4_v7_v9_random_steps_follow_the_rules() {
             account: Fixed([1; 16]),
             model: Model::default(),
             now: 1_700_000_000_000,
-            seen,
+            happened,
         };
         walk.fresh(&mut dice);
         for _ in 0..1000 {
@@ -374,10 +374,10 @@ fn v1_v4_v7_v9_random_steps_follow_the_rules() {
         }
         let fault = log::verify(&mut Statements(&walk.connection), &walk.name).unwrap();
         assert_eq!(fault, None);
-        seen = walk.seen;
+        happened = walk.happened;
     }
     println!(
-        "activated, evaluated, waited, locked out, destroyed, proven, swept, begun anew: {seen:?}"
+        "activated, evaluated, waited, locked out, destroyed, proven, swept, begun anew: {happened:?}"
     );
-    assert!(seen.iter().all(|times| *times > 0), "{seen:?}");
+    assert!(happened.iter().all(|times| *times > 0), "{happened:?}");
 }

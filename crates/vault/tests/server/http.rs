@@ -622,6 +622,42 @@ fn an_upload_that_breaks_off_leaves_nothing() {
 }
 
 #[test]
+fn a_file_that_no_name_leads_to_goes_when_it_is_old() {
+    let server = start(|_| ());
+    let client = server.signed_in();
+    client
+        .send("PUT", "/v1/blobs/named", &[], b"bytes")
+        .unwrap();
+    let folder = server.stop();
+    let blobs = folder.path().join("data/blobs");
+    let named = walk(&blobs).pop().unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_hours(25);
+    let stray = |name: &str, time| {
+        let path = blobs.join("ab").join(name);
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_modified(time).unwrap();
+        path
+    };
+    let orphan = stray(&format!("ab{:030x}", 1), old);
+    let young = stray(&format!("ab{:030x}", 2), std::time::SystemTime::now());
+    let foreign = stray("notes.txt", old);
+    std::fs::File::open(&named)
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    let server = start_in(folder, |_| ());
+    for _ in 0..500 {
+        if !orphan.exists() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!orphan.exists());
+    assert!(young.exists() && foreign.exists() && named.exists());
+    server.stop();
+}
+
+#[test]
 fn a_database_without_its_key_file_is_not_served() {
     let server = start(|_| ());
     let folder = server.stop();
