@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use ureq::http::{Method, Request, Response, StatusCode};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
@@ -61,7 +61,7 @@ impl Client {
             .cipher_suites
             .retain(|suite| suite.tls13().is_some());
         let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
+            .root_certs(roots(address))
             .unversioned_rustls_crypto_provider(Arc::new(provider))
             .build();
         let config = Agent::config_builder()
@@ -194,6 +194,19 @@ impl Client {
         }
         Err(problem(answer))
     }
+}
+
+/// The system's own roots; none for a server on this computer, which is asked without TLS.
+fn roots(address: &Address) -> RootCerts {
+    if address.is_local() {
+        return RootCerts::Specific(Arc::default());
+    }
+    // A root that cannot be read is one fewer that is trusted.
+    let found = rustls_native_certs::load_native_certs().certs;
+    let certs = found
+        .iter()
+        .map(|cert| Certificate::from_der(cert).to_owned());
+    RootCerts::Specific(Arc::new(certs.collect()))
 }
 
 /// Reads at most `limit` bytes of an answer, whatever length it states.
