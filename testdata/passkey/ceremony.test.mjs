@@ -75,7 +75,7 @@ describe('a passkey is saved, tested twice, and opens', () => {
       const first = await waitForTitle(page, SAVE);
       assert.equal(first.step, '1 of 3: save the passkey');
       assert.equal(first.button, 'Save a passkey');
-      assert.match(first.text, /Choose the password manager you use on your phone too\./);
+      assert.match(first.text, /Choose the password manager that you use on all your computers\./);
       assert.match(first.note, /If you delete this passkey later, you can't open your backup with it\./);
       assert.ok(!existsSync(opening), 'the opening file is gone once it was used');
       assert.equal(new URL(page.url()).pathname, '/');

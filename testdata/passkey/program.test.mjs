@@ -14,6 +14,17 @@ import {
 const ASKS = 'Next, your browser asks for your fingerprint, face or screen lock.\n';
 const SAVES = 'Next, your browser asks where to save the passkey. Choose the password manager that you use every day.\n'
   + 'Then it asks for the passkey three times: twice to see that it always answers alike, once to open your backup with it.\n';
+/** What a page says of a hint: flags are for the terminal. */
+const onPage = (words) => words.replace(/ \(`--[^)]*\)/g, '').replaceAll('`', '');
+const upper = (words) => words[0].toUpperCase() + words.slice(1);
+const sentence = (words) => upper(onPage(words)).replace(/([^.!?])$/, '$1.');
+/** Title and text of a page for what the terminal says: a long message is split, its first part is the title. */
+const ended = (message, hint) => {
+  const at = message.length > 80 ? message.indexOf(': ') : -1;
+  return at < 0
+    ? { title: upper(onPage(message)), text: sentence(hint) }
+    : { title: upper(onPage(message.slice(0, at))), text: `${sentence(message.slice(at + 2))} ${sentence(hint)}` };
+};
 const OR_KEY = 'use another way: the recovery key (`--recovery-key-file FILE`)';
 const KEY_TOO = 'the recovery key (`--recovery-key-file FILE`) opens this backup too';
 
@@ -195,7 +206,7 @@ describe('enabled, backed up, and back on a new computer with the same synced pa
 const GONE = {
   code: 4,
   title: "That didn't work",
-  text: 'If you cancelled, try again; if the passkey is no longer in your password manager, use another way: the recovery key (--recovery-key-file FILE).',
+  text: 'If you cancelled, try again; if the passkey is no longer in your password manager, use another way: the recovery key.',
   stderr: `${ASKS}error: that didn't work\nhint: if you cancelled, try again; if the passkey is no longer in your password manager, ${OR_KEY}\n`,
 };
 
@@ -391,8 +402,7 @@ describe('a new passkey is refused, and the backup stays as it was', () => {
 function CANCELLED(before, hint = 'nothing was changed; run the command again') {
   return {
     code: 4,
-    title: 'You cancelled in the browser',
-    text: `${hint[0].toUpperCase()}${hint.slice(1).replaceAll('`', '')}.`,
+    ...ended('you cancelled in the browser', hint),
     stderr: `${before}error: you cancelled in the browser\nhint: ${hint}\n`,
   };
 }
@@ -427,8 +437,7 @@ describe('a restore by passkey is refused, and nothing is changed', () => {
   };
   const broken = (why) => ({
     code: 4,
-    title: `The browser's answer was refused: ${why}`,
-    text: `${TAMPERED[0].toUpperCase()}${TAMPERED.slice(1).replaceAll('`', '')}.`,
+    ...ended(`the browser's answer was refused: ${why}`, TAMPERED),
     stderr: `${ASKS}error: the browser's answer was refused: ${why}\nhint: ${TAMPERED}\n`,
   });
 
@@ -477,14 +486,16 @@ describe('a restore by passkey is refused, and nothing is changed', () => {
       steps: () => pressAll(other.page, RESTORE),
       code: 4,
       title: "This passkey can't open a backup in this browser",
-      text: 'Try another browser, the device that the passkey is on, or another way; the recovery key (--recovery-key-file FILE) opens this backup too.',
+      text: 'Try another browser, the device that the passkey is on, or another way; the recovery key opens this backup too.',
       stderr: `${ASKS}error: this passkey can't open a backup in this browser\nhint: ${hint}\n`,
     });
     await other.page.close();
   });
 
   it('when the passkey answers, and its answer does not open the backup', async () => {
-    const message = "the passkey answered, and what it gave does not open this backup: this device's system has a known fault, or it is another passkey than the one that was added";
+    const what = 'the passkey answered, and what it gave does not open this backup';
+    const why = "this device's system has a known fault, or it is another passkey than the one that was added";
+    const message = `${what}: ${why}`;
     const hint = `update the system and the browser and try again (iPhones before iOS 18.4 have such a fault), or ${OR_KEY}`;
     await onNew(page, {
       steps: async () => {
@@ -493,8 +504,8 @@ describe('a restore by passkey is refused, and nothing is changed', () => {
         await press(page);
       },
       code: 12,
-      title: `T${message.slice(1)}`,
-      text: `U${hint.slice(1).replaceAll('`', '')}.`,
+      title: `T${what.slice(1)}`,
+      text: `T${why.slice(1)}. ${sentence(hint)}`,
       stderr: `${ASKS}error: ${message}\nhint: ${hint}\n`,
     });
   });
@@ -537,8 +548,7 @@ describe('a restore by passkey is refused, and nothing is changed', () => {
         await press(page);
       },
       code: 4,
-      title: `The answer came from another page: ${origin}`,
-      text: `N${hint.slice(1).replaceAll('`', '')}.`,
+      ...ended(`the answer came from another page: ${origin}`, hint),
       stderr: `${ASKS}error: the answer came from another page: ${origin}\nhint: ${hint}\n`,
     });
     hostile.close();

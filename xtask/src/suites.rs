@@ -321,16 +321,10 @@ const SILENT: &[&str] = &[
 
 fn lints(_: &Context) -> Result<Outcome> {
     Ok(Outcome::one(
-        Cmd::cargo([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ])
-        .run()?,
+        Cmd::cargo(["clippy", "--workspace", "--all-targets", "--quiet"])
+            .args(WITH_SOFTWARE)
+            .args(["--", "-D", "warnings"])
+            .run()?,
     ))
 }
 
@@ -383,11 +377,24 @@ fn filtered(word: &str) -> Result<Outcome> {
     Ok(Outcome::tests(ran))
 }
 
+/// With the authenticator in software, which only tests have.
+const WITH_SOFTWARE: [&str; 2] = [
+    "--features",
+    "heirloom/software-authenticator,heirloom-ceremony/software-authenticator",
+];
+
+/// Tests of the program in which software takes the browser's part: never in a release build.
+const SOFTWARE_SUITES: &[&str] = &["passkeys", "secrets"];
+
 /// One selection for all development tests, so that nothing is built twice.
 fn workspace_tests() -> Result<Vec<String>> {
     let mut args = ["--workspace", "--lib", "--bins"]
         .map(String::from)
         .to_vec();
+    args.extend(WITH_SOFTWARE.map(String::from));
+    for test in SOFTWARE_SUITES {
+        args.extend(["--test".to_owned(), (*test).to_owned()]);
+    }
     for test in
         dependencies::integration_tests(&dependencies::metadata()?, |name| name != "heirloom")?
     {

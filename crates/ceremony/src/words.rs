@@ -31,10 +31,7 @@ pub(crate) fn asked(purpose: Purpose, names: &[&str]) -> Words {
         Purpose::Unlock => Words::new("Unlock your backup", &[HANDSHAKE], "Unlock"),
         Purpose::Restore => Words::new(
             "Unlock your backup on this computer",
-            &[
-                HANDSHAKE,
-                "If the passkey is on your phone, choose the phone in your browser's window.",
-            ],
+            &[HANDSHAKE],
             "Unlock",
         ),
         Purpose::Check => Words::new(
@@ -78,7 +75,7 @@ pub(crate) fn save() -> Words {
         "Protect your backup with a passkey",
         &[
             "Unlock it with your fingerprint, face or screen lock. No password to remember.",
-            "Next, your browser asks where to save the passkey. Choose the password manager you use on your phone too.",
+            "Next, your browser asks where to save the passkey. Choose the password manager that you use on all your computers.",
         ],
         "Save a passkey",
     );

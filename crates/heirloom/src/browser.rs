@@ -112,8 +112,14 @@ impl Page {
 
     /// Tells the page what went wrong, and stops serving it.
     pub(crate) fn end_badly(self, failure: &Failure) {
-        let hint = failure.hint.as_deref().unwrap_or("See the terminal.");
-        self.end(false, &capital(&failure.message), &sentence(hint));
+        let hint = sentence(failure.hint.as_deref().unwrap_or("see the terminal"));
+        // A long message says what happened and then why; only the first is a title.
+        match failure.message.split_once(": ") {
+            Some((what, why)) if failure.message.len() > LONGEST_TITLE => {
+                self.end(false, &capital(what), &format!("{} {hint}", sentence(why)));
+            }
+            _ => self.end(false, &capital(&failure.message), &hint),
+        }
     }
 
     fn end(self, good: bool, title: &str, text: &str) {
@@ -142,8 +148,18 @@ fn sweep(folder: &Path) {
     }
 }
 
-/// Words that stood behind "error:" as a title of a page: the commands in them are for the terminal.
+/// A longer message is no title.
+const LONGEST_TITLE: usize = 80;
+
+/// Words that stood behind "error:" as a title of a page: flags and commands in them are for the terminal.
 fn capital(words: &str) -> String {
+    let mut words = words.to_owned();
+    while let Some((from, len)) = words
+        .find(" (`--")
+        .and_then(|from| Some((from, words[from..].find(')')?)))
+    {
+        words.replace_range(from..=from + len, "");
+    }
     let mut letters = words.chars();
     let first = letters.next().map(|c| c.to_uppercase().to_string());
     let mut text = first.unwrap_or_default() + letters.as_str();
