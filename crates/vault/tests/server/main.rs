@@ -7,3 +7,7 @@ mod http;
 #[cfg(test)]
 #[cfg(unix)]
 mod kill;
+#[cfg(test)]
+mod objects;
+#[cfg(test)]
+mod running;

@@ -1,0 +1,212 @@
+//! Opaque objects: created once, read in ranges, within a quota.
+
+use std::time::Duration;
+
+use heirloom_vault_api::*;
+
+use crate::client::Client;
+use crate::running::{start, start_in, walk};
+
+#[test]
+fn objects_are_created_once_read_in_ranges_listed_and_deleted() {
+    let server = start(|_| ());
+    let (client, other) = (server.signed_in(), server.signed_in());
+    let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let put = |client: &Client, name: &str, body: &[u8]| {
+        client
+            .send("PUT", &format!("/v1/blobs/{name}"), &[], body)
+            .unwrap()
+    };
+    assert_eq!(put(&client, "packs/0a", &bytes).status, 201);
+    assert_eq!(
+        put(&client, "packs/0a", b"other").problem().code,
+        Code::Conflict
+    );
+    assert_eq!(put(&other, "packs/0a", b"theirs").status, 201);
+    assert_eq!(put(&client, "empty", b"").status, 201);
+    assert_eq!(client.get("/v1/blobs/packs/0a").body, bytes);
+    assert_eq!(other.get("/v1/blobs/packs/0a").body, b"theirs");
+    assert_eq!(client.get("/v1/blobs/empty").body, b"");
+    let range = |text: &str| {
+        client
+            .send("GET", "/v1/blobs/packs/0a", &[("range", text)], b"")
+            .unwrap()
+    };
+    let part = range("bytes=299990-");
+    assert_eq!(
+        (part.status, part.body.as_slice()),
+        (206, &bytes[299_990..])
+    );
+    assert_eq!(
+        part.header("content-range"),
+        Some("bytes 299990-299999/300000")
+    );
+    assert_eq!(range("bytes=5-6").body, bytes[5..7]);
+    assert_eq!(
+        range("bytes=300000-").problem().code,
+        Code::RangeNotSatisfiable
+    );
+    let list = |query: &str| client.get(&format!("/v1/blobs?{query}")).json::<BlobList>();
+    let names = |list: &BlobList| -> Vec<_> {
+        list.blobs
+            .iter()
+            .map(|blob| blob.name.as_str().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&list("")), ["empty", "packs/0a"]);
+    assert_eq!(names(&list("prefix=packs/")), ["packs/0a"]);
+    assert_eq!(names(&list("after=empty")), ["packs/0a"]);
+    assert!(client.get("/v1/blobs?prefx=a").problem().code == Code::BadRequest);
+    let delete = || {
+        client
+            .send("DELETE", "/v1/blobs/packs/0a", &[], b"")
+            .unwrap()
+    };
+    assert_eq!(delete().status, 200);
+    assert_eq!(delete().problem().code, Code::NotFound);
+    assert_eq!(
+        client.get("/v1/blobs/packs/0a").problem().code,
+        Code::NotFound
+    );
+    assert_eq!(put(&client, "packs/0a", b"again").status, 201);
+    assert_eq!(client.get("/v1/blobs/packs/0a").body, b"again");
+    for name in [
+        "../x",
+        "%2e%2e/x",
+        "a/../../x",
+        ".hidden",
+        "A",
+        "a%00b",
+        "a%2Fb%2F..%2Fc",
+        "a//b",
+    ] {
+        let answer = put(&client, name, b"x");
+        assert!(
+            [400, 404].contains(&answer.status),
+            "{name}: {}",
+            answer.status
+        );
+    }
+    server.stop();
+}
+
+#[test]
+fn a_file_that_no_name_leads_to_goes_when_it_is_old() {
+    let server = start(|_| ());
+    let client = server.signed_in();
+    client
+        .send("PUT", "/v1/blobs/named", &[], b"bytes")
+        .unwrap();
+    let folder = server.stop();
+    let blobs = folder.path().join("data/blobs");
+    let named = walk(&blobs).pop().unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_hours(25);
+    let stray = |name: &str, time| {
+        let path = blobs.join("ab").join(name);
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_modified(time).unwrap();
+        path
+    };
+    let orphan = stray(&format!("ab{:030x}", 1), old);
+    let young = stray(&format!("ab{:030x}", 2), std::time::SystemTime::now());
+    let foreign = stray("notes.txt", old);
+    std::fs::File::open(&named)
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    let server = start_in(folder, |_| ());
+    for _ in 0..500 {
+        if !orphan.exists() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!orphan.exists());
+    assert!(young.exists() && foreign.exists() && named.exists());
+    server.stop();
+}
+
+#[test]
+fn bytes_of_a_deleted_object_stay_for_the_grace_and_no_longer() {
+    for (grace, left) in [(Duration::from_hours(1), 1), (Duration::ZERO, 0)] {
+        let server = start(|config| config.grace = grace);
+        let client = server.signed_in();
+        client.send("PUT", "/v1/blobs/a", &[], b"bytes").unwrap();
+        client.send("DELETE", "/v1/blobs/a", &[], b"").unwrap();
+        server.runtime.block_on(server.admin.sweep()).unwrap();
+        let files = walk(&server.folder.path().join("data/blobs"));
+        assert_eq!(files.len(), left);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_quota_is_exact_and_says_what_is_used() {
+    let server = start(|config| config.quota_bytes = 100);
+    let client = server.signed_in();
+    let put = |name: &str, size: usize| {
+        client
+            .send("PUT", &format!("/v1/blobs/{name}"), &[], &vec![1; size])
+            .unwrap()
+    };
+    assert_eq!(put("a", 60).status, 201);
+    let problem = put("b", 41).problem();
+    assert_eq!(problem.code, Code::QuotaExceeded);
+    assert_eq!(
+        (problem.used_bytes, problem.quota_bytes),
+        (Some(60), Some(100))
+    );
+    assert_eq!(put("b", 40).status, 201);
+    assert_eq!(put("a", 1).problem().code, Code::Conflict);
+    client.send("DELETE", "/v1/blobs/a", &[], b"").unwrap();
+    let account: Account = client.get("/v1/account").json();
+    assert_eq!((account.used_bytes, account.quota_bytes), (40, 100));
+    // Together too much, one after the other or at once.
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let client = client.clone();
+            std::thread::spawn(move || {
+                client
+                    .send("PUT", &format!("/v1/blobs/c{number}"), &[], &[2; 20])
+                    .unwrap()
+                    .status
+            })
+        })
+        .collect();
+    let statuses: Vec<_> = threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect();
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 201).count(),
+        3,
+        "{statuses:?}"
+    );
+    let account: Account = client.get("/v1/account").json();
+    assert_eq!(account.used_bytes, 100);
+    server.stop();
+}
+
+#[test]
+fn an_upload_that_breaks_off_leaves_nothing() {
+    use std::io::Write as _;
+    let server = start(|_| ());
+    let client = server.signed_in();
+    let token = client.token.as_ref().unwrap().0.to_text();
+    let head = format!(
+        "PUT /v1/blobs/a HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: 1000\r\n\r\nhalf"
+    );
+    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    drop(stream);
+    for _ in 0..200 {
+        if walk(&server.folder.path().join("data/blobs")).is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(walk(&server.folder.path().join("data/blobs")).is_empty());
+    assert_eq!(client.get("/v1/blobs/a").problem().code, Code::NotFound);
+    server.stop();
+}
