@@ -28,8 +28,8 @@ use crate::ledger::Ledger;
 use crate::packer::Packer;
 use crate::progress::{Amount, Phase, Progress};
 use crate::store::Store;
-use scan::Scanned;
-use segments::SecondPass;
+use base::Base;
+use segments::{Merged, SecondPass};
 
 /// What a backup needs.
 pub struct BackupJob<'a> {
@@ -163,42 +163,19 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
         return Ok(outcome);
     }
 
-    progress.phase(Phase::Reading, None);
     let mark = if options.force || !base.dirty.is_empty() {
         None
     } else {
         mark::load(&packer, &source_key)?
     };
-    let mut second_pass = |scanned: Scanned, piled_up: bool| {
-        progress.phase(
-            Phase::SealingMessages,
-            Some(Amount {
-                items: scanned.sorted.len(),
-                bytes: 0,
-            }),
-        );
-        let pass = SecondPass {
-            reader: reader.as_ref(),
-            store: &store,
-            options: &options,
-            piled_up,
-            now_ms,
-        };
-        segments::run(&packer, scanned, &mut base, &pass)
+    let pass = SecondPass {
+        reader: reader.as_ref(),
+        store: &store,
+        options: &options,
+        piled_up: false,
+        now_ms,
     };
-    let scanned = scan::run(&packer, source, mark.as_deref(), &options, now_ms)?;
-    let mut merged = second_pass(scanned, false)?;
-    if merged.is_none() {
-        progress.phase(Phase::Reading, None);
-        let scanned = scan::run(&packer, source, None, &options, now_ms)?;
-        merged = second_pass(scanned, true)?;
-    }
-    let merged = merged.ok_or_else(|| {
-        EngineError::Source(SourceError::Unsupported {
-            file: source.info().label,
-            what: "it gives a part when asked for the whole".to_owned(),
-        })
-    })?;
+    let merged = both_passes(&packer, source, mark.as_deref(), &mut base, pass)?;
     if options.dry_run {
         return Ok(BackupOutcome {
             report: merged.report,
@@ -224,6 +201,35 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
             now_ms,
         },
     )
+}
+
+/// Reads what changed since `mark`, or everything, and stores what is new of it.
+fn both_passes(
+    packer: &Packer<'_>,
+    source: &mut dyn Source,
+    mark: Option<&[u8]>,
+    base: &mut Base,
+    mut pass: SecondPass<'_>,
+) -> Result<Merged, EngineError> {
+    for mark in [mark, None] {
+        packer.progress.phase(Phase::Reading, None);
+        let scanned = scan::run(packer, source, mark, pass.options, pass.now_ms)?;
+        let messages = Amount {
+            items: scanned.sorted.len(),
+            bytes: 0,
+        };
+        packer
+            .progress
+            .phase(Phase::SealingMessages, Some(messages));
+        if let Some(merged) = segments::run(packer, scanned, base, &pass)? {
+            return Ok(merged);
+        }
+        pass.piled_up = true;
+    }
+    Err(EngineError::Source(SourceError::Unsupported {
+        file: source.info().label,
+        what: "it gives a part when asked for the whole".to_owned(),
+    }))
 }
 
 /// The counts of a report, in the order conversations, messages, attachments.
