@@ -54,6 +54,9 @@ pub struct Config {
     pub watermark: PathBuf,
     /// Bytes of objects that a new account may have.
     pub quota_bytes: u64,
+    /// Whether the first account of all needs no invitation, where the vault listens on loopback. For
+    /// trying out; behind a proxy on the same computer it must be `false`, for all the world is loopback there.
+    pub first_account_is_free: bool,
     /// How long the bytes of a deleted object stay.
     pub grace: Duration,
     /// How much one address may ask.
@@ -74,6 +77,7 @@ impl Config {
             data,
             hsm: None,
             quota_bytes: 100 << 30,
+            first_account_is_free: true,
             grace: Duration::from_hours(7 * 24),
             limits: Limits {
                 guesses_per_minute: 30,

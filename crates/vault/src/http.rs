@@ -66,7 +66,7 @@ impl App {
             requests: RateLimit::new(config.limits.requests_per_second, 1000),
             started: Instant::now(),
             quota_bytes: config.quota_bytes,
-            first_is_free: address.ip().is_loopback(),
+            first_is_free: config.first_account_is_free && address.ip().is_loopback(),
             log: config.log.clone(),
         })
     }

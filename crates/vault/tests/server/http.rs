@@ -203,6 +203,13 @@ fn the_first_account_on_loopback_is_free_and_no_other() {
         .unwrap();
     assert_eq!(second.problem().code, Code::SignInNeeded);
     server.stop();
+    let server = start(|config| config.first_account_is_free = false);
+    let first = server
+        .client()
+        .post("/v1/accounts", &SignIn { invite: None })
+        .unwrap();
+    assert_eq!(first.problem().code, Code::SignInNeeded);
+    server.stop();
 }
 
 #[test]
