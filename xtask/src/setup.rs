@@ -54,6 +54,15 @@ pub(crate) fn install(needs: &BTreeSet<Need>) -> BTreeMap<Need, String> {
     missing
 }
 
+/// Installs what some tests use where it is there; they say a word where it is not.
+pub(crate) fn wish() {
+    if !on_path("softhsm2-util")
+        && let Err(error) = apt(&["softhsm2"])
+    {
+        println!("without SoftHSM: {error:#}");
+    }
+}
+
 /// Python of the environment that has the reader's packages.
 pub(crate) fn python() -> PathBuf {
     target().join("venv/bin/python")

@@ -360,6 +360,7 @@ fn unit(context: &Context) -> Result<Outcome> {
         "--skip",
         "fuzz_corpus",
     ];
+    setup::wish();
     let tests = with_seed(Cmd::cargo(["test", "--no-fail-fast"]), context)
         .args(workspace_tests()?)
         .args(skips)

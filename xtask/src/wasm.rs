@@ -15,6 +15,7 @@ const CRATES: &[(&str, &str)] = &[
     ("keys", ""),
     ("engine", ", default-features = false"),
     ("importers", ""),
+    ("vault-api", ""),
 ];
 
 /// A tool chain that can build for wasm.
