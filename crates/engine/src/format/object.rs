@@ -1,5 +1,7 @@
 //! Sealed objects: index, snapshot, head. One message each, under a key of its own.
 
+use std::cell::RefCell;
+
 use rand_core::CryptoRng;
 
 use super::header::{Header, HeaderError, Kind};
@@ -129,13 +131,28 @@ pub(crate) fn open(
     Ok((message, header.sealed_run_key))
 }
 
+thread_local! {
+    /// One for each thread: making one costs as much as decompressing a segment.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
 /// Undoes a codec; never makes more than `raw_len` bytes.
 pub(crate) fn decompress(codec: Codec, body: &[u8], raw_len: usize) -> Result<Vec<u8>, Damage> {
     let raw = match codec {
         Codec::Stored => body.to_vec(),
         // A hostile length must not make us reserve: zstd states its own, which we bound by ours.
         Codec::Zstd if raw_len > super::MAX_CHUNK_BYTES * 8 => return Err(Damage::TooLarge),
-        Codec::Zstd => zstd::bulk::decompress(body, raw_len).map_err(|_| Damage::Malformed)?,
+        Codec::Zstd => DECOMPRESSOR.with_borrow_mut(|known| -> Result<_, Damage> {
+            let decompressor = match known {
+                Some(decompressor) => decompressor,
+                none => {
+                    none.insert(zstd::bulk::Decompressor::new().map_err(|_| Damage::Malformed)?)
+                }
+            };
+            decompressor
+                .decompress(body, raw_len)
+                .map_err(|_| Damage::Malformed)
+        })?,
     };
     if raw.len() == raw_len {
         Ok(raw)

@@ -9,7 +9,7 @@ use heirloom_archive::report::Counts;
 use heirloom_archive::{Kind, Reading, Report, Sink, SourceError, Stamp};
 
 use super::files::relative;
-use super::{AndroidFolder, RowRanges, SchemaKind};
+use super::{AndroidFolder, PageMap, RowRanges, SchemaKind};
 use crate::sqlite::Values;
 use mark::{FileMark, Mark};
 
@@ -70,7 +70,7 @@ impl AndroidFolder {
             });
         };
         let mut now = Mark {
-            pages,
+            pages: pages.encode(),
             files: self.file_marks(key)?,
             rows: self.count_rows()?,
             messages: 0,
@@ -78,9 +78,12 @@ impl AndroidFolder {
             tally: Tally::default(),
         };
         let before = mark.and_then(Mark::decode);
-        if let Some(before) = before
-            && let Some(rows) = self.rows_since(&before, &now, key)?
-        {
+        let rows = match &before {
+            Some(before) => self.rows_since(before, &now, &pages, key)?,
+            None => None,
+        };
+        drop(pages);
+        if let (Some(before), Some(rows)) = (before, rows) {
             let part = self.read_some(&rows, sink, &mut now.tally)?;
             let report = now.go_on_from(&before, &rows, &part);
             return Ok(Reading {
@@ -105,9 +108,13 @@ impl AndroidFolder {
         &self,
         before: &Mark,
         now: &Mark,
+        pages: &PageMap,
         key: &[u8; 32],
     ) -> Result<Option<RowRanges>, SourceError> {
-        let Some(rows) = self.changed_rows(&before.pages, &now.pages)? else {
+        let Some(known) = PageMap::decode(&before.pages) else {
+            return Ok(None);
+        };
+        let Some(rows) = self.changed_rows(&known, pages)? else {
             return Ok(None);
         };
         let mut ranges: Vec<RangeInclusive<i64>> = rows.iter().collect();

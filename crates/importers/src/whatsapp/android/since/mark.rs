@@ -1,6 +1,5 @@
 //! What is remembered of a folder between two readings.
 
-use super::super::PageMap;
 use super::super::pages::code::{Input, len, signed, unsigned};
 use super::{RowAttachments, Tally};
 
@@ -9,7 +8,8 @@ const VERSION: u8 = 1;
 /// A folder as it was.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    pub(super) pages: PageMap,
+    /// A page map, encoded: it is needed before the rows are read, and after, and in between it is in the way.
+    pub(super) pages: Vec<u8>,
     pub(super) files: Vec<FileMark>,
     /// Rows of `message`, sentinels among them.
     pub(super) rows: u64,
@@ -59,7 +59,7 @@ impl Mark {
             unsigned(&mut out, u64::from(*absent));
             before = *row;
         }
-        out.extend(pages.encode());
+        out.extend_from_slice(pages);
         out
     }
 
@@ -92,7 +92,7 @@ impl Mark {
             });
         }
         Some(Self {
-            pages: PageMap::decode(input.0)?,
+            pages: input.0.to_vec(),
             files,
             rows,
             messages,
