@@ -2,6 +2,7 @@
 //! sealed, by workers.
 
 mod additions;
+mod seal;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,20 +18,17 @@ use super::scan::{Scanned, ScannedConversation};
 use super::trees::{Added, Thinned, Trees, WrittenTree};
 use super::{BackupOptions, NewCounts};
 use crate::error::EngineError;
-use crate::format::index::ChunkKind;
-use crate::ids::{ChunkId, ShortId};
+use crate::ids::ShortId;
 use crate::keys::{ReaderKeys, purpose};
-use crate::ledger::{Change, Space};
+use crate::ledger::Change;
 use crate::packer::{Packer, Stream};
 use crate::progress::Phase;
 use crate::proto;
 use crate::segment::{EncodedMessage, Fingerprint, Segment, Segmenter};
 use crate::sorter::{SortKey, Sorted};
 use crate::store::Store;
-use crate::terms;
+use seal::{compressor, seal, seal_jobs};
 
-/// Compression of segments: see docs/adr on speed.
-const ZSTD_LEVEL: i32 = 1;
 /// Segments that wait for a worker at most.
 const WAITING: usize = 4;
 /// Only what is new is stored of a segment in which less than one message in so many is.
@@ -497,146 +495,6 @@ impl Feeder<'_, '_> {
 
 /// `Message.attachments` in archive.proto: the last field, so that it can be put behind the rest.
 const ATTACHMENTS_FIELD: u32 = 40;
-
-fn seal_jobs(
-    packer: &Packer<'_>,
-    streams: &Streams,
-    work: &Mutex<Receiver<Job>>,
-    sender: &Sender<Done>,
-    failed: &AtomicBool,
-    now_ms: i64,
-) {
-    let mut compressor = match compressor() {
-        Ok(compressor) => compressor,
-        Err(error) => {
-            failed.store(true, Ordering::Relaxed);
-            let _ = sender.send(Err(error));
-            return;
-        }
-    };
-    loop {
-        let job = lock(work).recv();
-        let Ok(job) = job else { return };
-        // After a failure the rest is only taken, so that the feeder does not wait for ever.
-        if failed.load(Ordering::Relaxed) {
-            continue;
-        }
-        let done = seal(packer, streams, job, &mut compressor, now_ms);
-        if done.is_err() {
-            failed.store(true, Ordering::Relaxed);
-        }
-        if sender.send(done).is_err() {
-            return;
-        }
-    }
-}
-
-fn compressor() -> Result<zstd::bulk::Compressor<'static>, EngineError> {
-    zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(|source| EngineError::Local {
-        path: "a compressed segment".into(),
-        source,
-    })
-}
-
-fn seal(
-    packer: &Packer<'_>,
-    streams: &Streams,
-    job: Job,
-    compressor: &mut zstd::bulk::Compressor<'static>,
-    now_ms: i64,
-) -> Done {
-    let Job {
-        conversation,
-        number,
-        segment,
-        delta,
-    } = job;
-    let Segment {
-        plaintext,
-        first_at,
-        last_at,
-        messages,
-        attachments,
-        contents,
-        fingerprints,
-        attachments_at,
-    } = segment;
-    let id = packer.ids.chunk_id(&plaintext);
-    let filter = if let Some(filter) = known_filter(packer, &id)? {
-        filter
-    } else {
-        let filter = make_filter(&plaintext);
-        let filter_id = packer.ids.chunk_id(&filter);
-        if packer.claim(&filter_id)? {
-            packer.add(
-                &mut lock(&streams.meta),
-                filter_id,
-                ChunkKind::Filter,
-                &filter,
-                None,
-            )?;
-        }
-        if packer.claim(&id)? {
-            let compressed = compressor.compress(&plaintext).ok();
-            packer.add(
-                &mut lock(&streams.text),
-                id,
-                ChunkKind::Segment,
-                &plaintext,
-                compressed.as_deref(),
-            )?;
-        }
-        let mut value = filter_id.0.to_vec();
-        value.extend_from_slice(&Fingerprint::encode_all(&fingerprints));
-        packer.remember(vec![(Space::Segment, id.short().to_vec(), Some(value))])?;
-        filter_id
-    };
-    let entry = proto::SegmentEntry {
-        id: id.0.to_vec(),
-        first_at,
-        last_at,
-        messages,
-        attachments,
-        filter: filter.0.to_vec(),
-        added_at: now_ms,
-        contents: contents.concat(),
-        delta,
-    };
-    Ok((
-        conversation,
-        SealedSegment {
-            number,
-            entry,
-            fingerprints,
-            attachments_at,
-        },
-    ))
-}
-
-/// The filter of a segment that is stored together with it.
-fn known_filter(packer: &Packer<'_>, id: &ChunkId) -> Result<Option<ChunkId>, EngineError> {
-    if !packer.is_stored(&id.short())? {
-        return Ok(None);
-    }
-    let Some(value) = packer.ledger.get(Space::Segment, &id.short())? else {
-        return Ok(None);
-    };
-    let Some(filter) = value.get(..32).and_then(ChunkId::from_slice) else {
-        return Ok(None);
-    };
-    Ok(packer.is_stored(&filter.short())?.then_some(filter))
-}
-
-/// The term filter of a segment's framed messages.
-pub(crate) fn make_filter(plaintext: &[u8]) -> Vec<u8> {
-    let mut hashes = Vec::with_capacity(2048);
-    for record in frames::split(plaintext).map_while(Result::ok) {
-        terms::for_each_text(record, &mut |text| {
-            terms::hash_words(text, &mut hashes);
-        });
-    }
-    terms::encode_filter(&mut hashes)
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
