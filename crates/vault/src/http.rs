@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -121,6 +121,24 @@ fn bearer(headers: &HeaderMap) -> Result<Option<Token>, Refusal> {
 }
 
 type Shared = State<Arc<App>>;
+
+/// A signed-in account, and what it asks for. Who is not signed in is told so before the body is looked at.
+struct Asked<T> {
+    account: AccountId,
+    what: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        Ok(Self {
+            account: app.signed_in(&parts.headers).await?,
+            what: json(&parts.headers, body).await?,
+        })
+    }
+}
 
 /// Every route.
 pub(crate) fn router(app: Arc<App>) -> Router {

@@ -1,67 +1,51 @@
 //! `POST /v1/records/{activate,owner,forget,status,log}`: for a signed-in owner; the first three need the
 //! owner key's signature as well. Names are in bodies, never in addresses.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
+use heirloom_vault_api::{Activate, ChangeOwner, Forget, LogRead, StatusRead};
 use serde_json::json as object;
 
-use super::{Shared, answer, json};
+use super::{Asked, Shared, answer};
 use crate::refusal::Refusal;
 
 pub(super) async fn activate(
     State(app): Shared,
-    headers: HeaderMap,
-    body: Body,
+    Asked { account, what }: Asked<Activate>,
 ) -> Result<Response, Refusal> {
-    let account = app.signed_in(&headers).await?;
-    let activate = json(&headers, body).await?;
-    let activated = app.vault.activate(activate, account).await?;
+    let activated = app.vault.activate(what, account).await?;
     Ok(answer(StatusCode::OK, &activated))
 }
 
 pub(super) async fn owner(
     State(app): Shared,
-    headers: HeaderMap,
-    body: Body,
+    Asked { account, what }: Asked<ChangeOwner>,
 ) -> Result<Response, Refusal> {
-    let account = app.signed_in(&headers).await?;
-    let change = json(&headers, body).await?;
-    app.vault.change_owner(change, account).await?;
+    app.vault.change_owner(what, account).await?;
     Ok(answer(StatusCode::OK, &object!({})))
 }
 
 pub(super) async fn forget(
     State(app): Shared,
-    headers: HeaderMap,
-    body: Body,
+    Asked { account, what }: Asked<Forget>,
 ) -> Result<Response, Refusal> {
-    let account = app.signed_in(&headers).await?;
-    let forget = json(&headers, body).await?;
-    app.vault.forget(forget, account).await?;
+    app.vault.forget(what, account).await?;
     Ok(answer(StatusCode::OK, &object!({})))
 }
 
 pub(super) async fn status(
     State(app): Shared,
-    headers: HeaderMap,
-    body: Body,
+    Asked { account, what }: Asked<StatusRead>,
 ) -> Result<Response, Refusal> {
-    let account = app.signed_in(&headers).await?;
-    let read = json(&headers, body).await?;
-    Ok(answer(
-        StatusCode::OK,
-        &app.vault.status(read, account).await?,
-    ))
+    let status = app.vault.status(what, account).await?;
+    Ok(answer(StatusCode::OK, &status))
 }
 
 pub(super) async fn log(
     State(app): Shared,
-    headers: HeaderMap,
-    body: Body,
+    Asked { account, what }: Asked<LogRead>,
 ) -> Result<Response, Refusal> {
-    let account = app.signed_in(&headers).await?;
-    let read = json(&headers, body).await?;
-    Ok(answer(StatusCode::OK, &app.vault.log(read, account).await?))
+    let log = app.vault.log(what, account).await?;
+    Ok(answer(StatusCode::OK, &log))
 }

@@ -1,35 +1,25 @@
 //! `POST /v1/witness/advance`, `POST /v1/witness/read`: for a signed-in account.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
+use heirloom_vault_api::{WitnessPut, WitnessRead};
 
-use super::{Shared, answer, json};
+use super::{Asked, Shared, answer};
 use crate::refusal::Refusal;
 
 pub(super) async fn advance(
     State(app): Shared,
-    headers: HeaderMap,
-    body: Body,
+    Asked { account, what }: Asked<WitnessPut>,
 ) -> Result<Response, Refusal> {
-    let account = app.signed_in(&headers).await?;
-    let put = json(&headers, body).await?;
-    Ok(answer(
-        StatusCode::OK,
-        &app.vault.advance(put, account).await?,
-    ))
+    let statement = app.vault.advance(what, account).await?;
+    Ok(answer(StatusCode::OK, &statement))
 }
 
 pub(super) async fn read(
     State(app): Shared,
-    headers: HeaderMap,
-    body: Body,
+    Asked { account, what }: Asked<WitnessRead>,
 ) -> Result<Response, Refusal> {
-    let account = app.signed_in(&headers).await?;
-    let read = json(&headers, body).await?;
-    Ok(answer(
-        StatusCode::OK,
-        &app.vault.witness(read, account).await?,
-    ))
+    let statement = app.vault.witness(what, account).await?;
+    Ok(answer(StatusCode::OK, &statement))
 }
