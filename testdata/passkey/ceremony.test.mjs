@@ -348,6 +348,27 @@ describe('the page belongs to one tab', () => {
     await page.close();
   });
 
+  it('a click beside what the opening file does by itself uses the token once', async () => {
+    const page = await browser.context.newPage();
+    const asked = [];
+    await page.route('**/open', async (route) => {
+      asked.push(route.request().method());
+      await new Promise((resolve) => { setTimeout(resolve, 1000); });
+      await route.continue();
+    });
+    const program = run(PROGRAM, ['--folder', folder, '--timeout', '60', 'register']);
+    children.push(program);
+    const opening = (await program.line('open ')).slice('open '.length);
+    // In the page, for a click from outside would wait until it is gone.
+    await page.addInitScript(() => {
+      if (location.protocol === 'file:') setTimeout(() => document.querySelector('button').click(), 300);
+    });
+    await openFile(page, opening);
+    await waitForTitle(page, SAVE);
+    assert.deepEqual(asked, ['POST']);
+    await page.close();
+  });
+
   it('a token that was used is told so', async () => {
     const { page, requests } = await started(['register']);
     await waitForTitle(page, SAVE);

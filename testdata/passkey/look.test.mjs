@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 
 import { cancel, press, startBrowser, waitForTitle } from './lib.mjs';
-import { AGAIN, CHECK, KEY, PASSKEY, Place, RESTORE, SAVE, TEST, UNLOCKED, firstBackup, pressAll, tab } from './program.mjs';
+import { AGAIN, CONFIRM, KEY, PASSKEY, Place, RESTORE, SAVE, TEST, UNLOCKED, firstBackup, pressAll, tab } from './program.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PICTURES = process.env.HEIRLOOM_SCREENSHOTS;
@@ -70,7 +70,7 @@ describe('the page is whole', { concurrency: 2 }, () => {
         const { page, authenticator } = await tab(browser);
         const add = ['protect', 'add', 'passkey', 'store', ...KEY];
         const run = await place.open(page, add);
-        for (const [title, state] of [[SAVE, 'save'], [TEST, 'test'], [AGAIN, 'again'], [CHECK, 'check']]) {
+        for (const [title, state] of [[SAVE, 'save'], [TEST, 'test'], [AGAIN, 'again'], [CONFIRM, 'confirm']]) {
           await waitForTitle(page, title);
           await look(page, name, state);
           await press(page);

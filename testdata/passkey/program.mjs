@@ -21,6 +21,7 @@ export const SAMPLE = root('examples/family-chat.zip');
 export const SAVE = 'Protect your backup with a passkey';
 export const TEST = 'Passkey saved';
 export const AGAIN = 'Once more';
+export const CONFIRM = 'Now open your backup with it';
 export const CHECK = 'Check that your passkey opens the backup';
 export const RESTORE = 'Unlock your backup on this computer';
 export const UNLOCKED = 'Your backup is unlocked';
@@ -143,7 +144,7 @@ export const firstBackup = (place) => place.run(['backup', SAMPLE, '--to', 'stor
 /** Adds a passkey of the tab's authenticator, beside the recovery key. */
 export async function addPasskey(place, page, more = []) {
   const run = await place.open(page, ['protect', 'add', 'passkey', 'store', ...more, ...KEY]);
-  await pressAll(page, SAVE, TEST, AGAIN, CHECK);
+  await pressAll(page, SAVE, TEST, AGAIN, CONFIRM);
   return run.ended();
 }
 

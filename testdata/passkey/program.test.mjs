@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 
 import { CHROMIUM, addAuthenticator, cancel, openFile, press, startBrowser, waitForTitle, words } from './lib.mjs';
 import {
-  AGAIN, CHECK, KEY, PASSKEY, PROGRAM, Place, RESTORE, SAMPLE, SAVE, TEST, UNLOCKED, addPasskey, firstBackup, pressAll, tab,
+  AGAIN, CHECK, CONFIRM, KEY, PASSKEY, PROGRAM, Place, RESTORE, SAMPLE, SAVE, TEST, UNLOCKED, addPasskey, firstBackup, pressAll, tab,
 } from './program.mjs';
 
 const ASKS = 'Next, your browser asks for your fingerprint, face or screen lock.\n';
@@ -88,7 +88,7 @@ describe('enabled, backed up, and back on a new computer with the same synced pa
       const first = await here.open(page, ['backup', SAMPLE, '--to', 'store', '--new-recovery-key-file', 'key.txt', '--new-passkey']);
       await waitForTitle(page, SAVE);
       assert.deepEqual(Object.keys(here.listing('store')).filter((name) => name.startsWith('packs')), [], 'no chats before the ways in are ready');
-      await pressAll(page, SAVE, TEST, AGAIN, CHECK);
+      await pressAll(page, SAVE, TEST, AGAIN, CONFIRM);
       const last = await waitForTitle(page, 'Passkey saved');
       assert.equal(last.text, 'We tested it: it opens your backup. The backup goes on in the terminal. You can close this page.');
       const { code, stdout, stderr } = await first.ended();
@@ -381,7 +381,7 @@ describe('a new passkey is refused, and the backup stays as it was', () => {
     const run = await own.open(page, add);
     await waitForTitle(page, SAVE);
     await tamper(page, 3);
-    await pressAll(page, SAVE, TEST, AGAIN, CHECK);
+    await pressAll(page, SAVE, TEST, AGAIN, CONFIRM);
     await waitForTitle(page, 'This passkey gave two different answers');
     const { code, stdout, stderr } = await run.ended();
     assert.deepEqual([code, stdout], [12, '']);
@@ -696,7 +696,7 @@ describe('who else may open the page', () => {
     assert.deepEqual(await repeat(), [409, 'This answer was used already']);
     assert.deepEqual(await repeat({ authorization: `Heirloom ${'0'.repeat(64)}` }), [403, 'This page is opened from Heirloom']);
     assert.deepEqual(await repeat({ origin: 'http://localhost:1' }), [403, 'This request came from another page']);
-    await pressAll(other.page, TEST, AGAIN, CHECK);
+    await pressAll(other.page, TEST, AGAIN, CONFIRM);
     assert.equal((await run.ended()).code, 0);
     await other.page.close();
   });

@@ -147,6 +147,7 @@ fn purpose_of(name: &str) -> anyhow::Result<Purpose> {
         "unlock" => Purpose::Unlock,
         "restore" => Purpose::Restore,
         "check" => Purpose::Check,
+        "confirm" => Purpose::Confirm,
         "add" => Purpose::Add,
         "remove" => Purpose::Remove,
         "rotate" => Purpose::Rotate,

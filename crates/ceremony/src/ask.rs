@@ -33,6 +33,8 @@ pub enum Purpose {
     Restore,
     /// See whether a passkey still opens the backup.
     Check,
+    /// Open the backup with a passkey that was just written into it.
+    Confirm,
     /// Show that one is the owner, before another way in is added.
     Add,
     /// Show that a remaining way opens the backup, before another is removed.
@@ -50,10 +52,25 @@ impl Purpose {
             Self::Unlock => "unlock",
             Self::Restore => "restore",
             Self::Check => "check",
+            Self::Confirm => "confirm",
             Self::Add => "add",
             Self::Remove => "remove",
             Self::Rotate => "rotate",
             Self::Off => "off",
+        }
+    }
+
+    /// Where in a row of requests it stands, where it is never the only one.
+    pub(crate) const fn of_a_row(self) -> Option<&'static str> {
+        match self {
+            Self::Confirm => Some("Last step: open your backup"),
+            Self::Unlock
+            | Self::Restore
+            | Self::Check
+            | Self::Add
+            | Self::Remove
+            | Self::Rotate
+            | Self::Off => None,
         }
     }
 }

@@ -216,7 +216,7 @@ impl Session {
         let deadline = Instant::now() + self.timeout;
         let step = Step {
             purpose: purpose.label(),
-            of_three: None,
+            of_a_row: purpose.of_a_row(),
             words: words::asked(purpose, &names),
             wanted: Wanted::Get {
                 prf_input,
@@ -259,10 +259,10 @@ impl Session {
             public_key,
         } = verified;
         let provider_name = provider::provider_name(&aaguid);
-        let mut prove = |session: &mut Self, purpose, of_three, words| {
+        let mut prove = |session: &mut Self, purpose, of_a_row, words| {
             let step = Step {
                 purpose,
-                of_three: Some(of_three),
+                of_a_row: Some(of_a_row),
                 words,
                 wanted: Wanted::Get {
                     prf_input: enrol.prf_input,
@@ -333,7 +333,7 @@ impl Session {
             };
             let step = Step {
                 purpose: "register/create",
-                of_three: Some("1 of 3: save the passkey"),
+                of_a_row: Some("1 of 3: save the passkey"),
                 words,
                 wanted: Wanted::Create {
                     enrol,
@@ -379,7 +379,7 @@ impl Session {
     ) -> Result<Heard, CeremonyError> {
         let Step {
             purpose,
-            of_three,
+            of_a_row,
             words,
             wanted,
         } = step;
@@ -400,7 +400,7 @@ impl Session {
         let options = dialog(wanted, &challenge, left, rng);
         let [x_wing, x25519] = keys.public().map(crate::bytes::text);
         let public = Keys { x_wing, x25519 };
-        let view = View::ask(number, &self.backup, of_three, words, options, public);
+        let view = View::ask(number, &self.backup, of_a_row, words, options, public);
         self.shared.show(number, view.json(), true);
         let message = self.shared.wait(deadline);
         let said = message.map_err(|silence| match silence {

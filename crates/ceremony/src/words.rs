@@ -39,6 +39,14 @@ pub(crate) fn asked(purpose: Purpose, names: &[&str]) -> Words {
             &[HANDSHAKE, "Nothing is changed."],
             "Check",
         ),
+        Purpose::Confirm => Words::new(
+            "Now open your backup with it",
+            &[
+                "Both answers agreed, and the passkey was added to your backup. It counts once it opened it.",
+                HANDSHAKE,
+            ],
+            "Unlock",
+        ),
         Purpose::Add => Words::new(
             "First, unlock your backup",
             &[HANDSHAKE, "Then another way to open it is added."],

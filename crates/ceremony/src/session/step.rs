@@ -34,7 +34,7 @@ pub(super) enum Wanted<'a> {
 /// What one step is about.
 pub(super) struct Step<'a> {
     pub(super) purpose: &'static str,
-    pub(super) of_three: Option<&'static str>,
+    pub(super) of_a_row: Option<&'static str>,
     pub(super) words: Words,
     pub(super) wanted: Wanted<'a>,
 }

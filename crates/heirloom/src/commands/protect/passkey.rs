@@ -134,7 +134,7 @@ fn try_it(
         .output
         .say("Now the passkey opens your backup: confirm once more");
     let stored = newest(place.store, place.address)?;
-    let entered = unlock::answer(page, std::slice::from_ref(passkey), Purpose::Check)
+    let entered = unlock::answer(page, std::slice::from_ref(passkey), Purpose::Confirm)
         .map_err(|error| not_tried(&browser::failure(error)))?;
     match prove(&stored, &entered, added, place.store, device) {
         Err(failure) if failure.exit == Exit::WrongKey => {
