@@ -17,7 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("heirloom-ceremony", &["heirloom-keys"]),
     ("heirloom-engine", &["heirloom-archive"]),
     ("heirloom-vault-api", &[]),
-    ("heirloom-vault", &["heirloom-vault-api"]),
+    ("heirloom-rollout", &[]),
+    ("heirloom-vault", &["heirloom-rollout", "heirloom-vault-api"]),
     (
         "heirloom",
         &[
@@ -27,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "heirloom-importers",
             "heirloom-keys",
             "heirloom-engine",
+            "heirloom-rollout",
             "heirloom-vault",
             "heirloom-vault-api",
         ],
