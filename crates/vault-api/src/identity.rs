@@ -19,14 +19,19 @@ pub struct Identity(VerifyingKey);
 #[error("the answer is not signed by this vault")]
 pub struct NotSigned;
 
+/// A public key that is one, and not of the few that anybody could sign for.
+pub(crate) fn strong_key(bytes: &Fixed<32>) -> Result<VerifyingKey, NotSigned> {
+    let key = VerifyingKey::from_bytes(bytes.as_bytes()).map_err(|_| NotSigned)?;
+    if key.is_weak() {
+        return Err(NotSigned);
+    }
+    Ok(key)
+}
+
 impl Identity {
     /// Takes a public identity; a weak or malformed key is refused.
     pub fn new(bytes: &Fixed<32>) -> Result<Self, NotSigned> {
-        let key = VerifyingKey::from_bytes(bytes.as_bytes()).map_err(|_| NotSigned)?;
-        if key.is_weak() {
-            return Err(NotSigned);
-        }
-        Ok(Self(key))
+        strong_key(bytes).map(Self)
     }
 
     /// Its bytes.

@@ -9,6 +9,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use secrecy::{ExposeSecret as _, SecretBox};
 use sha2::{Digest as _, Sha256};
 
+use crate::identity::strong_key;
 use crate::{Fixed, Identity, NotSigned, RecordName};
 
 const LABEL: &[u8] = b"heirloom/vault/v1/owner";
@@ -113,11 +114,7 @@ pub struct OwnerPublic(VerifyingKey);
 impl OwnerPublic {
     /// Takes a public key; a weak or malformed one is refused.
     pub fn new(bytes: &Fixed<32>) -> Result<Self, NotSigned> {
-        let key = VerifyingKey::from_bytes(bytes.as_bytes()).map_err(|_| NotSigned)?;
-        if key.is_weak() {
-            return Err(NotSigned);
-        }
-        Ok(Self(key))
+        strong_key(bytes).map(Self)
     }
 
     /// Its bytes.
