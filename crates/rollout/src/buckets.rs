@@ -20,7 +20,7 @@ pub(crate) fn pick(key: &str, weights: &[u64]) -> Option<usize> {
     })
 }
 
-/// MurmurHash3, x86, 32 bits, seed 0 (Appleby).
+/// `MurmurHash3`, x86, 32 bits, seed 0 (Appleby).
 pub(crate) fn murmur3(bytes: &[u8]) -> u32 {
     let scramble = |word: u32| {
         word.wrapping_mul(0xcc9e_2d51)

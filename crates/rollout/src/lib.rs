@@ -6,12 +6,12 @@
 //! ```text
 //! json     text → values, strictly: no repeated names, limits on size, depth and count
 //! rules    values → flags; everything that could fail later is refused here, with its place
-//! logic    JsonLogic without loops: an evaluation costs no more than reading its rule once
+//! logic    JsonLogic, without loops: an evaluation costs no more than reading its rule once
 //! buckets  MurmurHash3 and flagd's weights
 //! version  what `sem_ver` compares
 //! ```
 //!
-//! An own evaluator, not one of the JsonLogic crates: these have loops (and so no bound), give `null` where
+//! An own evaluator, not one of the `JsonLogic` crates: these have loops (and so no bound), give `null` where
 //! flagd wants the default variant, and change faster than two servers are updated.
 
 mod buckets;

@@ -1,4 +1,4 @@
-//! JsonLogic without loops, and flagd's four operators.
+//! `JsonLogic` without loops, and flagd's four operators.
 //!
 //! A rule is checked and compiled when it is read. Evaluating it visits each of its parts at most once:
 //! there is no `map`, `filter`, `reduce`, `all`, `some`, `none`, and nothing that matches patterns.
@@ -406,7 +406,7 @@ fn sem_ver(one: &Value, sign: &str, two: &Value) -> Result<Value, NoAnswer> {
     }))
 }
 
-/// JsonLogic's truth: of lists the empty one is false, too.
+/// `JsonLogic`'s truth: of lists the empty one is false, too.
 fn is_true(value: &Value) -> bool {
     match value {
         Value::Null => false,

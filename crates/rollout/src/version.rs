@@ -1,4 +1,4 @@
-//! Versions as `sem_ver` compares them (SemVer 2.0.0, section 11), with flagd's leniency.
+//! Versions as `sem_ver` compares them (`SemVer` 2.0.0, section 11), with flagd's leniency.
 
 use std::cmp::Ordering;
 

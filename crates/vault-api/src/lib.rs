@@ -16,6 +16,7 @@ mod identity;
 mod owner;
 mod problem;
 mod rng;
+mod rollout;
 mod statement;
 pub mod suite;
 mod wire;
@@ -28,5 +29,8 @@ pub use identity::{IDENTITY_BYTES, Identity, NotSigned, VaultIdentity};
 pub use owner::{OwnerAct, OwnerKey, OwnerPublic};
 pub use problem::{Code, PROBLEM_TYPE, Problem};
 pub use rng::OpaqueRng;
+pub use rollout::{
+    AskOffers, FEATURES, NotTaken, Offer, Offers, OperatorKey, OperatorPublic, SeenRules, Stamp,
+};
 pub use statement::{Commitment, EvaluatedStatement, ProvedStatement, WitnessStatement};
 pub use wire::*;
