@@ -73,6 +73,35 @@ impl<'de, const N: usize> Deserialize<'de> for Fixed<N> {
     }
 }
 
+#[cfg(feature = "openapi")]
+impl<const N: usize> utoipa::PartialSchema for Fixed<N> {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, Type};
+        // The last character holds what is left of the last byte, and zeros.
+        let last = match N % 3 {
+            1 => "[AQgw]",
+            2 => "[AEIMQUYcgkosw048]",
+            _ => "[A-Za-z0-9_-]",
+        };
+        let characters = (N * 4).div_ceil(3);
+        let before = characters.saturating_sub(1);
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(format!("{N} bytes, base64url without padding")))
+            .pattern(Some(format!("^[A-Za-z0-9_-]{{{before}}}{last}$")))
+            .min_length(Some(characters))
+            .max_length(Some(characters))
+            .into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl<const N: usize> utoipa::ToSchema for Fixed<N> {
+    fn name() -> std::borrow::Cow<'static, str> {
+        format!("Bytes{N}").into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

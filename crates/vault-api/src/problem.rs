@@ -7,6 +7,7 @@ pub const PROBLEM_TYPE: &str = "urn:heirloom:problem:";
 
 /// A stable name of what went wrong. A name is never given another meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Code {
@@ -22,6 +23,8 @@ pub enum Code {
     NotProven,
     /// There is no such thing.
     NotFound,
+    /// There is, and nothing of this kind can be done to it.
+    MethodNotAllowed,
     /// Something else is there already, or the state is another one.
     Conflict,
     /// The password's record is destroyed for good.
@@ -52,6 +55,7 @@ impl Code {
             Self::SignInNeeded => 401,
             Self::OwnerProofNeeded | Self::NotProven => 403,
             Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::Conflict => 409,
             Self::Destroyed => 410,
             Self::TooLarge => 413,
@@ -72,6 +76,7 @@ impl Code {
             Self::OwnerProofNeeded => "owner-proof-needed",
             Self::NotProven => "not-proven",
             Self::NotFound => "not-found",
+            Self::MethodNotAllowed => "method-not-allowed",
             Self::Conflict => "conflict",
             Self::Destroyed => "destroyed",
             Self::TooLarge => "too-large",
@@ -93,6 +98,7 @@ impl Code {
             Self::OwnerProofNeeded => "Only the owner of the backup may do this",
             Self::NotProven => "The password was not proven",
             Self::NotFound => "There is no such thing",
+            Self::MethodNotAllowed => "This cannot be done here",
             Self::Conflict => "Something changed meanwhile",
             Self::Destroyed => "Too many wrong passwords: this password is gone for good",
             Self::TooLarge => "The request is too large",
@@ -111,6 +117,7 @@ impl Code {
 ///
 /// Readers must ignore members they do not know (RFC 9457, section 3.2): the one type here that is not strict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// `urn:heirloom:problem:` and the code.
     #[serde(rename = "type")]

@@ -1,9 +1,15 @@
 //! HTTP: what comes in is limited in length and time; what goes out is a page or a problem.
+//!
+//! How to add a route: write its handler in a file of `http/` whose `routes()` gives [`Routes`] with the path, the
+//! handler and its operation ([`op`]: what it takes, answers and refuses), and merge that file in [`routes`].
+//! The OpenAPI document follows; `cargo test -p heirloom-vault openapi` says when `docs/openapi.json` does not.
+//! Types of the wire derive `utoipa::ToSchema` behind the feature `openapi` of `heirloom-vault-api`.
 
 mod accounts;
 mod blobs;
 mod guesses;
 mod health;
+pub(crate) mod openapi;
 mod records;
 mod registrations;
 mod witness;
@@ -12,17 +18,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 use heirloom_vault_api::{AccountId, Code, Fixed, MAX_REQUEST_BYTES, PADDED_BYTES, Problem, Token};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
+use self::openapi::{Routes, document, op};
 use crate::blobs::Blobs;
 use crate::config::{Config, Log};
 use crate::limits::RateLimit;
@@ -140,36 +147,42 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Asked<T> {
     }
 }
 
-/// Every route.
+/// Every route: one line for each file of them.
+fn routes() -> Routes {
+    Routes::new()
+        .merge(health::routes())
+        .merge(guesses::routes())
+        .merge(registrations::routes())
+        .merge(records::routes())
+        .merge(witness::routes())
+        .merge(accounts::routes())
+        .merge(blobs::routes())
+}
+
+/// Every route, and the document that describes them.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/v1/vault", get(health::vault))
-        .route("/v1/registrations", post(registrations::start))
-        .route("/v1/registrations/finish", post(registrations::finish))
-        .route("/v1/guesses", post(guesses::guess))
-        .route("/v1/proofs", post(guesses::prove))
-        .route("/v1/records/activate", post(records::activate))
-        .route("/v1/records/owner", post(records::owner))
-        .route("/v1/records/forget", post(records::forget))
-        .route("/v1/records/status", post(records::status))
-        .route("/v1/records/log", post(records::log))
-        .route("/v1/witness/advance", post(witness::advance))
-        .route("/v1/witness/read", post(witness::read))
-        .route("/v1/accounts", post(accounts::sign_in))
-        .route("/v1/account", get(accounts::account))
-        .route("/v1/session", delete(accounts::sign_out))
-        .route("/v1/invitations", post(accounts::invite))
-        .route("/v1/blobs", get(blobs::list))
-        .route(
-            "/v1/blobs/{*name}",
-            get(blobs::get).put(blobs::put).delete(blobs::remove),
-        )
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+    let (router, paths, parts) = routes().merge(api_document()).split();
+    router
         .fallback(async || refuse(&Code::NotFound.into()))
-        .method_not_allowed_fallback(async || refuse(&Code::NotFound.into()))
+        .method_not_allowed_fallback(async || refuse(&Code::MethodNotAllowed.into()))
+        .layer(Extension(Document(document(paths, parts))))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), around))
         .with_state(app)
+}
+
+/// The OpenAPI document, as it is served.
+#[derive(Clone)]
+struct Document(Bytes);
+
+fn api_document() -> Routes {
+    let any = ObjectBuilder::new().schema_type(Type::Object).build();
+    Routes::new().get(
+        "/v1/openapi.json",
+        async |Extension(Document(text)): Extension<Document>| {
+            ([(header::CONTENT_TYPE, "application/json")], text)
+        },
+        op("openapi", "This document").answers_schema(200, any.into()),
+    )
 }
 
 /// Around every route: the address's limit, and headers that every answer has.
@@ -252,4 +265,11 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+/// The document, without a vault.
+#[cfg(test)]
+fn openapi_json() -> Bytes {
+    let (_, paths, parts) = routes().merge(api_document()).split();
+    document(paths, parts)
 }

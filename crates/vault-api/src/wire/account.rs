@@ -11,6 +11,7 @@ pub type AccountId = Fixed<16>;
 
 /// A bearer token. The vault keeps a hash of it alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Token(pub Fixed<32>);
 
@@ -22,6 +23,7 @@ impl fmt::Debug for Token {
 
 /// An invitation code: 128 random bits, good once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Invite(pub Fixed<16>);
 
@@ -35,6 +37,7 @@ impl fmt::Debug for Invite {
 ///
 /// On a vault that has no account yet and that listens on loopback alone, the first one needs no invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     /// The invitation.
@@ -43,6 +46,7 @@ pub struct SignIn {
 
 /// Signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SignedIn {
     /// The account.
@@ -53,6 +57,7 @@ pub struct SignedIn {
 
 /// `POST /v1/invitations`: lets another device of the same account in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Invitation {
     /// Good once, for a day.
@@ -61,6 +66,7 @@ pub struct Invitation {
 
 /// `GET /v1/account`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Account {
     /// Its id.

@@ -11,7 +11,15 @@ const MAX_PARTS: usize = 8;
 
 /// An object's name: up to eight parts of `[a-z0-9._-]`, joined by `/`; no part begins with a dot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(
+    feature = "openapi",
+    schema(
+        max_length = 200,
+        pattern = "^[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*){0,7}$"
+    )
+)]
 pub struct BlobName(String);
 
 /// Not a name that an object can have.
@@ -53,6 +61,7 @@ impl BlobName {
 
 /// One object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BlobInfo {
     /// Its name.
@@ -63,6 +72,7 @@ pub struct BlobInfo {
 
 /// `GET /v1/blobs?prefix=…&after=…`: in the order of names, at most 1,000.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BlobList {
     /// The objects.

@@ -6,6 +6,7 @@ use crate::{Fixed, RecordName};
 
 /// Which version of a record is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Which {
     /// The one in force.
@@ -16,6 +17,7 @@ pub enum Which {
 
 /// `POST /v1/guesses`: asks for one evaluation. It counts from the moment the vault has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GuessStart {
     /// Whose.
@@ -30,6 +32,7 @@ pub struct GuessStart {
 
 /// The evaluation. The same for a record that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Evaluated {
     /// For the proof; good for two minutes, once.
@@ -44,6 +47,7 @@ pub struct Evaluated {
 
 /// `POST /v1/proofs`: shows that the password was right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
     /// Which guess.
@@ -54,6 +58,7 @@ pub struct Proof {
 
 /// The guesses are given back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Proved {
     /// Which version was opened.

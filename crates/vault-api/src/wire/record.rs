@@ -10,6 +10,7 @@ pub type RecordName = Fixed<16>;
 
 /// `GET /v1/vault`: what a client pins, after it asked its user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VaultInfo {
     /// The vault's public identity (Ed25519).
@@ -24,6 +25,7 @@ pub struct VaultInfo {
 
 /// `POST /v1/registrations`: a new record, or a new version of `record`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegistrationStart {
     /// `null` for a new record.
@@ -36,6 +38,7 @@ pub struct RegistrationStart {
 
 /// The vault's half of a registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegistrationStarted {
     /// For the second half; good for five minutes, once.
@@ -48,6 +51,7 @@ pub struct RegistrationStarted {
 
 /// `POST /v1/registrations/finish`: the version is stored, and pending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegistrationFinish {
     /// Which registration.
@@ -62,6 +66,7 @@ pub struct RegistrationFinish {
 
 /// The new version's place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Registered {
     /// The record's name.
@@ -72,6 +77,7 @@ pub struct Registered {
 
 /// `POST /v1/records/activate`: a proven pending version comes into force; the one before is destroyed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Activate {
     /// Whose.
@@ -84,6 +90,7 @@ pub struct Activate {
 
 /// It is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Activated {
     /// The version in force.
@@ -92,6 +99,7 @@ pub struct Activated {
 
 /// `POST /v1/records/owner`: another owner key, after a rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChangeOwner {
     /// Whose.
@@ -104,6 +112,7 @@ pub struct ChangeOwner {
 
 /// `POST /v1/records/forget`: destroys the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Forget {
     /// Whose.
@@ -114,6 +123,7 @@ pub struct Forget {
 
 /// `POST /v1/records/status`: for the signed-in owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StatusRead {
     /// Whose.
@@ -122,6 +132,7 @@ pub struct StatusRead {
 
 /// How many guesses are left, and until when to wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RecordStatus {
     /// The version in force; `null` before the first activation and after destruction.
@@ -148,6 +159,7 @@ pub struct RecordStatus {
 
 /// `POST /v1/records/log`: entries after the first `from`, for the signed-in owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogRead {
     /// Whose.
@@ -158,6 +170,7 @@ pub struct LogRead {
 
 /// At most 100 entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogPage {
     /// In order.
@@ -166,6 +179,7 @@ pub struct LogPage {
 
 /// What happened to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LogKind {
     /// A version was registered.
@@ -220,6 +234,7 @@ impl LogKind {
 
 /// One entry of a record's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogEntry {
     /// Its place, from 1.

@@ -9,6 +9,7 @@ pub type LineageId = Fixed<16>;
 
 /// `POST /v1/witness/advance`: compare-and-set. Sequence and keyring number only grow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WitnessPut {
     /// Which lineage.
@@ -33,6 +34,7 @@ pub struct WitnessPut {
 
 /// `POST /v1/witness/read`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WitnessRead {
     /// Which lineage.
@@ -43,6 +45,7 @@ pub struct WitnessRead {
 
 /// The newest state, signed over the nonce (see [`crate::WitnessStatement`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Witnessed {
     /// Whose.

@@ -6,15 +6,48 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use heirloom_vault_api::{Account, Code, Invitation, Invite, SignIn, SignedIn, Token};
-use serde_json::json as object;
 
+use super::openapi::{Nothing, Routes, op};
 use super::{Peer, Shared, answer, bearer, json};
 use crate::refusal::Refusal;
 use crate::store::account::{self, NewSignIn};
 use crate::vault::random;
 
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .post(
+            "/v1/accounts",
+            sign_in,
+            op("signIn", "Opens an account, or lets a device into one")
+                .takes::<SignIn>()
+                .answers::<SignedIn>(201)
+                .refuses(&[Code::SignInNeeded, Code::OutcomeUnknown]),
+        )
+        .get(
+            "/v1/account",
+            account,
+            op("account", "Whose token this is, and how much is stored")
+                .signed_in()
+                .answers::<Account>(200),
+        )
+        .delete(
+            "/v1/session",
+            sign_out,
+            op("signOut", "Ends this sign-in")
+                .signed_in()
+                .answers::<Nothing>(200),
+        )
+        .post(
+            "/v1/invitations",
+            invite,
+            op("invite", "Invites another device into the account")
+                .signed_in()
+                .answers::<Invitation>(201),
+        )
+}
+
 /// Opens an account, or lets a device into one.
-pub(super) async fn sign_in(
+async fn sign_in(
     State(app): Shared,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
@@ -40,7 +73,7 @@ pub(super) async fn sign_in(
 }
 
 /// Whose token this is, and how much of the quota is used.
-pub(super) async fn account(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn account(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
     let account = app.signed_in(&headers).await?;
     let (used_bytes, quota_bytes) = app
         .vault
@@ -55,7 +88,7 @@ pub(super) async fn account(State(app): Shared, headers: HeaderMap) -> Result<Re
 }
 
 /// Invites another device into the account.
-pub(super) async fn invite(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn invite(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
     let account = app.signed_in(&headers).await?;
     let invite = Invite(random());
     let (given, now) = (invite.clone(), app.vault.now());
@@ -66,7 +99,7 @@ pub(super) async fn invite(State(app): Shared, headers: HeaderMap) -> Result<Res
 }
 
 /// Ends this sign-in.
-pub(super) async fn sign_out(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn sign_out(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
     let token = bearer(&headers)?.ok_or(Code::SignInNeeded)?;
     let ended = app
         .vault
@@ -75,5 +108,5 @@ pub(super) async fn sign_out(State(app): Shared, headers: HeaderMap) -> Result<R
     if !ended {
         return Err(Code::SignInNeeded.into());
     }
-    Ok(answer(StatusCode::OK, &object!({})))
+    Ok(answer(StatusCode::OK, &Nothing {}))
 }

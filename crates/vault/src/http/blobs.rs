@@ -11,10 +11,11 @@ use axum::response::{IntoResponse as _, Response};
 use heirloom_vault_api::{BlobInfo, BlobList, BlobName, Code, MAX_BLOB_BYTES};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use serde::Deserialize;
-use serde_json::json as object;
 use tokio::fs::File;
 use tokio::io::{AsyncRead as _, AsyncSeekExt as _, ReadBuf};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
+use super::openapi::{Nothing, Routes, op};
 use super::{Shared, answer};
 use crate::blobs::Blobs;
 use crate::refusal::Refusal;
@@ -31,7 +32,56 @@ pub(super) struct Listing {
     after: String,
 }
 
-pub(super) async fn list(
+pub(crate) fn routes() -> Routes {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let name = "Up to eight parts, joined by a slash";
+    let range = "One range, `bytes=FIRST-LAST`";
+    Routes::new()
+        .get(
+            "/v1/blobs",
+            list,
+            op("listBlobs", "Objects in the order of names, at most 1,000")
+                .signed_in()
+                .of_query("prefix", "What names begin with", text())
+                .of_query("after", "The last name that is known", text())
+                .answers::<BlobList>(200),
+        )
+        .get(
+            "/v1/blobs/{*name}",
+            get,
+            op("readBlob", "An object, or one range of it")
+                .signed_in()
+                .of_path::<BlobName>("name", name)
+                .of_header("Range", range, text())
+                .answers_bytes(200)
+                .answers_bytes(206)
+                .refuses(&[Code::NotFound, Code::RangeNotSatisfiable]),
+        )
+        .put(
+            "/v1/blobs/{*name}",
+            put,
+            op("createBlob", "Creates an object; never overwrites one")
+                .signed_in()
+                .of_path::<BlobName>("name", name)
+                .takes_bytes()
+                .answers::<BlobInfo>(201)
+                .refuses(&[Code::Conflict, Code::QuotaExceeded]),
+        )
+        .delete(
+            "/v1/blobs/{*name}",
+            remove,
+            op(
+                "deleteBlob",
+                "Deletes an object; its bytes stay for the grace",
+            )
+            .signed_in()
+            .of_path::<BlobName>("name", name)
+            .answers::<Nothing>(200)
+            .refuses(&[Code::NotFound]),
+        )
+}
+
+async fn list(
     State(app): Shared,
     headers: HeaderMap,
     query: Result<Query<Listing>, axum::extract::rejection::QueryRejection>,
@@ -50,7 +100,7 @@ fn name(path: Path<String>) -> Result<BlobName, Refusal> {
     BlobName::try_from(name).map_err(|_| Code::BadRequest.into())
 }
 
-pub(super) async fn put(
+async fn put(
     State(app): Shared,
     path: Path<String>,
     headers: HeaderMap,
@@ -72,17 +122,17 @@ pub(super) async fn put(
     Ok(answer(StatusCode::CREATED, &BlobInfo { name, size }))
 }
 
-pub(super) async fn remove(
+async fn remove(
     State(app): Shared,
     path: Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let account = app.signed_in(&headers).await?;
     Blobs::delete(&app.vault, account, name(path)?).await?;
-    Ok(answer(StatusCode::OK, &object!({})))
+    Ok(answer(StatusCode::OK, &Nothing {}))
 }
 
-pub(super) async fn get(
+async fn get(
     State(app): Shared,
     path: Path<String>,
     headers: HeaderMap,

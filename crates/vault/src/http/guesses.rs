@@ -7,11 +7,46 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use heirloom_vault_api::{Code, Evaluated, GuessStart, Proof, Proved};
 
+use super::openapi::{Routes, op};
 use super::{Peer, Shared, answer, json};
 use crate::refusal::Refusal;
 
-pub(super) async fn guess(
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .post(
+            "/v1/guesses",
+            guess,
+            op(
+                "guess",
+                "Asks for one evaluation; it counts from the moment the vault has it",
+            )
+            .maybe_signed_in()
+            .takes::<GuessStart>()
+            .answers::<Evaluated>(200)
+            .refuses(&[
+                Code::UnsupportedSuite,
+                Code::Wait,
+                Code::LockedOut,
+                Code::Destroyed,
+                Code::NotFound,
+            ]),
+        )
+        .post(
+            "/v1/proofs",
+            prove,
+            op(
+                "prove",
+                "Shows that the password was right; gives the guesses back",
+            )
+            .takes::<Proof>()
+            .answers::<Proved>(200)
+            .refuses(&[Code::NotProven, Code::OutcomeUnknown]),
+        )
+}
+
+async fn guess(
     State(app): Shared,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
@@ -26,11 +61,7 @@ pub(super) async fn guess(
     ))
 }
 
-pub(super) async fn prove(
-    State(app): Shared,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
+async fn prove(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     let proof = json(&headers, body).await?;
     Ok(answer(StatusCode::OK, &app.vault.prove(proof).await?))
 }

@@ -3,25 +3,61 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json;
+use heirloom_vault_api::VaultInfo;
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::openapi::{Routes, op};
 use super::{Shared, answer};
 use crate::refusal::Refusal;
 use crate::store::sweep;
 
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .get(
+            "/v1/vault",
+            vault,
+            op(
+                "vault",
+                "What a client pins, and how many guesses there are",
+            )
+            .answers::<VaultInfo>(200),
+        )
+        .get(
+            "/healthz",
+            alive,
+            op("alive", "The process answers").answers::<Alive>(200),
+        )
+        .get(
+            "/readyz",
+            ready,
+            op("ready", "The database answers, too").answers::<Ready>(200),
+        )
+}
+
+#[derive(Serialize, ToSchema)]
+struct Alive {
+    alive: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Ready {
+    ready: bool,
+}
+
 /// `GET /v1/vault`.
-pub(super) async fn vault(State(app): Shared) -> Response {
+async fn vault(State(app): Shared) -> Response {
     answer(StatusCode::OK, &app.vault.info())
 }
 
 /// `GET /healthz`: the process answers.
-pub(super) async fn alive() -> Response {
-    answer(StatusCode::OK, &json!({"alive": true}))
+async fn alive() -> Response {
+    answer(StatusCode::OK, &Alive { alive: true })
 }
 
 /// `GET /readyz`: the database answers, too.
-pub(super) async fn ready(State(app): Shared) -> Result<Response, Refusal> {
+async fn ready(State(app): Shared) -> Result<Response, Refusal> {
     let now = app.vault.now();
     app.vault.run(move |sql| sweep::passed(sql, now)).await?;
-    Ok(answer(StatusCode::OK, &json!({"ready": true})))
+    Ok(answer(StatusCode::OK, &Ready { ready: true }))
 }

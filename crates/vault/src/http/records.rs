@@ -4,13 +4,79 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use heirloom_vault_api::{Activate, ChangeOwner, Forget, LogRead, StatusRead};
-use serde_json::json as object;
+use heirloom_vault_api::{
+    Activate, Activated, ChangeOwner, Code, Forget, LogPage, LogRead, RecordStatus, StatusRead,
+};
 
+use super::openapi::{Nothing, Routes, op};
 use super::{Asked, Shared, answer};
 use crate::refusal::Refusal;
 
-pub(super) async fn activate(
+/// What an act of the owner may be refused for.
+const ACT: &[Code] = &[
+    Code::NotFound,
+    Code::OwnerProofNeeded,
+    Code::Conflict,
+    Code::Destroyed,
+];
+
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .post(
+            "/v1/records/activate",
+            activate,
+            op(
+                "activate",
+                "A proven pending version comes into force; the one before is destroyed",
+            )
+            .signed_in()
+            .takes::<Activate>()
+            .answers::<Activated>(200)
+            .refuses(ACT)
+            .refuses(&[Code::NotProven]),
+        )
+        .post(
+            "/v1/records/owner",
+            owner,
+            op("changeOwner", "Another owner key, after a rotation")
+                .signed_in()
+                .takes::<ChangeOwner>()
+                .answers::<Nothing>(200)
+                .refuses(ACT),
+        )
+        .post(
+            "/v1/records/forget",
+            forget,
+            op("forget", "Destroys the record for good")
+                .signed_in()
+                .takes::<Forget>()
+                .answers::<Nothing>(200)
+                .refuses(ACT),
+        )
+        .post(
+            "/v1/records/status",
+            status,
+            op(
+                "status",
+                "How many guesses are left, and until when to wait",
+            )
+            .signed_in()
+            .takes::<StatusRead>()
+            .answers::<RecordStatus>(200)
+            .refuses(&[Code::NotFound]),
+        )
+        .post(
+            "/v1/records/log",
+            log,
+            op("log", "What happened to a record, at most 100 entries")
+                .signed_in()
+                .takes::<LogRead>()
+                .answers::<LogPage>(200)
+                .refuses(&[Code::NotFound]),
+        )
+}
+
+async fn activate(
     State(app): Shared,
     Asked { account, what }: Asked<Activate>,
 ) -> Result<Response, Refusal> {
@@ -18,23 +84,23 @@ pub(super) async fn activate(
     Ok(answer(StatusCode::OK, &activated))
 }
 
-pub(super) async fn owner(
+async fn owner(
     State(app): Shared,
     Asked { account, what }: Asked<ChangeOwner>,
 ) -> Result<Response, Refusal> {
     app.vault.change_owner(what, account).await?;
-    Ok(answer(StatusCode::OK, &object!({})))
+    Ok(answer(StatusCode::OK, &Nothing {}))
 }
 
-pub(super) async fn forget(
+async fn forget(
     State(app): Shared,
     Asked { account, what }: Asked<Forget>,
 ) -> Result<Response, Refusal> {
     app.vault.forget(what, account).await?;
-    Ok(answer(StatusCode::OK, &object!({})))
+    Ok(answer(StatusCode::OK, &Nothing {}))
 }
 
-pub(super) async fn status(
+async fn status(
     State(app): Shared,
     Asked { account, what }: Asked<StatusRead>,
 ) -> Result<Response, Refusal> {
@@ -42,7 +108,7 @@ pub(super) async fn status(
     Ok(answer(StatusCode::OK, &status))
 }
 
-pub(super) async fn log(
+async fn log(
     State(app): Shared,
     Asked { account, what }: Asked<LogRead>,
 ) -> Result<Response, Refusal> {

@@ -3,12 +3,34 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use heirloom_vault_api::{WitnessPut, WitnessRead};
+use heirloom_vault_api::{Code, WitnessPut, WitnessRead, Witnessed};
 
+use super::openapi::{Routes, op};
 use super::{Asked, Shared, answer};
 use crate::refusal::Refusal;
 
-pub(super) async fn advance(
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .post(
+            "/v1/witness/advance",
+            advance,
+            op("advance", "Compare-and-set of a lineage's head and keyring")
+                .signed_in()
+                .takes::<WitnessPut>()
+                .answers::<Witnessed>(200)
+                .refuses(&[Code::Conflict]),
+        )
+        .post(
+            "/v1/witness/read",
+            read,
+            op("readWitness", "What is there now, signed over the nonce")
+                .signed_in()
+                .takes::<WitnessRead>()
+                .answers::<Witnessed>(200),
+        )
+}
+
+async fn advance(
     State(app): Shared,
     Asked { account, what }: Asked<WitnessPut>,
 ) -> Result<Response, Refusal> {
@@ -16,7 +38,7 @@ pub(super) async fn advance(
     Ok(answer(StatusCode::OK, &statement))
 }
 
-pub(super) async fn read(
+async fn read(
     State(app): Shared,
     Asked { account, what }: Asked<WitnessRead>,
 ) -> Result<Response, Refusal> {

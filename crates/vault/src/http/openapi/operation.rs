@@ -1,0 +1,258 @@
+//! One operation: what it takes, what it answers, what it refuses.
+
+use std::collections::BTreeMap;
+
+use heirloom_vault_api::{Code, Problem};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{
+    Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{
+    ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder, ResponsesBuilder,
+};
+
+use super::{Parts, Schemas};
+
+/// The answer that says nothing but its status: `{}`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// Whether a request is signed in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SignIn {
+    Nobody,
+    Anybody,
+    Needed,
+}
+
+/// What one route does, for the document.
+pub(crate) struct Op {
+    id: &'static str,
+    summary: &'static str,
+    sign_in: SignIn,
+    body: Option<(&'static str, RefOr<Schema>)>,
+    answers: Vec<(u16, &'static str, Option<RefOr<Schema>>)>,
+    parameters: Vec<Parameter>,
+    codes: Vec<Code>,
+    schemas: Schemas,
+}
+
+/// An operation that anybody may ask for. `id` is its name in generated clients.
+///
+/// Every one may be refused for too many requests, and because the vault cannot answer now.
+pub(crate) fn op(id: &'static str, summary: &'static str) -> Op {
+    Op {
+        id,
+        summary,
+        sign_in: SignIn::Nobody,
+        body: None,
+        answers: Vec::new(),
+        parameters: Vec::new(),
+        codes: vec![Code::TooManyRequests, Code::Unavailable],
+        schemas: Schemas::new(),
+    }
+}
+
+fn reference<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
+    T::schemas(schemas);
+    schemas.push((T::name().into_owned(), T::schema()));
+    Ref::from_schema_name(T::name()).into()
+}
+
+impl Op {
+    /// For a signed-in account alone.
+    pub(crate) fn signed_in(mut self) -> Self {
+        self.sign_in = SignIn::Needed;
+        self.refuses(&[Code::SignInNeeded, Code::OutcomeUnknown])
+    }
+
+    /// For strangers too; whoever is signed in may get more.
+    pub(crate) fn maybe_signed_in(mut self) -> Self {
+        self.sign_in = SignIn::Anybody;
+        self.refuses(&[Code::SignInNeeded, Code::OutcomeUnknown])
+    }
+
+    /// Takes a JSON body.
+    pub(crate) fn takes<T: ToSchema>(mut self) -> Self {
+        self.body = Some(("application/json", reference::<T>(&mut self.schemas)));
+        self.refuses(&[Code::BadRequest, Code::TooLarge])
+    }
+
+    /// Takes bytes.
+    pub(crate) fn takes_bytes(mut self) -> Self {
+        self.body = Some((BYTES, bytes()));
+        self.refuses(&[Code::BadRequest, Code::TooLarge])
+    }
+
+    /// Answers JSON.
+    pub(crate) fn answers<T: ToSchema>(mut self, status: u16) -> Self {
+        let schema = reference::<T>(&mut self.schemas);
+        self.answers
+            .push((status, "application/json", Some(schema)));
+        self
+    }
+
+    /// Answers JSON of no named kind.
+    pub(crate) fn answers_schema(mut self, status: u16, schema: Schema) -> Self {
+        self.answers
+            .push((status, "application/json", Some(schema.into())));
+        self
+    }
+
+    /// Answers bytes.
+    pub(crate) fn answers_bytes(mut self, status: u16) -> Self {
+        self.answers.push((status, BYTES, Some(bytes())));
+        self
+    }
+
+    /// May be refused so.
+    pub(crate) fn refuses(mut self, codes: &[Code]) -> Self {
+        self.codes.extend_from_slice(codes);
+        self
+    }
+
+    /// A parameter of the path.
+    pub(crate) fn of_path<T: ToSchema>(mut self, name: &str, about: &str) -> Self {
+        let schema = reference::<T>(&mut self.schemas);
+        let built = parameter(ParameterIn::Path, name, about, schema, Required::True);
+        self.parameters.push(built);
+        self.refuses(&[Code::BadRequest])
+    }
+
+    /// A text of the query that may be left out.
+    pub(crate) fn of_query(mut self, name: &str, about: &str, schema: ObjectBuilder) -> Self {
+        let schema = Schema::from(schema.build()).into();
+        let built = parameter(ParameterIn::Query, name, about, schema, Required::False);
+        self.parameters.push(built);
+        self.refuses(&[Code::BadRequest])
+    }
+
+    /// A header of the request that may be left out.
+    pub(crate) fn of_header(mut self, name: &str, about: &str, schema: ObjectBuilder) -> Self {
+        let schema = Schema::from(schema.build()).into();
+        let built = parameter(ParameterIn::Header, name, about, schema, Required::False);
+        self.parameters.push(built);
+        self
+    }
+
+    pub(super) fn built(self) -> (Operation, Parts) {
+        let Self {
+            id,
+            summary,
+            sign_in,
+            body,
+            answers,
+            parameters,
+            codes,
+            mut schemas,
+        } = self;
+        let mut responses = ResponsesBuilder::new();
+        for (status, kind, schema) in answers {
+            let content = ContentBuilder::new().schema(schema).build();
+            let response = ResponseBuilder::new()
+                .description(summary)
+                .content(kind, content);
+            responses = responses.response(status.to_string(), response.build());
+        }
+        let mut by_status = BTreeMap::<u16, Vec<&str>>::new();
+        for code in codes {
+            let names = by_status.entry(code.status()).or_default();
+            if !names.contains(&code.name()) {
+                names.push(code.name());
+            }
+        }
+        let problem = reference::<Problem>(&mut schemas);
+        let mut refusals = Vec::new();
+        for (status, names) in by_status {
+            let name = names.join(".");
+            responses = responses.response(status.to_string(), Ref::from_response_name(&name));
+            refusals.push((name, refusal(status, names, &problem)));
+        }
+        let mut operation = OperationBuilder::new()
+            .operation_id(Some(id))
+            .summary(Some(summary))
+            .responses(responses.build())
+            .parameters((!parameters.is_empty()).then_some(parameters))
+            .request_body(body.map(|(kind, schema)| {
+                RequestBodyBuilder::new()
+                    .content(kind, ContentBuilder::new().schema(Some(schema)).build())
+                    .required(Some(Required::True))
+                    .build()
+            }));
+        let token = || SecurityRequirement::new("token", Vec::<String>::new());
+        operation = match sign_in {
+            SignIn::Nobody => operation,
+            SignIn::Anybody => {
+                operation.securities(Some([SecurityRequirement::default(), token()]))
+            }
+            SignIn::Needed => operation.securities(Some([token()])),
+        };
+        let parts = Parts {
+            schemas,
+            responses: refusals,
+        };
+        (operation.build(), parts)
+    }
+}
+
+const BYTES: &str = "application/octet-stream";
+
+/// Bytes as they are: OpenAPI 3.1 describes them by no schema of a text.
+fn bytes() -> RefOr<Schema> {
+    Schema::from(ObjectBuilder::new().schema_type(Type::String).build()).into()
+}
+
+fn parameter(
+    place: ParameterIn,
+    name: &str,
+    about: &str,
+    schema: RefOr<Schema>,
+    required: Required,
+) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .description(Some(about))
+        .schema(Some(schema))
+        .required(required)
+        .build()
+}
+
+/// The answer of one status: a problem whose code is one of `names`.
+fn refusal(status: u16, names: Vec<&str>, problem: &RefOr<Schema>) -> Response {
+    let description = names.join(", ");
+    let code = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(names));
+    let schema = AllOfBuilder::new().item(problem.clone()).item(
+        ObjectBuilder::new()
+            .property("code", code)
+            .property("status", {
+                ObjectBuilder::new()
+                    .schema_type(Type::Integer)
+                    .enum_values(Some([status]))
+            }),
+    );
+    let content = ContentBuilder::new()
+        .schema(Some(Schema::from(schema.build())))
+        .build();
+    let mut response = ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content);
+    if matches!(status, 429 | 503) {
+        let seconds = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1));
+        let header = HeaderBuilder::new()
+            .schema(Some(Schema::from(seconds.build())))
+            .description(Some("Seconds until the same request may succeed"));
+        response = response.header("Retry-After", header.build());
+    }
+    response.build()
+}
