@@ -56,6 +56,11 @@ impl Blobs {
         })
     }
 
+    /// Whether the place of objects is there.
+    pub(crate) async fn is_reachable(&self) -> bool {
+        fs::metadata(&self.folder).await.is_ok()
+    }
+
     /// Where an object's bytes lie.
     pub(crate) fn path(&self, object: &Fixed<16>) -> PathBuf {
         let number = u128::from_be_bytes(*object.as_bytes());

@@ -1,34 +1,16 @@
 //! What a vault runs with. Nothing is needed but a folder and an address.
 
-use std::fmt;
+pub(crate) mod proxies;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::proxies::Proxies;
 use crate::clock::{Clock, SystemClock};
 use crate::keys::Pkcs11;
-
-/// Where a line about the server's health goes. Lines hold nothing linkable to a person.
-#[derive(Clone)]
-pub struct Log(Arc<dyn Fn(&str) + Send + Sync>);
-
-impl Log {
-    /// Sends lines to `write`.
-    pub fn new(write: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(write))
-    }
-
-    pub(crate) fn line(&self, text: &str) {
-        (self.0)(text);
-    }
-}
-
-impl fmt::Debug for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Log")
-    }
-}
+use crate::log::Log;
 
 /// How much one address may ask. IPv6 counts by its first 64 bits.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +26,10 @@ pub struct Limits {
 pub struct Config {
     /// Where it answers. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The second port, for the operator alone: `/healthz`, `/readyz`, `/metrics`.
+    pub admin_listen: Option<SocketAddr>,
+    /// Web servers in front whose word on who asks is taken.
+    pub proxies: Proxies,
     /// The folder of the database and the objects.
     pub data: PathBuf,
     /// The server's key file. Whoever has it and the database can try passwords: back it up elsewhere.
@@ -55,12 +41,15 @@ pub struct Config {
     /// Bytes of objects that a new account may have.
     pub quota_bytes: u64,
     /// Whether the first account of all needs no invitation, where the vault listens on loopback. For
-    /// trying out; behind a proxy on the same computer it must be `false`, for all the world is loopback there.
+    /// trying out; behind a proxy on the same computer it must be `false`, for all the world is loopback there. With
+    /// [`Self::proxies`] it counts as `false`.
     pub first_account_is_free: bool,
     /// How long the bytes of a deleted object stay.
     pub grace: Duration,
     /// How much one address may ask.
     pub limits: Limits,
+    /// How much one account may ask a second, from wherever.
+    pub account_requests_per_second: u64,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where lines go.
@@ -72,6 +61,8 @@ impl Config {
     pub fn new(listen: SocketAddr, data: PathBuf) -> Self {
         Self {
             listen,
+            admin_listen: None,
+            proxies: Proxies::default(),
             key_file: data.join("server.keys"),
             watermark: data.join("watermark"),
             data,
@@ -83,6 +74,7 @@ impl Config {
                 guesses_per_minute: 30,
                 requests_per_second: 100,
             },
+            account_requests_per_second: 200,
             clock: Arc::new(SystemClock),
             log: Log::new(|_| ()),
         }

@@ -6,10 +6,12 @@
 //! Types of the wire derive `utoipa::ToSchema` behind the feature `openapi` of `heirloom-vault-api`.
 
 mod accounts;
+mod around;
 mod blobs;
 mod guesses;
 mod health;
 pub(crate) mod openapi;
+pub(crate) mod operator;
 mod records;
 mod registrations;
 mod witness;
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use heirloom_vault_api::{AccountId, Code, Fixed, MAX_REQUEST_BYTES, PADDED_BYTES, Problem, Token};
@@ -31,8 +33,11 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use self::openapi::{Routes, document, op};
 use crate::blobs::Blobs;
-use crate::config::{Config, Log};
+use crate::config::Config;
+use crate::config::proxies::Proxies;
 use crate::limits::RateLimit;
+use crate::log::Log;
+use crate::metrics::{LimitedBy, Metrics};
 use crate::refusal::Refusal;
 use crate::store::account;
 use crate::vault::Vault;
@@ -49,8 +54,11 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct App {
     vault: Arc<Vault>,
     blobs: Arc<Blobs>,
-    guesses: RateLimit,
-    requests: RateLimit,
+    guesses: RateLimit<IpAddr>,
+    requests: RateLimit<IpAddr>,
+    of_account: RateLimit<AccountId>,
+    proxies: Proxies,
+    metrics: Arc<Metrics>,
     /// Limits count by a clock that nobody sets.
     started: Instant,
     quota_bytes: u64,
@@ -66,25 +74,39 @@ impl App {
         config: &Config,
         address: SocketAddr,
     ) -> Arc<Self> {
+        let vault_metrics = Arc::clone(vault.metrics());
         Arc::new(Self {
             vault,
             blobs,
             guesses: RateLimit::new(config.limits.guesses_per_minute, 60_000),
             requests: RateLimit::new(config.limits.requests_per_second, 1000),
+            of_account: RateLimit::new(config.account_requests_per_second, 1000),
+            proxies: config.proxies.clone(),
+            metrics: vault_metrics,
             started: Instant::now(),
             quota_bytes: config.quota_bytes,
-            first_is_free: config.first_account_is_free && address.ip().is_loopback(),
+            first_is_free: config.first_account_is_free
+                && config.proxies.trusted.is_empty()
+                && address.ip().is_loopback(),
             log: config.log.clone(),
         })
     }
 
     /// For routes that cost a guess, or could be used to find something out.
     fn limit_guesses(&self, peer: Peer) -> Result<(), Refusal> {
-        let now = self.vault.now();
-        self.guesses.take(peer.0, now).map_err(|wait| {
-            Problem::from(Code::TooManyRequests)
-                .retry_after(wait)
-                .into()
+        let taken = self.guesses.take(peer.0, self.uptime_ms());
+        taken.map(drop).map_err(|wait| {
+            self.metrics.limited(LimitedBy::Address);
+            too_many(wait)
+        })
+    }
+
+    /// For everything that an account asks, from wherever.
+    fn limit_account(&self, account: AccountId) -> Result<(), Refusal> {
+        let taken = self.of_account.take(account, self.uptime_ms());
+        taken.map(drop).map_err(|wait| {
+            self.metrics.limited(LimitedBy::Account);
+            too_many(wait)
         })
     }
 
@@ -101,7 +123,9 @@ impl App {
             .vault
             .run(move |sql| account::by_token(sql, &token))
             .await?;
-        found.map(Some).ok_or_else(|| Code::SignInNeeded.into())
+        let account = found.ok_or(Code::SignInNeeded)?;
+        self.limit_account(account)?;
+        Ok(Some(account))
     }
 
     /// The same, where nobody will not do.
@@ -109,6 +133,12 @@ impl App {
         let account = self.account(headers).await?;
         account.ok_or_else(|| Code::SignInNeeded.into())
     }
+}
+
+fn too_many(wait: u64) -> Refusal {
+    Problem::from(Code::TooManyRequests)
+        .retry_after(wait)
+        .into()
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Option<Token>, Refusal> {
@@ -166,7 +196,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(async || refuse(&Code::NotFound.into()))
         .method_not_allowed_fallback(async || refuse(&Code::MethodNotAllowed.into()))
         .layer(Extension(Document(document(paths, parts))))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), around))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            around::around,
+        ))
         .with_state(app)
 }
 
@@ -183,29 +216,6 @@ fn api_document() -> Routes {
         },
         op("openapi", "This document").answers_schema(200, any.into()),
     )
-}
-
-/// Around every route: the address's limit, and headers that every answer has.
-async fn around(
-    State(app): Shared,
-    Extension(peer): Extension<Peer>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut response = match app.requests.take(peer.0, app.uptime_ms()) {
-        Ok(()) => next.run(request).await,
-        Err(wait) => refuse(&Problem::from(Code::TooManyRequests).retry_after(wait)),
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    if let Some(Line(line)) = response.extensions().get() {
-        app.log.line(line);
-    }
-    response
 }
 
 /// What the log gets, on its way out.

@@ -21,6 +21,8 @@ mod generation;
 mod http;
 mod keys;
 mod limits;
+mod log;
+mod metrics;
 mod refusal;
 mod server;
 mod sessions;
@@ -29,11 +31,13 @@ mod vault;
 
 pub use admin::{Admin, AdminError, Verdict};
 pub use clock::{Clock, SystemClock};
-pub use config::{Config, Limits, Log};
+pub use config::proxies::{BadNetwork, ForwardedHeader, Network, Proxies};
+pub use config::{Config, Limits};
 pub use db::sqlite::OpenError;
 pub use keys::{
     KeyFile, KeyFileError, KeysError, Pkcs11, Pkcs11Error, Pkcs11Keys, Place, ServerKeys,
 };
+pub use log::{Entry, Level, Log, RequestEntry};
 pub use server::{ServeError, Server, serve};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Sockets, limits, shutdown.
 
-use std::convert::Infallible;
+mod connections;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,38 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
-use axum::response::Response;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminError};
 use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::db::sqlite::{OpenError, Sqlite};
 use crate::generation::Watermark;
-use crate::http::{self, App, Peer};
+use crate::http::operator::{self, Operator};
+use crate::http::{self, App};
 use crate::keys::{KeyFile, KeyFileError, Pkcs11Error, Pkcs11Keys, ServerKeys};
 use crate::vault::{Vault, rng};
 
 /// Connections at a time; what comes beyond waits.
 const CONNECTIONS: u32 = 1024;
-/// For the head of a request, and between two of them.
-const HEAD_TIME: Duration = Duration::from_secs(15);
-const HEADERS: usize = 64;
-const HEAD_BYTES: usize = 16 << 10;
-/// For a whole connection: whoever reads slower than this does not hold a place for ever.
-const LIFE: Duration = Duration::from_hours(1);
+/// The same, at the operator's port.
+const OPERATORS: u32 = 16;
 /// How often time's work is done.
 const SWEEP: Duration = Duration::from_secs(10);
-/// For answers on their way when the server ends.
-const DRAIN: Duration = Duration::from_secs(10);
-
 /// Why the vault does not serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -68,25 +56,10 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
+    admin_listener: Option<TcpListener>,
+    operator: Router,
     admin: Admin,
     config: Config,
-}
-
-/// The routes, told who asks.
-struct OfPeer {
-    router: TowerToHyperService<Router>,
-    peer: Peer,
-}
-
-impl Service<Request<Incoming>> for OfPeer {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.peer);
-        self.router.call(request)
-    }
 }
 
 /// Serves until `shutdown` is over; then answers what was asked, and ends.
@@ -111,6 +84,30 @@ fn make_private(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)
 }
 
+/// Makes an empty file where there is none; nobody else may read it, nor what SQLite puts beside it.
+#[cfg(unix)]
+fn make_private_file(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    let mut permissions = file.metadata()?.permissions();
+    if permissions.mode() & 0o077 != 0 {
+        // Made by an older version, or put back from a copy.
+        permissions.set_mode(0o600);
+        file.set_permissions(permissions)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn make_private_file(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 impl Server {
     /// Opens folder, keys and database, and takes the port. Blocks shortly.
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
@@ -124,6 +121,8 @@ impl Server {
             None => Arc::new(file),
             Some(hsm) => Arc::new(Pkcs11Keys::open(hsm, file)?),
         };
+        make_private_file(&database)?;
+        make_private_file(&config.watermark)?;
         let watermark = Watermark::open(&config.watermark)?;
         let (database, standing) = Sqlite::open(&database, watermark, &mut rng())?;
         let blobs = Arc::new(Blobs::open(config.data.join("blobs"), config.grace)?);
@@ -137,6 +136,15 @@ impl Server {
             &config,
             address,
         ));
+        let admin_listener = match config.admin_listen {
+            Some(address) => Some(TcpListener::bind(address).await?),
+            None => None,
+        };
+        let operator = operator::router(Operator {
+            vault: Arc::clone(&vault),
+            blobs: Arc::clone(&blobs),
+            metrics: Arc::clone(vault.metrics()),
+        });
         let admin = Admin { vault, blobs };
         if admin.is_restored() {
             config.log.line(
@@ -148,6 +156,8 @@ impl Server {
             listener,
             address,
             router,
+            admin_listener,
+            operator,
             admin,
             config,
         })
@@ -156,6 +166,12 @@ impl Server {
     /// Where it answers.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the operator is answered.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        let listener = self.admin_listener.as_ref()?;
+        listener.local_addr().ok()
     }
 
     /// The operator's acts; good while the server runs.
@@ -169,6 +185,8 @@ impl Server {
             listener,
             address: _,
             router,
+            admin_listener,
+            operator,
             admin,
             config,
         } = self;
@@ -184,56 +202,27 @@ impl Server {
                     () = tokio::time::sleep(SWEEP) => (),
                     _ = ends.changed() => return,
                 }
-                if let Err(error) = admin.sweep().await {
+                let swept = admin.sweep().await;
+                admin.vault.metrics().swept(swept.is_ok());
+                if let Err(error) = swept {
                     log.line(&format!("sweep: {error}"));
                 }
             }
         });
-        let places = Arc::new(Semaphore::new(usize::try_from(CONNECTIONS).unwrap_or(1)));
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            let next = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, listener.accept().await)
-            };
-            let (place, accepted) = tokio::select! {
-                () = &mut shutdown => break,
-                next = next => next,
-            };
-            let (Ok(place), Ok((stream, peer))) = (place, accepted) else {
-                // Out of file descriptors, say: others may be given back.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let _ = stream.set_nodelay(true);
-            let service = OfPeer {
-                router: TowerToHyperService::new(router.clone()),
-                peer: Peer(peer.ip()),
-            };
+        let operators = admin_listener.map(|listener| {
             let mut ends = stopped.clone();
             tokio::spawn(async move {
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_TIME)
-                    .max_headers(HEADERS)
-                    .max_buf_size(HEAD_BYTES)
-                    .serve_connection(TokioIo::new(stream), service);
-                let mut connection = std::pin::pin!(connection);
-                // A broken connection is the client's matter.
-                tokio::select! {
-                    _ = connection.as_mut() => (),
-                    () = tokio::time::sleep(LIFE) => (),
-                    _ = ends.changed() => {
-                        connection.as_mut().graceful_shutdown();
-                        let _ = connection.await;
-                    }
-                }
-                drop(place);
-            });
-        }
-        drop(listener);
+                let over = async {
+                    let _ = ends.changed().await;
+                };
+                connections::answer(listener, operator, OPERATORS, over).await;
+            })
+        });
+        connections::answer(listener, router, CONNECTIONS, shutdown).await;
         let _ = stop.send(true);
-        let _ = tokio::time::timeout(DRAIN, places.acquire_many(CONNECTIONS)).await;
+        if let Some(operators) = operators {
+            let _ = operators.await;
+        }
         let _ = sweeper.await;
         Ok(())
     }

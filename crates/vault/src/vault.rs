@@ -17,13 +17,14 @@ use rand_core::Rng as _;
 use crate::clock::Clock;
 use crate::db::{self, Database, DbError, Sql};
 use crate::generation::Standing;
-use crate::keys::ServerKeys;
+use crate::keys::{Place, ServerKeys};
+use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::sessions::Sessions;
 use crate::store::record::{
     GUESSES, LIFETIME, Record, STRANGERS_GUESSES, STRANGERS_LIFETIME, State,
 };
-use crate::store::{log, witness};
+use crate::store::{log, sweep, witness};
 
 /// How long a registration may take.
 const REGISTRATION_MS: u64 = 300_000;
@@ -37,6 +38,7 @@ pub(crate) struct Vault {
     standing: Mutex<Standing>,
     guesses: Sessions<guess::Session>,
     registrations: Sessions<register::Registration>,
+    metrics: Arc<Metrics>,
 }
 
 /// The server's random source.
@@ -65,11 +67,32 @@ impl Vault {
             standing: Mutex::new(standing),
             guesses: Sessions::new(crate::store::record::FINAL_MS),
             registrations: Sessions::new(REGISTRATION_MS),
+            metrics: Metrics::new(),
         }
     }
 
     pub(crate) fn now(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Whether the database takes a write that changes nothing, durably.
+    pub(crate) async fn is_writable(&self) -> bool {
+        self.run(sweep::touch).await.is_ok()
+    }
+
+    /// Whether the server's keys seal and open: an HSM may have gone.
+    pub(crate) fn has_keys(&self) -> bool {
+        let place = Place {
+            column: "ready",
+            record: &Fixed([0; 16]),
+            version: 0,
+        };
+        let sealed = self.keys.seal(&place, &[]);
+        sealed.is_ok_and(|sealed| self.keys.open(&place, &sealed).is_ok())
     }
 
     pub(crate) fn standing(&self) -> Standing {

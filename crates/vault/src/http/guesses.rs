@@ -11,6 +11,7 @@ use heirloom_vault_api::{Code, Evaluated, GuessStart, Proof, Proved};
 
 use super::openapi::{Routes, op};
 use super::{Peer, Shared, answer, json};
+use crate::metrics::Guessed;
 use crate::refusal::Refusal;
 
 pub(crate) fn routes() -> Routes {
@@ -55,13 +56,18 @@ async fn guess(
     app.limit_guesses(peer)?;
     let start = json(&headers, body).await?;
     let account = app.account(&headers).await?;
-    Ok(answer(
-        StatusCode::OK,
-        &app.vault.guess(start, account).await?,
-    ))
+    let evaluated = app.vault.guess(start, account).await;
+    app.metrics.guessed(match &evaluated {
+        Ok(_) => Guessed::Answered,
+        Err(refusal) if refusal.problem.code == Code::OutcomeUnknown => Guessed::Unknown,
+        Err(_) => Guessed::Refused,
+    });
+    Ok(answer(StatusCode::OK, &evaluated?))
 }
 
 async fn prove(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     let proof = json(&headers, body).await?;
-    Ok(answer(StatusCode::OK, &app.vault.prove(proof).await?))
+    let proved = app.vault.prove(proof).await?;
+    app.metrics.guessed(Guessed::Proven);
+    Ok(answer(StatusCode::OK, &proved))
 }

@@ -15,6 +15,7 @@ const OLDEST: &str =
     "SELECT name FROM vault_record WHERE account IS NULL ORDER BY touched LIMIT $1";
 const DROP_LOG: &str = "DELETE FROM vault_log WHERE shard = $1 AND name = $2";
 const DROP: &str = "DELETE FROM vault_record WHERE shard = $1 AND name = $2 AND account IS NULL";
+const TOUCH: &str = "UPDATE vault_meta SET accepted = accepted WHERE id = 1 RETURNING id";
 const ACCEPT: &str =
     "UPDATE vault_meta SET accepted = generation WHERE id = 1 RETURNING generation";
 
@@ -53,6 +54,12 @@ pub(crate) fn superfluous(sql: &mut dyn Sql) -> Result<Vec<RecordName>, DbError>
 pub(crate) fn drop_shadow(sql: &mut dyn Sql, name: &RecordName) -> Result<(), DbError> {
     sql.query(DROP, &keyed(name, []))?;
     sql.query(DROP_LOG, &keyed(name, [])).map(drop)
+}
+
+/// Writes what is there already.
+pub(crate) fn touch(sql: &mut dyn Sql) -> Result<(), DbError> {
+    let rows = sql.query(TOUCH, &[])?;
+    rows.first().map(|_| ()).ok_or(DbError::Impossible)
 }
 
 /// The operator takes a restored database as it is; gives the generation.

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{Vault, evaluate, random};
 use crate::keys::Place;
+use crate::metrics::Guessed;
 use crate::refusal::Refusal;
 use crate::store::guess::{self, Counted, Guess, Proven};
 use crate::store::record::{Record, State};
@@ -57,7 +58,10 @@ impl Vault {
         };
         // From here on only what is known to be durable is answered.
         let record = match self.run(move |sql| guess::count(sql, &guess)).await? {
-            Counted::Yes(record) => record,
+            Counted::Yes(record) => {
+                self.metrics.guessed(Guessed::Counted);
+                record
+            }
             Counted::Wait(ms) => {
                 let wait = Problem::from(Code::Wait).retry_after(ms.div_ceil(1000).max(1));
                 return Err(wait.into());

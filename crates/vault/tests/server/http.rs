@@ -326,7 +326,10 @@ fn malformed_and_oversized_requests_get_a_problem_and_the_server_lives() {
         send("/v1/nothing", &json, b"{}").problem().code,
         Code::NotFound
     );
-    assert_eq!(client.get("/v1/guesses").problem().code, Code::MethodNotAllowed);
+    assert_eq!(
+        client.get("/v1/guesses").problem().code,
+        Code::MethodNotAllowed
+    );
     let huge = format!(
         "GET /healthz HTTP/1.1\r\nx: {}\r\n\r\n",
         "y".repeat(100_000)

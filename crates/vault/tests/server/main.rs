@@ -10,4 +10,6 @@ mod kill;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod running;

@@ -13,6 +13,7 @@ use crate::client::Client;
 pub(crate) struct Running {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) address: SocketAddr,
+    pub(crate) admin_address: Option<SocketAddr>,
     pub(crate) admin: Admin,
     pub(crate) runtime: tokio::runtime::Runtime,
     stop: Option<oneshot::Sender<()>>,
@@ -41,6 +42,7 @@ pub(crate) fn start_in(folder: tempfile::TempDir, change: impl FnOnce(&mut Confi
         .unwrap();
     let server = runtime.block_on(Server::bind(config)).unwrap();
     let (address, admin) = (server.address(), server.admin());
+    let admin_address = server.admin_address();
     let (stop, stopped) = oneshot::channel::<()>();
     let handle = runtime.handle().clone();
     let ended = std::thread::spawn(move || {
@@ -52,6 +54,7 @@ pub(crate) fn start_in(folder: tempfile::TempDir, change: impl FnOnce(&mut Confi
     Running {
         folder,
         address,
+        admin_address,
         admin,
         runtime,
         stop: Some(stop),
