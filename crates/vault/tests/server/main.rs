@@ -10,6 +10,6 @@ mod kill;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
-mod operator;
-#[cfg(test)]
 mod running;
+#[cfg(test)]
+mod second_port;
