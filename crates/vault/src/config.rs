@@ -10,7 +10,7 @@ use std::time::Duration;
 use self::proxies::Proxies;
 use crate::clock::{Clock, SystemClock};
 use crate::keys::Pkcs11;
-use crate::log::Log;
+pub(crate) use crate::log::Log;
 
 /// How much one address may ask. IPv6 counts by its first 64 bits.
 #[derive(Clone, Copy, Debug)]
