@@ -1,4 +1,7 @@
 //! Random steps over one record, held against a model that is written from the rules and not from the SQL.
+//!
+//! Walks of 1,000 steps: 200 with `HEIRLOOM_LONG=1`, a sample of 4 otherwise. `HEIRLOOM_SEED` names the first one's
+//! seed; each prints its own.
 
 use heirloom_vault_api::*;
 use rusqlite::Connection;
@@ -350,13 +353,12 @@ impl Walk {
 
 #[test]
 fn v1_v4_v7_v9_random_steps_follow_the_rules() {
-    let seed = std::env::var("HEIRLOOM_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let seeds = seed.map_or(1..=20, |seed: u64| seed..=seed);
+    let first: u64 = std::env::var("HEIRLOOM_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let is_long = std::env::var_os("HEIRLOOM_LONG").is_some_and(|value| value == "1");
+    let seeds = first..first.saturating_add(if is_long { 200 } else { 4 });
     let mut happened = [0; 8];
     for seed in seeds {
-        println!("seed {seed}");
+        println!("HEIRLOOM_SEED={seed}");
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(&schema::tables("BLOB")).unwrap();
         let mut dice = Dice(seed);
@@ -379,5 +381,9 @@ fn v1_v4_v7_v9_random_steps_follow_the_rules() {
     println!(
         "activated, evaluated, waited, locked out, destroyed, proven, swept, begun anew: {happened:?}"
     );
-    assert!(happened.iter().all(|times| *times > 0), "{happened:?}");
+    let [_, evaluated, waited, locked_out, ..] = happened;
+    let always = [evaluated, waited, locked_out];
+    // A sample may be without the rarer ones, whatever the rules; these come in their hundreds.
+    let expected = if is_long { &happened[..] } else { &always };
+    assert!(expected.iter().all(|times| *times > 0), "{happened:?}");
 }
