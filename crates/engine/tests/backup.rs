@@ -302,6 +302,10 @@ fn two_devices_see_each_others_messages_together() {
     assert!(read_newest(&store) == expected(&made));
 }
 
+/// What a small run stores at most: a pack of each stream (media: one more than there are workers; text; what leads to
+/// it), index, snapshot and head. How many of the media's streams hold something is chance, for their workers race.
+const MOST_OBJECTS: usize = 3 + 2 + 3;
+
 #[test]
 fn a_run_that_stops_at_any_write_loses_nothing_and_is_taken_up_again() {
     let mut made = Made::new(8, 3, 1500);
@@ -316,6 +320,8 @@ fn a_run_that_stops_at_any_write_loses_nothing_and_is_taken_up_again() {
         );
         grown.conversations[1].1.push(message);
     }
+    let bytes = |made: &Made| made.files.values().map(Vec::len).sum::<usize>();
+    assert!(bytes(&grown) - bytes(&made) < 8 << 20, "one pack holds it");
     for (writes, silent) in (0..).flat_map(|writes| [(writes, false), (writes, true)]) {
         let why = format!("stopped at write {writes}, which was done: {silent}");
         let inner: Arc<dyn Store> = Arc::new(MemoryStore::new());
@@ -357,7 +363,10 @@ fn a_run_that_stops_at_any_write_loses_nothing_and_is_taken_up_again() {
         assert!(!has_head || again.new.messages == 0, "{why}");
         assert!(read_newest(&inner) == expected(&grown), "{why}");
         let after = inner.list("").unwrap().len();
-        assert!(after <= before + 10, "{before} objects became {after}");
+        assert!(
+            after <= before + 2 * MOST_OBJECTS,
+            "{why}: {before} objects became {after}"
+        );
     }
 }
 
