@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tempfile::TempDir;
 
 pub(crate) use schema::{Schema, Table};
-pub(crate) use values::Values;
+pub(crate) use values::{Cells, Values};
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// No message, and nothing beside one, is larger.

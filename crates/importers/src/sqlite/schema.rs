@@ -25,6 +25,12 @@ pub(crate) struct Table {
     pub(crate) row_id: Option<String>,
     /// Whether it is an ordinary b-tree by row number.
     pub(crate) has_row_id: bool,
+    /// Whether a column is computed: then the places are not those in a record.
+    pub(crate) has_generated: bool,
+    /// Columns whose value is not the one in the record: real numbers, which may lie there as whole ones.
+    pub(crate) reals: BTreeSet<String>,
+    /// Columns that are not `NULL` where a record is too short to have them.
+    pub(crate) defaults: BTreeSet<String>,
     /// The columns of each index, in order.
     pub(crate) indexes: Vec<Vec<String>>,
 }
@@ -113,7 +119,7 @@ impl Schema {
 impl Table {
     fn probe(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<()> {
         let mut query = connection
-            .prepare("SELECT cid, lower(name), upper(type), pk FROM pragma_table_info(?1)")?;
+            .prepare("SELECT cid, lower(name), upper(type), pk, dflt_value IS NOT NULL FROM pragma_table_info(?1)")?;
         let mut keys = BTreeSet::new();
         let mut rows = query.query([name])?;
         while let Some(row) = rows.next()? {
@@ -123,6 +129,12 @@ impl Table {
             let kind: String = row.get(2).unwrap_or_default();
             if row.get::<_, i64>(3).unwrap_or(0) > 0 {
                 keys.insert((column.clone(), kind == "INTEGER"));
+            }
+            if is_real(&kind) {
+                self.reals.insert(column.clone());
+            }
+            if row.get::<_, bool>(4).unwrap_or(true) {
+                self.defaults.insert(column.clone());
             }
             // A quote in a column's name is nothing that any messenger writes.
             if !column.contains('"') {
@@ -135,6 +147,9 @@ impl Table {
         {
             self.row_id = Some(column);
         }
+        let mut generated =
+            connection.prepare("SELECT 1 FROM pragma_table_xinfo(?1) WHERE hidden <> 0")?;
+        self.has_generated = generated.exists([name])?;
         let mut query = connection.prepare(
             "SELECT l.seq, lower(i.name) FROM pragma_index_list(?1) l, pragma_index_info(l.name) i
              WHERE l.partial = 0 ORDER BY l.seq, i.seqno",
@@ -153,4 +168,11 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// Whether a column of this type (in upper case) has the affinity REAL: <https://sqlite.org/datatype3.html>, 3.1.
+fn is_real(kind: &str) -> bool {
+    let has = |part: &str| kind.contains(part);
+    let other = ["INT", "CHAR", "CLOB", "TEXT", "BLOB"].into_iter().any(has);
+    !other && ["REAL", "FLOA", "DOUB"].into_iter().any(has)
 }

@@ -3,6 +3,19 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
+/// A row, whoever read it from the file.
+pub(crate) trait Cells {
+    /// The value of a column; `Null` where there is no such column.
+    fn value(&self, column: usize) -> ValueRef<'_>;
+}
+
+impl Cells for Row<'_> {
+    #[inline]
+    fn value(&self, column: usize) -> ValueRef<'_> {
+        self.get_ref(column).unwrap_or(ValueRef::Null)
+    }
+}
+
 /// Reads values of rows, and counts those that had to be mended.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
@@ -12,9 +25,9 @@ pub(crate) struct Values {
 
 impl Values {
     /// The text of a column, which `SQLite` may hold as text, as bytes or as a number; empty for none.
-    pub(crate) fn text(&mut self, row: &Row<'_>, column: usize) -> String {
-        match row.get_ref(column) {
-            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
+    pub(crate) fn text(&mut self, row: &impl Cells, column: usize) -> String {
+        match row.value(column) {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
                 if let Ok(text) = simdutf8::basic::from_utf8(bytes) {
                     text.to_owned()
                 } else {
@@ -22,62 +35,62 @@ impl Values {
                     String::from_utf8_lossy(bytes).into_owned()
                 }
             }
-            Ok(ValueRef::Integer(number)) => number.to_string(),
-            Ok(ValueRef::Real(number)) => number.to_string(),
-            Ok(ValueRef::Null) | Err(_) => String::new(),
+            ValueRef::Integer(number) => number.to_string(),
+            ValueRef::Real(number) => number.to_string(),
+            ValueRef::Null => String::new(),
         }
     }
 
     /// The bytes of a column; empty for none.
-    pub(crate) fn bytes<'r>(row: &'r Row<'_>, column: usize) -> &'r [u8] {
-        match row.get_ref(column) {
-            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => bytes,
-            Ok(ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Null) | Err(_) => &[],
+    pub(crate) fn bytes(row: &impl Cells, column: usize) -> &[u8] {
+        match row.value(column) {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes,
+            ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Null => &[],
         }
     }
 
     /// The whole number of a column; `None` for what is no number.
-    pub(crate) fn integer(row: &Row<'_>, column: usize) -> Option<i64> {
-        match row.get_ref(column) {
-            Ok(ValueRef::Integer(number)) => Some(number),
-            Ok(ValueRef::Real(number)) => format!("{number:.0}").parse().ok(),
-            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
+    pub(crate) fn integer(row: &impl Cells, column: usize) -> Option<i64> {
+        match row.value(column) {
+            ValueRef::Integer(number) => Some(number),
+            ValueRef::Real(number) => format!("{number:.0}").parse().ok(),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
                 std::str::from_utf8(bytes).ok()?.trim().parse().ok()
             }
-            Ok(ValueRef::Null) | Err(_) => None,
+            ValueRef::Null => None,
         }
     }
 
     /// The whole number of a column, 0 for none.
-    pub(crate) fn number(row: &Row<'_>, column: usize) -> i64 {
+    pub(crate) fn number(row: &impl Cells, column: usize) -> i64 {
         Self::integer(row, column).unwrap_or(0)
     }
 
     /// A time in milliseconds; 0 for none (`WhatsApp` writes -1, too).
-    pub(crate) fn time(row: &Row<'_>, column: usize) -> i64 {
+    pub(crate) fn time(row: &impl Cells, column: usize) -> i64 {
         Self::number(row, column).max(0)
     }
 
     /// A number that is never negative.
-    pub(crate) fn count(row: &Row<'_>, column: usize) -> u32 {
+    pub(crate) fn count(row: &impl Cells, column: usize) -> u32 {
         u32::try_from(Self::number(row, column)).unwrap_or(0)
     }
 
     /// Whether a column says yes.
-    pub(crate) fn flag(row: &Row<'_>, column: usize) -> bool {
+    pub(crate) fn flag(row: &impl Cells, column: usize) -> bool {
         Self::number(row, column) > 0
     }
 
     /// The number of a column with its fraction; 0 for what is none.
-    pub(crate) fn real(row: &Row<'_>, column: usize) -> f64 {
-        let number = match row.get_ref(column) {
-            Ok(ValueRef::Real(number)) => number,
-            Ok(ValueRef::Integer(number)) => i32::try_from(number).map_or(0.0, f64::from),
-            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => std::str::from_utf8(bytes)
+    pub(crate) fn real(row: &impl Cells, column: usize) -> f64 {
+        let number = match row.value(column) {
+            ValueRef::Real(number) => number,
+            ValueRef::Integer(number) => i32::try_from(number).map_or(0.0, f64::from),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => std::str::from_utf8(bytes)
                 .ok()
                 .and_then(|text| text.trim().parse().ok())
                 .unwrap_or(0.0),
-            Ok(ValueRef::Null) | Err(_) => 0.0,
+            ValueRef::Null => 0.0,
         };
         if number.is_finite() { number } else { 0.0 }
     }

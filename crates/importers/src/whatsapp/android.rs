@@ -30,6 +30,7 @@ use crate::whatsapp::crypt::{DecryptedFile, WaKey};
 
 use files::Files;
 use layout::Layout;
+use modern::Wanted;
 use people::Names;
 use since::Tally;
 
@@ -106,7 +107,8 @@ impl AndroidFolder {
         rows: &RowRanges,
         sink: &mut dyn Sink,
     ) -> Result<Report, SourceError> {
-        self.read_some(rows, sink, &mut Tally::default())
+        let wanted = Wanted { rows, hashes: None };
+        self.read_some(wanted, sink, &mut Tally::default())
     }
 
     /// Whether rows can be read singly: the modern schema.
@@ -159,7 +161,7 @@ impl AndroidFolder {
 
     fn read_some(
         &mut self,
-        rows: &RowRanges,
+        wanted: Wanted<'_>,
         sink: &mut dyn Sink,
         tally: &mut Tally,
     ) -> Result<Report, SourceError> {
@@ -182,7 +184,7 @@ impl AndroidFolder {
                 &self.database,
                 &self.names,
                 &self.files,
-                rows,
+                wanted,
                 sink,
                 &mut report,
                 tally,
@@ -205,7 +207,7 @@ impl Source for AndroidFolder {
     }
 
     fn read(&mut self, sink: &mut dyn Sink) -> Result<Report, SourceError> {
-        self.read_some(&RowRanges::all(), sink, &mut Tally::default())
+        self.read_rows(&RowRanges::all(), sink)
     }
 
     fn read_since(

@@ -12,21 +12,29 @@ use rusqlite::{Row, Statement};
 
 use super::files::Files;
 use super::once::Once;
+use super::pages::{MessagePages, MessageRows, Next};
 use super::people::{Names, People};
 use super::ranges::RowRanges;
 use super::sides::{Cursors, Sides, Statements, open};
 use super::since::Tally;
-use crate::sqlite::{Database, Values};
+use crate::sqlite::{Cells, Database, Values};
 use chats::{Chat, Chats};
 
 pub(super) use chats::chat_identities;
 
-/// Reads the messages of `rows`, and all people with names and all conversations.
+/// What is read.
+pub(super) struct Wanted<'w> {
+    pub(super) rows: &'w RowRanges,
+    /// Where all rows are read: the hashes of their pages are put here.
+    pub(super) hashes: Option<&'w mut MessagePages>,
+}
+
+/// Reads the messages of the rows, and all people with names and all conversations.
 pub(super) fn read(
     database: &Database,
     names: &Names,
     files: &Files,
-    rows: &RowRanges,
+    wanted: Wanted<'_>,
     sink: &mut dyn Sink,
     report: &mut Report,
     tally: &mut Tally,
@@ -54,7 +62,10 @@ pub(super) fn read(
         indexed,
         earlier: None,
     };
-    reader.messages(rows).map_err(|stop| stop.into(database))?;
+    let rows = wanted.rows;
+    reader
+        .messages(wanted)
+        .map_err(|stop| stop.into(database))?;
     reader.calls(rows).map_err(|stop| stop.into(database))?;
     for _ in 0..reader.values.mended {
         reader
@@ -137,7 +148,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn messages(&mut self, rows: &RowRanges) -> Result<(), Stop> {
+    fn messages(&mut self, wanted: Wanted<'_>) -> Result<(), Stop> {
+        let Wanted { rows, mut hashes } = wanted;
         let ranges = rows.messages();
         let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
             return Ok(());
@@ -162,9 +174,26 @@ impl Reader<'_> {
             .map(|before| before.query([*span.end()]))
             .transpose()?;
         let mut pending = None;
+        columns.insert(0, "_id");
+        let mut table = if rows.is_all() {
+            MessageRows::open(database, &columns, hashes.as_deref())
+        } else {
+            None
+        };
         for range in ranges {
             let mut cursors = open(seekable, &range)?;
-            let mut found = query.query([*range.start(), *range.end()])?;
+            let mut from = *range.start();
+            if let Some(mut table) = table.take() {
+                if self.past_sqlite(&mut table, &mut query, &mut cursors, &mut others)? {
+                    if let Some(hashes) = &mut hashes {
+                        hashes.leaves = table.into_hashes();
+                    }
+                    continue;
+                }
+                // From the broken page on, SQLite says what is wrong.
+                from = table.last().map_or(from, |last| last.saturating_add(1));
+            }
+            let mut found = query.query([from, *range.end()])?;
             while let Some(row) = found.next()? {
                 let id: i64 = row.get(0)?;
                 if let Some(before) = &mut before {
@@ -176,10 +205,33 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Reads all messages from the pages of their table; `false` where that is broken.
+    fn past_sqlite(
+        &mut self,
+        table: &mut MessageRows,
+        query: &mut Statement<'_>,
+        seekable: &mut Cursors<'_>,
+        others: &mut Cursors<'_>,
+    ) -> Result<bool, Stop> {
+        loop {
+            match table.next() {
+                Next::Row(row) => self.one(row.row, &row, true, seekable, others)?,
+                Next::Other(id) => {
+                    let mut found = query.query([id, id])?;
+                    if let Some(row) = found.next()? {
+                        self.one(id, row, true, seekable, others)?;
+                    }
+                }
+                Next::End => return Ok(true),
+                Next::Broken => return Ok(false),
+            }
+        }
+    }
+
     fn one(
         &mut self,
         id: i64,
-        row: &Row<'_>,
+        row: &impl Cells,
         all: bool,
         seekable: &mut Cursors<'_>,
         others: &mut Cursors<'_>,
@@ -191,14 +243,16 @@ impl Reader<'_> {
             return Ok(());
         }
         let chat = self.chats.of(chat_row, self.sink, self.report)?;
+        // Asked early, for its answer comes from far away in memory.
+        let by_filter = all || !self.indexed;
+        let seen = by_filter && self.once.maybe_seen(chat.conversation.0, &key);
         let mut sides = Sides { seekable, others };
         let before = self.report.counts(Kind::Attachments);
         let mut message = self.message(id, row, &chat, &mut sides)?;
         self.tally
             .attachments(id, before, self.report.counts(Kind::Attachments));
-        let again = if all || !self.indexed {
-            self.once.maybe_seen(chat.conversation.0, &key)
-                && (!self.once.may_look_up() || self.is_earlier(id, row, &chat, &message, &key)?)
+        let again = if by_filter {
+            seen && (!self.once.may_look_up() || self.is_earlier(id, row, &chat, &message, &key)?)
         } else {
             self.is_earlier(id, row, &chat, &message, &key)?
         };
@@ -236,7 +290,7 @@ impl Reader<'_> {
     fn is_earlier(
         &mut self,
         id: i64,
-        row: &Row<'_>,
+        row: &impl Cells,
         chat: &Chat,
         message: &Message,
         key: &str,

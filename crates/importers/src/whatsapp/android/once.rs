@@ -5,7 +5,6 @@ type Block = [u64; 8];
 const BLOCKS: u64 = 1 << 17;
 /// Where a doubt costs little, a quarter of that stays in the processor's own memory.
 const BLOCKS_FEW: u64 = 1 << 15;
-const BITS_A_KEY: u32 = 8;
 /// Doubts that are looked into; behind that many, a doubt counts as a fact.
 const LOOKUPS_MAX: u32 = 2_000;
 /// The same where an index finds them.
@@ -50,19 +49,15 @@ impl Once {
         let Some(block) = self.blocks.get_mut(place) else {
             return true;
         };
-        let mut bits = hash.wrapping_mul(MIX).rotate_left(29) ^ hash;
-        let mut seen = true;
-        for round in 0..BITS_A_KEY {
-            if round == BITS_A_KEY / 2 {
-                bits = bits.wrapping_mul(MIX).rotate_left(31);
-            }
-            let word = usize::try_from(bits & 7).unwrap_or(0);
-            let bit = 1 << (bits >> 3 & 63);
-            seen &= block[word] & bit != 0;
-            block[word] |= bit;
-            bits >>= 9;
+        // One bit in each word: the words do not wait for one another.
+        let bits = hash.wrapping_mul(MIX) >> 16;
+        let mut missing = 0;
+        for (word, shift) in block.iter_mut().zip((0u32..).step_by(6)) {
+            let bit = 1 << (bits >> shift & 63);
+            missing |= bit & !*word;
+            *word |= bit;
         }
-        seen
+        missing == 0
     }
 
     /// Whether one more doubt may be looked into: a hostile file must not cost a scan for each of its rows.

@@ -6,12 +6,15 @@
 mod btree;
 mod changes;
 pub(in crate::whatsapp::android) mod code;
+mod table;
 
 use heirloom_archive::SourceError;
 
 use super::{AndroidFolder, SchemaKind};
 use crate::sqlite::{Schema, Table};
 use btree::{Noted, Pages};
+
+pub(in crate::whatsapp::android) use table::{MessageRows, Next};
 
 /// How the rows of a table lead to messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,12 +92,36 @@ struct Identity {
 
 /// A page with rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Leaf {
+pub(super) struct Leaf {
     first: i64,
     last: i64,
     hash: PageHash,
     /// Where rows lie far apart, or name others: the messages' (or additions') rows that this page speaks of.
     links: Vec<i64>,
+}
+
+/// Hashes of the pages of `message`, made while its rows are read.
+pub(super) struct MessagePages {
+    pub(super) key: [u8; 32],
+    /// When all rows were read.
+    pub(super) leaves: Option<Vec<Leaf>>,
+}
+
+impl MessagePages {
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        Self {
+            key: *key,
+            leaves: None,
+        }
+    }
+}
+
+impl PageMap {
+    /// Completes what [`AndroidFolder::page_map_beside`] gave.
+    pub(super) fn with_messages(mut self, leaves: Vec<Leaf>) -> Self {
+        self.tables.insert(0, (0, leaves));
+        self
+    }
 }
 
 impl AndroidFolder {
@@ -103,6 +130,20 @@ impl AndroidFolder {
     ///
     /// Reads these pages once. `None`: the database has another schema, or pages that are not as they should be.
     pub fn page_map(&self, key: &[u8; 32]) -> Result<Option<PageMap>, SourceError> {
+        self.page_map_of(key, |_| true)
+    }
+
+    /// The map without the table of messages, for [`PageMap::with_messages`]: where all of that is read anyway, its
+    /// pages are hashed on the way.
+    pub(super) fn page_map_beside(&self, key: &[u8; 32]) -> Result<Option<PageMap>, SourceError> {
+        self.page_map_of(key, |name| name != "message")
+    }
+
+    fn page_map_of(
+        &self,
+        key: &[u8; 32],
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Option<PageMap>, SourceError> {
         if self.schema != SchemaKind::Modern {
             return Ok(None);
         }
@@ -114,7 +155,7 @@ impl AndroidFolder {
             return Ok(None);
         };
         let mut tables = Vec::new();
-        for (place, (name, leads)) in (0u8..).zip(TRACKED) {
+        for (place, (name, leads)) in (0u8..).zip(TRACKED).filter(|(_, (name, _))| wanted(name)) {
             let Some(table) = self.database.schema.table(name) else {
                 continue;
             };

@@ -9,6 +9,8 @@ use heirloom_archive::report::Counts;
 use heirloom_archive::{Kind, Reading, Report, Sink, SourceError, Stamp};
 
 use super::files::relative;
+use super::modern::Wanted;
+use super::pages::MessagePages;
 use super::{AndroidFolder, PageMap, RowRanges, SchemaKind};
 use crate::sqlite::Values;
 use mark::{FileMark, Mark};
@@ -56,15 +58,18 @@ impl AndroidFolder {
         key: &[u8; 32],
         sink: &mut dyn Sink,
     ) -> Result<Reading, SourceError> {
-        // The map comes first: what changes while rows are read is then read again by the next run.
-        let pages = if self.schema == SchemaKind::Modern {
-            self.page_map(key)?
-        } else {
-            None
+        // The map comes first: what changes while rows are read is then read again by the next run. Where all messages are
+        // read, their pages are hashed just before their rows are taken.
+        let straight = mark.is_none() && self.reads_past_sqlite();
+        let pages = match self.schema {
+            SchemaKind::Legacy => None,
+            SchemaKind::Modern if straight => self.page_map_beside(key)?,
+            SchemaKind::Modern => self.page_map(key)?,
         };
+        let all = RowRanges::all();
         let Some(pages) = pages else {
             return Ok(Reading {
-                report: self.read_some(&RowRanges::all(), sink, &mut Tally::default())?,
+                report: self.read_rows(&all, sink)?,
                 whole: true,
                 mark: None,
             });
@@ -84,7 +89,11 @@ impl AndroidFolder {
         };
         drop(pages);
         if let (Some(before), Some(rows)) = (before, rows) {
-            let part = self.read_some(&rows, sink, &mut now.tally)?;
+            let wanted = Wanted {
+                rows: &rows,
+                hashes: None,
+            };
+            let part = self.read_some(wanted, sink, &mut now.tally)?;
             let report = now.go_on_from(&before, &rows, &part);
             return Ok(Reading {
                 mark: now.encode_if_whole(&report),
@@ -92,7 +101,23 @@ impl AndroidFolder {
                 whole: false,
             });
         }
-        let report = self.read_some(&RowRanges::all(), sink, &mut now.tally)?;
+        let mut hashes = MessagePages::new(key);
+        let wanted = Wanted {
+            rows: &all,
+            hashes: straight.then_some(&mut hashes),
+        };
+        let report = self.read_some(wanted, sink, &mut now.tally)?;
+        if straight {
+            let pages = PageMap::decode(&now.pages).zip(hashes.leaves);
+            let Some((pages, leaves)) = pages else {
+                return Ok(Reading {
+                    report,
+                    whole: true,
+                    mark: None,
+                });
+            };
+            now.pages = pages.with_messages(leaves).encode();
+        }
         now.messages = report.counts(Kind::Messages).taken;
         let conversations = report.counts(Kind::Conversations).taken;
         now.extra_conversations = conversations.saturating_sub(now.tally.listed);

@@ -4,14 +4,13 @@ use heirloom_archive::{
     Call, Deleted, Edit, Location, Message, MessageKind, Poll, PollOption, Raw, Reaction, Receipt,
     Reply, System,
 };
-use rusqlite::Row;
 
 use super::super::build::{MediaFacts, contact, refine};
 use super::super::kinds::{action_words, is_medium, is_view_once, message_kind};
 use super::super::sides::{Side, Sides};
 use super::chats::Chat;
 use super::{FROM_ME, ORIGIN, RECEIVED, Reader, SENDER, STARRED, Stop, TEXT, TIME, TYPE};
-use crate::sqlite::Values;
+use crate::sqlite::{Cells, Values};
 
 /// How much of what is not understood is kept of one message.
 const RAW_MAX_BYTES: usize = 1 << 20;
@@ -23,7 +22,7 @@ impl Reader<'_> {
     pub(super) fn message(
         &mut self,
         id: i64,
-        row: &Row<'_>,
+        row: &impl Cells,
         chat: &Chat,
         sides: &mut Sides<'_, '_, '_>,
     ) -> Result<Message, Stop> {

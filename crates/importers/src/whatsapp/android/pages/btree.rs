@@ -23,6 +23,7 @@ pub(super) struct Pages {
     /// What cells may use of a page.
     usable: usize,
     count: u32,
+    utf8: bool,
     buffer: Vec<u8>,
     /// Pages that were read ahead, from which one on, and the last page that was read.
     ahead: Vec<u8>,
@@ -72,6 +73,7 @@ impl Pages {
             page_bytes,
             usable,
             count,
+            utf8: be32(&header, 56) == Some(1),
             buffer: vec![0; page_bytes],
             ahead: Vec::new(),
             ahead_from: 1,
@@ -81,6 +83,17 @@ impl Pages {
 
     pub(super) fn page_bytes(&self) -> u32 {
         u32::try_from(self.page_bytes).unwrap_or(0)
+    }
+
+    /// Whether texts are UTF-8.
+    pub(super) fn is_utf8(&self) -> bool {
+        self.utf8
+    }
+
+    /// Turns to a leaf; says how many rows it has, or `None` where it is no leaf.
+    pub(super) fn turn_to_leaf(&mut self, number: u32) -> io::Result<Option<usize>> {
+        let is_leaf = self.load(number)? && self.kind(number) == LEAF;
+        Ok(is_leaf.then(|| self.cells(number)))
     }
 
     /// The leaves of the table at `root`, by their first row.
@@ -104,7 +117,8 @@ impl Pages {
         Ok(Some(leaves))
     }
 
-    fn leaf_numbers(&mut self, root: u32) -> io::Result<Option<Vec<u32>>> {
+    /// The pages with the rows of the table at `root`, in the order of the rows. `None`: the tree is not as it should be.
+    pub(super) fn leaf_numbers(&mut self, root: u32) -> io::Result<Option<Vec<u32>>> {
         // All leaves of a tree lie equally deep, so that only pages above them need to be read.
         let mut height = 0;
         let mut number = root;
@@ -147,12 +161,12 @@ impl Pages {
         Ok(Some(level))
     }
 
-    /// `Some(None)`: a leaf without rows.
+    /// Hashes a leaf and what hangs on it; the buffer may hold another page then. `Some(None)`: a leaf without rows.
     #[expect(
         clippy::option_option,
         reason = "broken, empty, and with rows are three answers"
     )]
-    fn leaf(&mut self, number: u32, noted: Noted) -> io::Result<Option<Option<Leaf>>> {
+    pub(super) fn leaf(&mut self, number: u32, noted: Noted) -> io::Result<Option<Option<Leaf>>> {
         if !self.load(number)? || self.kind(number) != LEAF {
             return Ok(None);
         }
@@ -279,7 +293,8 @@ impl Pages {
         Some(children)
     }
 
-    fn cell(&self, number: u32, index: usize) -> Option<Cell<'_>> {
+    /// A row of the page in the buffer.
+    pub(super) fn cell(&self, number: u32, index: usize) -> Option<Cell<'_>> {
         let at = be16(&self.buffer, Self::header_at(number) + 8 + 2 * index)?;
         let (payload_bytes, at) = varint(&self.buffer, at)?;
         let (row, at) = varint(&self.buffer, at)?;
@@ -309,12 +324,14 @@ impl Pages {
 }
 
 /// One row.
-struct Cell<'p> {
-    row: i64,
+pub(super) struct Cell<'p> {
+    pub(super) row: i64,
     /// What lies on the page itself.
-    payload: &'p [u8],
-    overflow: Option<u32>,
-    beyond: u64,
+    pub(super) payload: &'p [u8],
+    /// The page where it goes on.
+    pub(super) overflow: Option<u32>,
+    /// How many bytes lie there and behind.
+    pub(super) beyond: u64,
 }
 
 /// A record that is not as it should be, or whose value lies beyond the page.
@@ -375,7 +392,8 @@ fn be32(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// `SQLite`'s varint: up to eight times seven bits, then eight. Gives the place behind it, too.
-fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+#[inline]
+pub(super) fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let mut value = 0u64;
     for index in 0..8 {
         let byte = *bytes.get(at + index)?;

@@ -9,6 +9,8 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::whatsapp::android::RowRanges;
+use crate::whatsapp::android::modern::Wanted;
+use crate::whatsapp::android::since::Tally;
 
 const KEY: [u8; 32] = [7; 32];
 const SCHEMA: &str = include_str!("../../../../examples/read_speed.sql");
@@ -301,4 +303,48 @@ proptest! {
             let _ = folder.changed_rows(&old, &new);
         }
     }
+}
+
+#[test]
+fn pages_that_are_hashed_while_rows_are_read_give_the_same_map() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("msgstore.db");
+    made(&path, 3000);
+    let mut folder = AndroidFolder::open(&path, None).unwrap();
+    let beside = folder.page_map_beside(&KEY).unwrap().unwrap();
+    let mut hashes = MessagePages::new(&KEY);
+    let wanted = Wanted {
+        rows: &RowRanges::all(),
+        hashes: Some(&mut hashes),
+    };
+    folder
+        .read_some(wanted, &mut Archive::default(), &mut Tally::default())
+        .unwrap();
+    assert_eq!(beside.with_messages(hashes.leaves.unwrap()), map(&path));
+}
+
+#[test]
+fn of_a_broken_page_sqlite_says_so_and_what_lies_before_it_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("msgstore.db");
+    made(&path, 3000);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes
+        .windows(16)
+        .position(|window| window == b"text number 2000")
+        .unwrap();
+    bytes[at / 4096 * 4096] = 0xEE;
+    std::fs::write(&path, bytes).unwrap();
+    let mut archive = Archive::default();
+    let error = AndroidFolder::open(&path, None)
+        .unwrap()
+        .read(&mut archive)
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("its pages are not what they were"),
+        "{error}"
+    );
+    assert!(archive.messages.len() > 1500 && archive.messages.len() < 2000);
 }
