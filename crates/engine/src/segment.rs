@@ -33,7 +33,7 @@ impl Fingerprint {
         let (content, rest) = record.split_at(content_of(record).len());
         let hash = keys.keyed(purpose::MESSAGE, id_of(record));
         let four = |bytes: &[u8]| {
-            let hash = keys.keyed(purpose::CONTENT, bytes);
+            let hash = keys.local(bytes).to_le_bytes();
             hash[..4].try_into().expect("4 bytes")
         };
         let fingerprint = Self {
@@ -52,9 +52,13 @@ impl Fingerprint {
     }
 
     pub(crate) fn encode_all(all: &[Self]) -> Vec<u8> {
-        all.iter()
-            .flat_map(|one| one.id.into_iter().chain(one.content).chain(one.rest))
-            .collect()
+        let mut bytes = Vec::with_capacity(all.len() * FINGERPRINT_BYTES);
+        for Self { id, content, rest } in all {
+            bytes.extend_from_slice(id);
+            bytes.extend_from_slice(content);
+            bytes.extend_from_slice(rest);
+        }
+        bytes
     }
 
     pub(crate) fn decode_all(bytes: &[u8]) -> Vec<Self> {

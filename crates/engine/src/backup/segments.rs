@@ -68,6 +68,25 @@ type Done = Result<(u32, SealedSegment), EngineError>;
 struct Streams {
     text: Mutex<Stream>,
     meta: Mutex<Stream>,
+    /// What the ledger is to be told of segments. It is told rarely: each time costs it a write of its own.
+    learned: Mutex<Vec<Change>>,
+}
+
+/// Segments of which the ledger is told at once.
+const LEARN: usize = 256;
+
+impl Streams {
+    /// Remembers something of a segment, soon: until then a killed run makes it again.
+    fn learn(&self, packer: &Packer<'_>, change: Change) -> Result<(), EngineError> {
+        let mut learned = lock(&self.learned);
+        learned.push(change);
+        if learned.len() < LEARN {
+            return Ok(());
+        }
+        let full = std::mem::take(&mut *learned);
+        drop(learned);
+        packer.remember(full)
+    }
 }
 
 /// What the second pass works with.
@@ -107,6 +126,7 @@ pub(crate) fn run(
     let streams = Streams {
         text: Mutex::new(packer.stream()),
         meta: Mutex::new(packer.stream()),
+        learned: Mutex::default(),
     };
     let (done_sender, done) = channel::<Done>();
     let mut trees = Trees::new(packer, base, reader, store, piled_up);
@@ -161,7 +181,12 @@ pub(crate) fn run(
         base,
         &mut remembered,
     )?;
-    let Streams { text, meta } = streams;
+    let Streams {
+        text,
+        meta,
+        learned,
+    } = streams;
+    remembered.extend(learned.into_inner().unwrap_or_else(PoisonError::into_inner));
     packer.finish(text.into_inner().unwrap_or_else(PoisonError::into_inner))?;
     packer.finish(meta.into_inner().unwrap_or_else(PoisonError::into_inner))?;
     // What was left out may be there next time, and is said again until then: so everything is looked at again.

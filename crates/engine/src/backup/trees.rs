@@ -136,8 +136,10 @@ impl<'a, 'p> Trees<'a, 'p> {
         }
         let known_ids: HashSet<[u8; 8]> =
             gone_prints.iter().flatten().map(|print| print.id).collect();
+        // Of a first run nothing is gone: then this would be every message.
         let fresh_prints: HashSet<_> = fresh
             .iter()
+            .filter(|_| !gone.is_empty())
             .flat_map(|segment| segment.fingerprints.iter().map(Fingerprint::content))
             .collect();
         for segment in &fresh {

@@ -15,7 +15,7 @@ pub struct SqliteLedger {
 }
 
 /// The version of the table's layout. Another one is thrown away and rebuilt.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 
 const TABLES: [(Space, &str); 6] = [
     (Space::Chunk, "chunk"),
@@ -53,15 +53,21 @@ impl SqliteLedger {
     fn try_open(path: &Path) -> Result<Self, rusqlite::Error> {
         let connection = Connection::open(path)?;
         connection.execute_batch(
-            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-2048; PRAGMA mmap_size=0;",
+            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-2048; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=8192;",
         )?;
         let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if layout != LAYOUT && layout != 0 {
             return Err(rusqlite::Error::InvalidQuery);
         }
-        for (_, table) in TABLES {
+        for (space, table) in TABLES {
+            // What is remembered of segments is long: it lies in the order in which it came, and keys beside it.
+            let kind = if space == Space::Segment {
+                ""
+            } else {
+                "WITHOUT ROWID"
+            };
             connection.execute_batch(&format!(
-                "CREATE TABLE IF NOT EXISTS {table}(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+                "CREATE TABLE IF NOT EXISTS {table}(key BLOB PRIMARY KEY, value BLOB NOT NULL) {kind}"
             ))?;
         }
         connection.execute_batch(&format!("PRAGMA user_version={LAYOUT}"))?;

@@ -109,7 +109,7 @@ pub(super) fn seal(
         }
         let mut value = filter_id.0.to_vec();
         value.extend_from_slice(&Fingerprint::encode_all(&fingerprints));
-        packer.remember(vec![(Space::Segment, id.short().to_vec(), Some(value))])?;
+        streams.learn(packer, (Space::Segment, id.short().to_vec(), Some(value)))?;
         filter_id
     };
     let entry = proto::SegmentEntry {
