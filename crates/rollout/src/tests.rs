@@ -469,3 +469,22 @@ proptest! {
         let _ = Rules::parse(&bytes);
     }
 }
+
+#[test]
+fn fuzz_corpus_every_file_of_rules_is_replayed() {
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/rollout_rules");
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let rules = Rules::parse(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        for name in rules.names() {
+            let asker = Asker::default();
+            assert_eq!(
+                rules.decide(name, &asker),
+                rules.explain(name, &asker).decision
+            );
+        }
+        read += 1;
+    }
+    assert!(read >= 3, "the seeds are gone");
+}
