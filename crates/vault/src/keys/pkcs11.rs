@@ -2,6 +2,8 @@
 //!
 //! The key file still holds the identity, OPAQUE's key pair and the fake secret: whoever has it can pose
 //! as the vault, and cannot open a record. The layout of a sealed value is that of the key file's.
+//!
+//! Wrapping keys have one label and a number as `CKA_ID` (four bytes; the first has none): the greatest is the newest.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,14 +14,14 @@ use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11 as Module};
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;
-use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use heirloom_vault_api::{RecordName, VaultIdentity, suite};
 use opaque_ke::ServerSetup;
 use zeroize::Zeroizing;
 
-use super::{KeyFile, KeysError, NONCE_BYTES, Place, ServerKeys};
+use super::{Custody, KeyFile, KeysError, MOST_KEYS, NONCE_BYTES, Place, RotateError, ServerKeys};
 
 const LABEL: &[u8] = b"heirloom-vault-wrapping";
 const KEY_BYTES: u64 = 32;
@@ -49,22 +51,41 @@ pub enum Pkcs11Error {
     /// No token has this label.
     #[error("the HSM has no token of this label")]
     NoToken,
-    /// Several keys have our label: which one sealed the records is not ours to guess.
-    #[error("the token has several keys of the label heirloom-vault-wrapping")]
+    /// Several keys have our label and one number: which one sealed the records is not ours to guess.
+    #[error("the token has several keys of the label heirloom-vault-wrapping and the same number")]
     SeveralKeys,
+    /// A number that we do not give.
+    #[error("a key of the label heirloom-vault-wrapping has a number that makes no sense")]
+    StrangeKey,
 }
 
 enum Act {
     Seal([u8; NONCE_BYTES]),
     Open([u8; NONCE_BYTES]),
+    /// Opens under the newest key alone.
+    OpenNewest([u8; NONCE_BYTES]),
 }
 
-struct Job {
-    act: Act,
-    place: Vec<u8>,
-    text: Zeroizing<Vec<u8>>,
-    done: Sender<Result<Zeroizing<Vec<u8>>, KeysError>>,
+enum Job {
+    Value {
+        act: Act,
+        place: Vec<u8>,
+        text: Zeroizing<Vec<u8>>,
+        done: Sender<Result<Zeroizing<Vec<u8>>, KeysError>>,
+    },
+    Rotate(Sender<Result<(), RotateError>>),
+    Retire(Sender<Result<(), RotateError>>),
+    Count(Sender<usize>),
 }
+
+/// A wrapping key in the token.
+struct Wrapping {
+    number: u32,
+    handle: ObjectHandle,
+}
+
+/// The newest first; never empty.
+type Wrappings = Vec<Wrapping>;
 
 /// The server's keys, the wrapping key in an HSM. A session is one thread's, so one thread has it.
 pub struct Pkcs11Keys {
@@ -87,9 +108,9 @@ impl Pkcs11Keys {
         std::thread::Builder::new()
             .name("heirloom-vault-hsm".to_owned())
             .spawn(move || match log_in(&hsm) {
-                Ok((session, key)) => {
+                Ok((session, mut keys)) => {
                     let _ = ready.send(Ok(()));
-                    work(&session, key, &queue);
+                    work(&session, &mut keys, &queue);
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -109,19 +130,33 @@ impl Pkcs11Keys {
         text: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeysError> {
         let (done, waits) = channel();
-        let job = Job {
+        let job = Job::Value {
             act,
             place: place.bytes(),
             text: Zeroizing::new(text.to_vec()),
             done,
         };
-        let jobs = self.jobs.lock().map_err(|_| KeysError)?.clone();
-        jobs.send(job).map_err(|_| KeysError)?;
+        self.send(job).ok_or(KeysError)?;
         waits.recv().map_err(|_| KeysError)?
+    }
+
+    fn send(&self, job: Job) -> Option<()> {
+        let jobs = self.jobs.lock().ok()?.clone();
+        jobs.send(job).ok()
+    }
+
+    fn change(
+        &self,
+        job: impl FnOnce(Sender<Result<(), RotateError>>) -> Job,
+    ) -> Result<(), RotateError> {
+        let gone = || RotateError::Hsm("nothing answers for it any more".to_owned());
+        let (done, waits) = channel();
+        self.send(job(done)).ok_or_else(gone)?;
+        waits.recv().map_err(|_| gone())?
     }
 }
 
-fn log_in(hsm: &Pkcs11) -> Result<(Session, ObjectHandle), Pkcs11Error> {
+fn log_in(hsm: &Pkcs11) -> Result<(Session, Wrappings), Pkcs11Error> {
     let module = Module::new(&hsm.module)?;
     match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
         Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => (),
@@ -146,16 +181,42 @@ fn log_in(hsm: &Pkcs11) -> Result<(Session, ObjectHandle), Pkcs11Error> {
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::Label(LABEL.to_vec()),
     ])?;
-    let key = match found.as_slice() {
-        [key] => *key,
-        [] => session.generate_key(&Mechanism::AesKeyGen, &template())?,
-        _ => return Err(Pkcs11Error::SeveralKeys),
-    };
-    Ok((session, key))
+    let mut keys = Wrappings::new();
+    for handle in found {
+        let number = number(&session, handle)?;
+        keys.push(Wrapping { number, handle });
+    }
+    keys.sort_by_key(|key| std::cmp::Reverse(key.number));
+    if keys
+        .windows(2)
+        .any(|two| matches!(two, [one, other] if one.number == other.number))
+    {
+        return Err(Pkcs11Error::SeveralKeys);
+    }
+    if keys.is_empty() {
+        let handle = session.generate_key(&Mechanism::AesKeyGen, &template(0))?;
+        keys.push(Wrapping { number: 0, handle });
+    }
+    Ok((session, keys))
 }
 
-fn template() -> Vec<Attribute> {
-    vec![
+fn number(session: &Session, handle: ObjectHandle) -> Result<u32, Pkcs11Error> {
+    let asked = session.get_attributes(handle, &[AttributeType::Id])?;
+    let id = asked.into_iter().find_map(|attribute| match attribute {
+        Attribute::Id(id) => Some(id),
+        _ => None,
+    });
+    match id.unwrap_or_default().as_slice() {
+        [] => Ok(0),
+        id => id
+            .try_into()
+            .map(u32::from_be_bytes)
+            .map_err(|_| Pkcs11Error::StrangeKey),
+    }
+}
+
+fn template(number: u32) -> Vec<Attribute> {
+    let mut template = vec![
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::KeyType(KeyType::AES),
         Attribute::ValueLen(KEY_BYTES.into()),
@@ -166,38 +227,88 @@ fn template() -> Vec<Attribute> {
         Attribute::Extractable(false),
         Attribute::Encrypt(true),
         Attribute::Decrypt(true),
-    ]
+    ];
+    if number > 0 {
+        template.push(Attribute::Id(number.to_be_bytes().to_vec()));
+    }
+    template
 }
 
 /// Until nobody can ask any more.
-fn work(session: &Session, key: ObjectHandle, queue: &Receiver<Job>) {
+fn work(session: &Session, keys: &mut Wrappings, queue: &Receiver<Job>) {
     while let Ok(job) = queue.recv() {
-        let Job {
-            act,
-            place,
-            text,
-            done,
-        } = job;
-        let _ = done.send(run(session, key, &act, &place, &text));
+        match job {
+            Job::Value {
+                act,
+                place,
+                text,
+                done,
+            } => {
+                let _ = done.send(run(session, keys, &act, &place, &text));
+            }
+            Job::Rotate(done) => {
+                let _ = done.send(rotate(session, keys));
+            }
+            Job::Retire(done) => {
+                let _ = done.send(retire(session, keys));
+            }
+            Job::Count(done) => {
+                let _ = done.send(keys.len());
+            }
+        }
     }
+}
+
+fn rotate(session: &Session, keys: &mut Wrappings) -> Result<(), RotateError> {
+    if keys.len() >= MOST_KEYS {
+        return Err(RotateError::Several(keys.len()));
+    }
+    let no_more = || RotateError::Hsm("there are no numbers left".to_owned());
+    let newest = keys.first().map_or(0, |key| key.number);
+    let number = newest.checked_add(1).ok_or_else(no_more)?;
+    let handle = session
+        .generate_key(&Mechanism::AesKeyGen, &template(number))
+        .map_err(|error| RotateError::Hsm(error.to_string()))?;
+    keys.insert(0, Wrapping { number, handle });
+    Ok(())
+}
+
+fn retire(session: &Session, keys: &mut Wrappings) -> Result<(), RotateError> {
+    while keys.len() > 1
+        && let Some(oldest) = keys.last()
+    {
+        session
+            .destroy_object(oldest.handle)
+            .map_err(|error| RotateError::Hsm(error.to_string()))?;
+        keys.pop();
+    }
+    Ok(())
 }
 
 fn run(
     session: &Session,
-    key: ObjectHandle,
+    keys: &[Wrapping],
     act: &Act,
     place: &[u8],
     text: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, KeysError> {
-    let (Act::Seal(nonce) | Act::Open(nonce)) = act;
-    let mut iv = *nonce;
-    let parameters = GcmParams::new(&mut iv, place, TAG_BITS.into()).map_err(|_| KeysError)?;
-    let mechanism = Mechanism::AesGcm(parameters);
-    let done = match act {
-        Act::Seal(_) => session.encrypt(&mechanism, key, text),
-        Act::Open(_) => session.decrypt(&mechanism, key, text),
+    let (Act::Seal(nonce) | Act::Open(nonce) | Act::OpenNewest(nonce)) = act;
+    let under = |key: &Wrapping| {
+        let mut iv = *nonce;
+        let parameters = GcmParams::new(&mut iv, place, TAG_BITS.into()).map_err(|_| KeysError)?;
+        let mechanism = Mechanism::AesGcm(parameters);
+        let done = match act {
+            Act::Seal(_) => session.encrypt(&mechanism, key.handle, text),
+            Act::Open(_) | Act::OpenNewest(_) => session.decrypt(&mechanism, key.handle, text),
+        };
+        done.map(Zeroizing::new).map_err(|_| KeysError)
     };
-    done.map(Zeroizing::new).map_err(|_| KeysError)
+    let tried = match act {
+        Act::Seal(_) | Act::OpenNewest(_) => keys.get(..1),
+        Act::Open(_) => keys.get(..),
+    };
+    let mut tried = tried.unwrap_or_default().iter();
+    tried.find_map(|key| under(key).ok()).ok_or(KeysError)
 }
 
 impl ServerKeys for Pkcs11Keys {
@@ -213,8 +324,38 @@ impl ServerKeys for Pkcs11Keys {
         self.ask(Act::Open(*nonce), place, body)
     }
 
+    fn is_newest(&self, place: &Place<'_>, sealed: &[u8]) -> bool {
+        sealed
+            .split_first_chunk::<NONCE_BYTES>()
+            .is_some_and(|(nonce, body)| self.ask(Act::OpenNewest(*nonce), place, body).is_ok())
+    }
+
+    fn wrapping_keys(&self) -> usize {
+        let (done, waits) = channel();
+        // Where nothing answers, nothing is retired either.
+        self.send(Job::Count(done))
+            .and_then(|()| waits.recv().ok())
+            .unwrap_or(1)
+    }
+
+    fn rotate(&self) -> Result<(), RotateError> {
+        self.change(Job::Rotate)
+    }
+
+    fn retire(&self) -> Result<(), RotateError> {
+        self.change(Job::Retire)
+    }
+
+    fn custody(&self) -> Custody {
+        Custody::Hsm
+    }
+
     fn fake_material(&self, record: &RecordName) -> Zeroizing<[u8; 32]> {
         self.file.fake_material(record)
+    }
+
+    fn subject(&self, tenant: &str, subject: &str) -> [u8; 32] {
+        self.file.subject(tenant, subject)
     }
 
     fn setup(&self) -> &ServerSetup<suite::V1> {
@@ -332,9 +473,31 @@ mod tests {
         let missing = Pkcs11Keys::open(&hsm("missing"), file());
         assert!(matches!(missing, Err(Pkcs11Error::NoToken)));
 
-        let (session, key) = log_in(&hsm("vault")).unwrap();
-        let asked = [cryptoki::object::AttributeType::Value];
-        let value = session.get_attributes(key, &asked).unwrap();
+        // Another wrapping key, also after a restart in between; then the old one goes.
+        keys.rotate().unwrap();
+        let newer = keys.seal(&place(&one), b"newer").unwrap();
+        assert!(matches!(keys.rotate(), Err(RotateError::Several(2))));
+        let again = Pkcs11Keys::open(&hsm("vault"), file()).unwrap();
+        for keys in [&keys, &again] {
+            assert_eq!(keys.wrapping_keys(), 2);
+            assert_eq!(*keys.open(&place(&one), &sealed).unwrap(), b"oprf");
+            assert_eq!(*keys.open(&place(&one), &newer).unwrap(), b"newer");
+            assert!(!keys.is_newest(&place(&one), &sealed));
+            assert!(keys.is_newest(&place(&one), &newer));
+        }
+        keys.retire().unwrap();
+        let again = Pkcs11Keys::open(&hsm("vault"), file()).unwrap();
+        for keys in [&keys, &again] {
+            assert_eq!(keys.wrapping_keys(), 1);
+            assert!(keys.open(&place(&one), &sealed).is_err());
+            assert_eq!(*keys.open(&place(&one), &newer).unwrap(), b"newer");
+        }
+
+        let (session, found) = log_in(&hsm("vault")).unwrap();
+        assert_eq!(found.len(), 1, "the old key is still in the token");
+        let value = session
+            .get_attributes(found[0].handle, &[AttributeType::Value])
+            .unwrap();
         assert!(value.is_empty(), "the key left the token");
         println!("looked inside");
     }

@@ -1,0 +1,113 @@
+//! `admin`: what the operator of a server does. One file for each group.
+
+mod asking;
+mod audit;
+mod rollout;
+mod status;
+mod users;
+
+use std::path::PathBuf;
+
+use heirloom_vault::Ask;
+use heirloom_vault_api::TenantName;
+use serde::Serialize;
+
+use self::asking::Asking;
+use crate::args::admin::{Admin, AdminCommand, AuditCommand, GenerationCommand, KeysCommand};
+use crate::args::admin::{LocksCommand, ServeRollout};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::events;
+
+/// Does what was asked.
+pub(crate) fn run(args: &Admin, context: &Context) -> Result<Exit, Failure> {
+    if let AdminCommand::Rollout { command } = &args.command {
+        return rollout::run(command, context);
+    }
+    let asking = Asking::new(&data(args, context));
+    match &args.command {
+        AdminCommand::Users { command } => users::run(command, &asking, context),
+        AdminCommand::Invite { tenant } => invite(tenant.as_deref(), &asking, context),
+        AdminCommand::Locks {
+            command: LocksCommand::List,
+        } => status::locks(&asking, context),
+        AdminCommand::Generation {
+            command: GenerationCommand::Accept { yes },
+        } => status::accept(*yes, &asking, context),
+        AdminCommand::Audit {
+            command: AuditCommand::Verify,
+        } => audit::verify(&asking, context),
+        AdminCommand::Audit {
+            command: AuditCommand::List,
+        } => audit::list(&asking, context),
+        AdminCommand::Keys {
+            command: KeysCommand::Status,
+        } => status::keys(&asking, context),
+        AdminCommand::Keys {
+            command: KeysCommand::Rotate,
+        } => status::rotate(&asking, context),
+        AdminCommand::Stats => status::stats(&asking, context),
+        AdminCommand::Rollout { command } => rollout::run(command, context),
+    }
+}
+
+fn data(args: &Admin, context: &Context) -> PathBuf {
+    args.data
+        .clone()
+        .unwrap_or_else(|| context.home.state().join("server"))
+}
+
+/// Whether the server that runs on this folder says that its wrapping key lies in an HSM.
+pub(crate) fn is_in_hsm(data: &std::path::Path) -> bool {
+    let answer = Asking::new(data).ask(&Ask::Keys);
+    matches!(answer, Ok(heirloom_vault::Answer::Keys(keys)) if keys.custody == "hsm")
+}
+
+/// What `serve` was told about its roll-out.
+pub(crate) fn of_serve(
+    args: &ServeRollout,
+) -> Result<Option<heirloom_vault::RolloutConfig>, Failure> {
+    let ServeRollout {
+        rollout,
+        rollout_operator,
+        region,
+    } = args;
+    let (Some(file), Some(operator)) = (rollout, rollout_operator) else {
+        return Ok(None);
+    };
+    Ok(Some(heirloom_vault::RolloutConfig {
+        file: file.clone(),
+        operator: rollout::operator(operator)?,
+        region: region.clone(),
+    }))
+}
+
+#[derive(Serialize)]
+struct Invited<'a> {
+    invite: &'a str,
+    seconds: f64,
+}
+
+fn invite(tenant: Option<&str>, asking: &Asking, context: &Context) -> Result<Exit, Failure> {
+    let tenant = tenant
+        .map(|name| {
+            TenantName::new(name)
+                .ok_or_else(|| Failure::usage("a tenant's name has 1 to 32 of a-z, 0-9 and -"))
+        })
+        .transpose()?;
+    let invite = asking.invite(&Ask::Invite { tenant })?.0.to_text();
+    context.output.line(&invite);
+    context
+        .output
+        .say("Good once, for a day: `heirloom login URL --invite CODE --account-file FILE`");
+    let seconds = context.seconds();
+    let summary = Invited {
+        invite: &invite,
+        seconds,
+    };
+    context
+        .output
+        .event(&events::summary("admin invite", summary));
+    Ok(Exit::Done)
+}

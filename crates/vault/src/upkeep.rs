@@ -1,0 +1,90 @@
+//! What goes on beside requests, for the operator: the rules' file, the wrapping key's change, the socket.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admin::Admin;
+use crate::config::Config;
+use crate::rollout;
+
+/// How often it is looked whether the wrapping key was changed.
+const KEYS: Duration = Duration::from_secs(10);
+/// Between two steps: requests come first.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Starts all of it. The tasks end with the server.
+pub(crate) fn start(
+    admin: &Admin,
+    config: &Config,
+    stopped: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    let mut tasks = vec![
+        tokio::spawn(watch_rules(admin.clone(), config.clone(), stopped.clone())),
+        tokio::spawn(wrap_anew(admin.clone(), config.clone(), stopped.clone())),
+    ];
+    tasks.extend(listen(admin, config, stopped));
+    tasks
+}
+
+async fn watch_rules(admin: Admin, config: Config, mut ends: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(rollout::LOOK) => (),
+            _ = ends.changed() => return,
+        }
+        let (rollout, log) = (Arc::clone(&admin.rollout), config.log.clone());
+        let _ = tokio::task::spawn_blocking(move || rollout.look(&log)).await;
+    }
+}
+
+async fn wrap_anew(admin: Admin, config: Config, mut ends: watch::Receiver<bool>) {
+    let started = Instant::now();
+    let mut pause = PAUSE;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => (),
+            _ = ends.changed() => return,
+        }
+        let uptime_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        pause = match admin.rewrap(uptime_ms).await {
+            Ok(true) => PAUSE,
+            Ok(false) => KEYS,
+            Err(error) => {
+                config.log.line(&format!("wrapping key: {error}"));
+                KEYS
+            }
+        };
+    }
+}
+
+#[cfg(unix)]
+fn listen(
+    admin: &Admin,
+    config: &Config,
+    stopped: &watch::Receiver<bool>,
+) -> Option<JoinHandle<()>> {
+    let path = config.admin_socket.clone()?;
+    match crate::admin::socket::bind(&path) {
+        Ok(listener) => {
+            let (admin, log, ends) = (admin.clone(), config.log.clone(), stopped.clone());
+            Some(tokio::spawn(async move {
+                crate::admin::socket::serve(listener, admin, log, ends).await;
+                let _ = std::fs::remove_file(path);
+            }))
+        }
+        Err(error) => {
+            // A path that is too long for a socket, say: the server itself works.
+            let line = format!("the operator's socket cannot be made: {error}");
+            config.log.line(&line);
+            None
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn listen(_: &Admin, _: &Config, _: &watch::Receiver<bool>) -> Option<JoinHandle<()>> {
+    None
+}
