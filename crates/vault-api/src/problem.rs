@@ -33,6 +33,8 @@ pub enum Code {
     TooLarge,
     /// The range lies beyond the object.
     RangeNotSatisfiable,
+    /// What was uploaded has not the length and hash that were promised. It is gone.
+    NotWhole,
     /// No guess now: wait until `retry_after_s` is over.
     Wait,
     /// No more guesses without a sign-in of the owner.
@@ -60,6 +62,7 @@ impl Code {
             Self::Destroyed => 410,
             Self::TooLarge => 413,
             Self::RangeNotSatisfiable => 416,
+            Self::NotWhole => 422,
             Self::LockedOut => 423,
             Self::Wait | Self::TooManyRequests => 429,
             Self::QuotaExceeded => 507,
@@ -81,6 +84,7 @@ impl Code {
             Self::Destroyed => "destroyed",
             Self::TooLarge => "too-large",
             Self::RangeNotSatisfiable => "range-not-satisfiable",
+            Self::NotWhole => "not-whole",
             Self::Wait => "wait",
             Self::LockedOut => "locked-out",
             Self::TooManyRequests => "too-many-requests",
@@ -103,6 +107,7 @@ impl Code {
             Self::Destroyed => "Too many wrong passwords: this password is gone for good",
             Self::TooLarge => "The request is too large",
             Self::RangeNotSatisfiable => "The object is shorter than that",
+            Self::NotWhole => "What arrived is not what was promised",
             Self::Wait => "Too many wrong passwords: wait before the next guess",
             Self::LockedOut => "No guesses left without a sign-in",
             Self::TooManyRequests => "Too many requests",

@@ -7,7 +7,10 @@ mod record;
 mod witness;
 
 pub use account::{Account, AccountId, Invitation, Invite, SignIn, SignedIn, Token};
-pub use blob::{BadBlobName, BlobInfo, BlobList, BlobName, MAX_BLOB_BYTES, MAX_LISTED};
+pub use blob::{
+    BadBlobName, BlobInfo, BlobList, BlobName, BlobRestore, MAX_BLOB_BYTES, MAX_LISTED, UploadAt,
+    UploadStart,
+};
 pub use guess::{Evaluated, GuessStart, Proof, Proved, Which};
 pub use record::{
     Activate, Activated, ChangeOwner, Forget, LogEntry, LogKind, LogPage, LogRead, RecordName,

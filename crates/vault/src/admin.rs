@@ -109,10 +109,11 @@ impl Admin {
                 .run(move |sql| sweep::drop_shadow(sql, &name))
                 .await?;
         }
-        self.blobs.sweep(&self.vault, now).await?;
         if destroyed && !self.vault.scrub().await {
             return Err(AdminError("the write-ahead log was not emptied".to_owned()));
         }
+        // Last: a storage that is away keeps nothing from being destroyed.
+        self.blobs.sweep(&self.vault, now).await?;
         Ok(())
     }
 }

@@ -1,77 +1,167 @@
-//! The folder of objects: files with random names, so that it tells nothing about accounts.
+//! Objects: names and quotas in the database, bytes under random names that tell nothing about accounts.
+
+mod folder;
+mod pieces;
+mod s3;
+mod upload;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use heirloom_vault_api::{AccountId, BlobInfo, BlobName, Code, Fixed, Problem};
-use http_body_util::BodyExt as _;
-use tokio::fs;
-use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 
-use crate::generation::sync_folder;
+use self::folder::Folder;
+pub use self::s3::ObjectsFileError;
+use self::s3::S3;
+use self::upload::Uploads;
+use crate::config::Objects;
 use crate::refusal::Refusal;
 use crate::store::{account, blob};
 use crate::vault::{Vault, random};
 
 /// Uploads at a time; what comes beyond waits.
 const UPLOADS: usize = 64;
-/// For the next bytes of an upload.
-const IDLE: Duration = Duration::from_secs(30);
 
-/// How old a file without a name must be before it goes.
+/// How old bytes without a name must be before they go.
 const ORPHAN: Duration = Duration::from_hours(24);
 
-/// Objects in a folder.
-#[derive(Debug)]
-pub(crate) struct Blobs {
-    folder: PathBuf,
-    grace_ms: u64,
-    uploads: Semaphore,
+/// For a storage that is asked whether it is there.
+const REACH: Duration = Duration::from_secs(5);
+
+/// Why objects cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Storage(#[from] ObjectsFileError),
 }
 
-fn io_refusal(error: &io::Error) -> Refusal {
-    Refusal::internal(&error.kind())
+/// The file's name of an object.
+fn file_name(object: &Fixed<16>) -> String {
+    format!("{:032x}", u128::from_be_bytes(*object.as_bytes()))
+}
+
+/// The object of a file's name, if it is one that we give.
+fn object_of(name: &str) -> Option<Fixed<16>> {
+    let number = u128::from_str_radix(name, 16).ok()?;
+    let object = Fixed(number.to_be_bytes());
+    (file_name(&object) == name).then_some(object)
+}
+
+fn refused(why: blob::Refused) -> Refusal {
+    match why {
+        blob::Refused::Exists => Code::Conflict.into(),
+        blob::Refused::Quota { used, quota } => {
+            Problem::from(Code::QuotaExceeded).quota(used, quota).into()
+        }
+        blob::Refused::TooMany => Problem::from(Code::TooManyRequests).retry_after(60).into(),
+    }
+}
+
+/// Where bytes lie.
+#[derive(Debug)]
+enum Place {
+    Folder(Folder),
+    S3(S3),
+}
+
+impl Place {
+    async fn store(&self, object: &Fixed<16>, size: u64, body: Body) -> Result<(), Refusal> {
+        match self {
+            Self::Folder(folder) => folder.store(object, size, body).await,
+            Self::S3(s3) => s3.store(object, size, body).await,
+        }
+    }
+
+    /// Takes what lies whole in a file, which then is gone.
+    async fn adopt(&self, object: &Fixed<16>, file: &Path) -> Result<(), Refusal> {
+        match self {
+            Self::Folder(folder) => folder.adopt(object, file).await,
+            Self::S3(s3) => s3.adopt(object, file).await,
+        }
+    }
+
+    async fn read(&self, object: &Fixed<16>, first: u64, length: u64) -> Result<Body, Refusal> {
+        match self {
+            Self::Folder(folder) => folder.read(object, first, length).await,
+            Self::S3(s3) => s3.read(object, first, length).await,
+        }
+    }
+
+    async fn remove(&self, object: &Fixed<16>, size: u64) -> Result<(), Refusal> {
+        match self {
+            Self::Folder(folder) => folder.remove(object).await,
+            Self::S3(s3) => s3.remove(object, size).await,
+        }
+    }
+
+    async fn remove_all(&self, object: &Fixed<16>) -> Result<(), Refusal> {
+        match self {
+            Self::Folder(folder) => folder.remove(object).await,
+            Self::S3(s3) => s3.remove_all(object).await,
+        }
+    }
+
+    async fn old(&self, first: u8, age: Duration) -> Result<Vec<Fixed<16>>, Refusal> {
+        match self {
+            Self::Folder(folder) => folder.old(first, age).await,
+            Self::S3(s3) => s3.old(first, age).await,
+        }
+    }
+}
+
+/// Objects.
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    place: Place,
+    uploads: Uploads,
+    grace_ms: u64,
+    receiving: Semaphore,
 }
 
 impl Blobs {
-    /// Opens or makes the folder; what a crash left half-written goes.
-    pub(crate) fn open(folder: PathBuf, grace: Duration) -> io::Result<Self> {
-        let part = folder.join("part");
-        match std::fs::remove_dir_all(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
-        }
-        std::fs::create_dir_all(&part)?;
-        for first in 0..=u8::MAX {
-            std::fs::create_dir_all(folder.join(format!("{first:02x}")))?;
-        }
-        sync_folder(&folder)?;
+    /// Opens or makes the folder, or reads where the storage is.
+    pub(crate) fn open(
+        folder: &Path,
+        objects: &Objects,
+        grace: Duration,
+    ) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(folder)?;
+        let place = match objects {
+            Objects::Folder => Place::Folder(Folder::open(folder.to_owned())?),
+            Objects::S3 { file } => Place::S3(S3::open(file)?),
+        };
         Ok(Self {
-            folder,
+            place,
+            uploads: Uploads::open(folder.join("uploads"))?,
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-            uploads: Semaphore::new(UPLOADS),
+            receiving: Semaphore::new(UPLOADS),
         })
+    }
+
+    /// Whether objects can be had.
+    pub(crate) async fn check(&self) -> Result<(), Refusal> {
+        match &self.place {
+            Place::Folder(folder) => folder.check().await,
+            Place::S3(s3) => s3.check().await,
+        }
     }
 
     /// Whether the place of objects is there.
     pub(crate) async fn is_reachable(&self) -> bool {
-        fs::metadata(&self.folder).await.is_ok()
-    }
-
-    /// Where an object's bytes lie.
-    pub(crate) fn path(&self, object: &Fixed<16>) -> PathBuf {
-        let number = u128::from_be_bytes(*object.as_bytes());
-        let name = format!("{number:032x}");
-        self.folder.join(name.get(..2).unwrap_or("00")).join(&name)
+        let checked = tokio::time::timeout(REACH, self.check()).await;
+        checked.is_ok_and(|checked| checked.is_ok())
     }
 
     /// Takes an object of exactly `size` bytes, if none of this name is there and the quota allows it.
     pub(crate) async fn create(
-        &self,
-        vault: &Vault,
+        self: Arc<Self>,
+        vault: Arc<Vault>,
         account: AccountId,
         name: BlobName,
         size: u64,
@@ -89,69 +179,50 @@ impl Blobs {
             return Err(Code::Conflict.into());
         }
         if used.saturating_add(size) > quota {
-            return Err(Problem::from(Code::QuotaExceeded).quota(used, quota).into());
+            return Err(refused(blob::Refused::Quota { used, quota }));
         }
-        let _place = self
-            .uploads
-            .acquire()
-            .await
-            .map_err(|error| Refusal::internal(&error))?;
-        let object = random();
-        let part = self.folder.join("part").join(object.to_text());
-        let received = receive(&part, size, body).await;
-        let stored = match received {
-            Ok(()) => self.keep(&part, &object).await,
-            Err(refusal) => Err(refusal),
-        };
-        if let Err(refusal) = stored {
-            let _ = fs::remove_file(&part).await;
-            return Err(refusal);
-        }
-        let created = vault
-            .run(move |sql| blob::create(sql, &account, &object, &name, size))
-            .await;
-        // An unknown outcome keeps the file: the name may point to it.
-        match created? {
-            Ok(()) => Ok(()),
-            Err(refused) => {
-                let _ = fs::remove_file(self.path(&object)).await;
-                Err(match refused {
-                    blob::Refused::Exists => Code::Conflict.into(),
-                    blob::Refused::Quota { used, quota } => {
-                        Problem::from(Code::QuotaExceeded).quota(used, quota).into()
-                    }
-                })
+        // A task of its own: the request dies with its connection, and half an object is cleared away after that.
+        let created = tokio::spawn(async move {
+            let _place = self
+                .receiving
+                .acquire()
+                .await
+                .map_err(|error| Refusal::internal(&error))?;
+            let object = random();
+            self.place.store(&object, size, body).await?;
+            let created = vault
+                .run(move |sql| blob::create(sql, &account, &object, &name, size))
+                .await;
+            // An unknown outcome keeps the bytes: the name may point to them.
+            if let Err(why) = created? {
+                self.place.remove(&object, size).await?;
+                return Err(refused(why));
             }
-        }
+            Ok(())
+        });
+        created.await.map_err(|error| Refusal::internal(&error))?
     }
 
-    async fn keep(&self, part: &Path, object: &Fixed<16>) -> Result<(), Refusal> {
-        let path = self.path(object);
-        fs::rename(part, &path)
-            .await
-            .map_err(|error| io_refusal(&error))?;
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        let synced = tokio::task::spawn_blocking(move || sync_folder(&folder)).await;
-        synced
-            .map_err(|error| Refusal::internal(&error))?
-            .map_err(|error| io_refusal(&error))
-    }
-
-    /// An object's file, opened, and its length.
-    pub(crate) async fn open_object(
-        &self,
+    /// Which object has this name, and its length.
+    pub(crate) async fn find(
         vault: &Vault,
         account: AccountId,
         name: BlobName,
-    ) -> Result<(fs::File, u64), Refusal> {
+    ) -> Result<(Fixed<16>, u64), Refusal> {
         let found = vault
             .run(move |sql| blob::find(sql, &account, &name))
             .await?;
-        let (object, size) = found.ok_or(Code::NotFound)?;
-        let file = fs::File::open(self.path(&object))
-            .await
-            .map_err(|error| io_refusal(&error))?;
-        Ok((file, size))
+        found.ok_or_else(|| Code::NotFound.into())
+    }
+
+    /// `length` of its bytes, from `first` on.
+    pub(crate) async fn read(
+        &self,
+        object: &Fixed<16>,
+        first: u64,
+        length: u64,
+    ) -> Result<Body, Refusal> {
+        self.place.read(object, first, length).await
     }
 
     /// Names in order.
@@ -182,77 +253,57 @@ impl Blobs {
         Err(Code::NotFound.into())
     }
 
-    /// Removes files that no name leads to: a crash left them between their last byte and their name.
+    /// Gives a deleted object its name back, as long as the grace lasts.
+    pub(crate) async fn restore(
+        &self,
+        vault: &Vault,
+        account: AccountId,
+        name: BlobName,
+    ) -> Result<BlobInfo, Refusal> {
+        let before = vault.now().saturating_sub(self.grace_ms);
+        let wanted = name.clone();
+        let restored = vault
+            .run(move |sql| blob::restore(sql, &account, &wanted, before))
+            .await?;
+        let size = restored.ok_or(Code::NotFound)?.map_err(refused)?;
+        Ok(BlobInfo { name, size })
+    }
+
+    /// Removes bytes that no name leads to: a crash left them between their last byte and their name.
     ///
-    /// Only old ones, for a young one may be about to be named.
+    /// Only old ones, for young ones may be about to be named.
     pub(crate) async fn remove_orphans(&self, vault: &Vault) -> Result<(), Refusal> {
-        let io = |error: io::Error| io_refusal(&error);
         for first in 0..=u8::MAX {
-            let folder = self.folder.join(format!("{first:02x}"));
-            let mut entries = fs::read_dir(folder).await.map_err(io)?;
-            while let Some(entry) = entries.next_entry().await.map_err(io)? {
-                let age = entry.metadata().await.map_err(io)?.modified();
-                let age = age.map_err(io)?.elapsed().unwrap_or_default();
-                let name = entry.file_name();
-                let number = name
-                    .to_str()
-                    .and_then(|name| u128::from_str_radix(name, 16).ok());
-                let Some(number) = number.filter(|_| age > ORPHAN) else {
-                    continue;
-                };
-                let object = Fixed(number.to_be_bytes());
-                // Not a name that we gave: not ours to remove.
-                if self.path(&object) != entry.path() {
-                    continue;
-                }
+            for object in self.place.old(first, ORPHAN).await? {
                 if !vault.run(move |sql| blob::is_named(sql, &object)).await? {
-                    fs::remove_file(entry.path()).await.map_err(io)?;
+                    self.place.remove_all(&object).await?;
                 }
             }
         }
-        Ok(())
+        self.uploads.remove_orphans(vault).await
     }
 
-    /// Frees what is deleted for longer than the grace.
+    /// Frees what is deleted for longer than the grace, and gives up what nobody finished.
     pub(crate) async fn sweep(&self, vault: &Vault, now: u64) -> Result<(), Refusal> {
+        self.sweep_uploads(vault, now).await?;
         let before = now.saturating_sub(self.grace_ms);
-        for (account, object) in vault.run(move |sql| blob::over(sql, before)).await? {
-            match fs::remove_file(self.path(&object)).await {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_refusal(&error));
-                }
-                _ => (),
+        let mut swept = Ok(());
+        loop {
+            let over = vault.run(move |sql| blob::over(sql, before)).await?;
+            if over.is_empty() {
+                return swept;
             }
-            vault
-                .run(move |sql| blob::gone(sql, &account, &object, before))
-                .await?;
+            for (account, object) in over {
+                // The name first: from here on nobody can bring it back, and what stays is an orphan.
+                let gone = vault
+                    .run(move |sql| blob::gone(sql, &account, &object, before))
+                    .await?;
+                if let Some(size) = gone
+                    && let Err(refusal) = self.place.remove(&object, size).await
+                {
+                    swept = Err(refusal);
+                }
+            }
         }
-        Ok(())
     }
-}
-
-/// Writes exactly `size` bytes and makes them durable.
-async fn receive(part: &Path, size: u64, mut body: Body) -> Result<(), Refusal> {
-    let io = |error: io::Error| io_refusal(&error);
-    let mut file = fs::File::create_new(part).await.map_err(io)?;
-    let mut received = 0_u64;
-    loop {
-        let frame = tokio::time::timeout(IDLE, body.frame())
-            .await
-            .map_err(|_| Code::BadRequest)?;
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|_| Code::BadRequest)?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        received = received.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
-        if received > size {
-            return Err(Code::TooLarge.into());
-        }
-        file.write_all(&data).await.map_err(io)?;
-    }
-    if received != size {
-        return Err(Code::BadRequest.into());
-    }
-    file.sync_all().await.map_err(io)
 }

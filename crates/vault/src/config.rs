@@ -21,6 +21,19 @@ pub struct Limits {
     pub requests_per_second: u64,
 }
 
+/// Where objects lie.
+#[derive(Clone, Debug, Default)]
+pub enum Objects {
+    /// In the folder of the database.
+    #[default]
+    Folder,
+    /// On S3-compatible storage.
+    S3 {
+        /// TOML: `endpoint`, `bucket`, `region`, `prefix`, `access_key_id`, `secret_access_key`. For its owner alone.
+        file: PathBuf,
+    },
+}
+
 /// A vault's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -44,6 +57,8 @@ pub struct Config {
     /// trying out; behind a proxy on the same computer it must be `false`, for all the world is loopback there. With
     /// [`Self::proxies`] it counts as `false`.
     pub first_account_is_free: bool,
+    /// Where objects lie. A vault that has some stays with its choice.
+    pub objects: Objects,
     /// How long the bytes of a deleted object stay.
     pub grace: Duration,
     /// How much one address may ask.
@@ -69,6 +84,7 @@ impl Config {
             hsm: None,
             quota_bytes: 100 << 30,
             first_account_is_free: true,
+            objects: Objects::Folder,
             grace: Duration::from_hours(7 * 24),
             limits: Limits {
                 guesses_per_minute: 30,

@@ -14,6 +14,7 @@ pub(crate) mod openapi;
 pub(crate) mod operator;
 mod records;
 mod registrations;
+mod uploads;
 mod witness;
 
 use std::net::{IpAddr, SocketAddr};
@@ -187,6 +188,7 @@ fn routes() -> Routes {
         .merge(witness::routes())
         .merge(accounts::routes())
         .merge(blobs::routes())
+        .merge(uploads::routes())
 }
 
 /// Every route, and the document that describes them.

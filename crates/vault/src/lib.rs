@@ -30,9 +30,10 @@ mod store;
 mod vault;
 
 pub use admin::{Admin, AdminError, Verdict};
+pub use blobs::ObjectsFileError;
 pub use clock::{Clock, SystemClock};
 pub use config::proxies::{BadNetwork, ForwardedHeader, Network, Proxies};
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, Objects};
 pub use db::sqlite::OpenError;
 pub use keys::{
     KeyFile, KeyFileError, KeysError, Pkcs11, Pkcs11Error, Pkcs11Keys, Place, ServerKeys,

@@ -7,14 +7,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminError};
-use crate::blobs::Blobs;
+use crate::blobs::{self, Blobs, ObjectsFileError};
 use crate::config::Config;
 use crate::db::sqlite::{OpenError, Sqlite};
 use crate::generation::Watermark;
@@ -27,6 +27,8 @@ use crate::vault::{Vault, rng};
 const CONNECTIONS: u32 = 1024;
 /// The same, at the operator's port.
 const OPERATORS: u32 = 16;
+/// How often bytes are searched for that no name leads to.
+const SEARCH: Duration = Duration::from_hours(24);
 /// How often time's work is done.
 const SWEEP: Duration = Duration::from_secs(10);
 /// Why the vault does not serve.
@@ -45,9 +47,24 @@ pub enum ServeError {
     /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// The file that says where objects lie.
+    #[error(transparent)]
+    ObjectsFile(#[from] ObjectsFileError),
+    /// The storage that it names.
+    #[error("the storage for objects cannot be used: {0}")]
+    Objects(AdminError),
     /// Keys without a database, or the other way: something is missing.
     #[error("the database is there and the server's key file is not: put it back first")]
     KeysMissing,
+}
+
+impl From<blobs::OpenError> for ServeError {
+    fn from(error: blobs::OpenError) -> Self {
+        match error {
+            blobs::OpenError::Io(error) => error.into(),
+            blobs::OpenError::Storage(error) => error.into(),
+        }
+    }
 }
 
 /// A vault that has its port, and does not answer yet.
@@ -125,7 +142,12 @@ impl Server {
         make_private_file(&config.watermark)?;
         let watermark = Watermark::open(&config.watermark)?;
         let (database, standing) = Sqlite::open(&database, watermark, &mut rng())?;
-        let blobs = Arc::new(Blobs::open(config.data.join("blobs"), config.grace)?);
+        let blobs = Blobs::open(&config.data.join("blobs"), &config.objects, config.grace)?;
+        blobs
+            .check()
+            .await
+            .map_err(|refusal| ServeError::Objects(AdminError::from(refusal)))?;
+        let blobs = Arc::new(blobs);
         let clock = Arc::clone(&config.clock);
         let vault = Arc::new(Vault::new(database, keys, clock, standing));
         let listener = TcpListener::bind(config.listen).await?;
@@ -194,10 +216,14 @@ impl Server {
         let log = config.log.clone();
         let mut ends = stopped.clone();
         let sweeper = tokio::spawn(async move {
-            if let Err(refusal) = admin.blobs.remove_orphans(&admin.vault).await {
-                log.line(&format!("objects: {}", AdminError::from(refusal)));
-            }
+            let mut searched: Option<Instant> = None;
             loop {
+                if searched.is_none_or(|at| at.elapsed() > SEARCH) {
+                    searched = Some(Instant::now());
+                    if let Err(refusal) = admin.blobs.remove_orphans(&admin.vault).await {
+                        log.line(&format!("objects: {}", AdminError::from(refusal)));
+                    }
+                }
                 tokio::select! {
                     () = tokio::time::sleep(SWEEP) => (),
                     _ = ends.changed() => return,

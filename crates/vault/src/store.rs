@@ -7,6 +7,7 @@ pub(crate) mod log;
 pub(crate) mod record;
 pub(crate) mod register;
 pub(crate) mod sweep;
+pub(crate) mod upload;
 pub(crate) mod witness;
 
 use heirloom_vault_api::RecordName;

@@ -34,6 +34,14 @@ pub(crate) struct Serve {
         hide_env_values = true
     )]
     pub(crate) data: Option<PathBuf>,
+    /// A file that says on which S3-compatible storage objects lie, and how to get in; else they lie in the folder
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEIRLOOM_OBJECTS_S3_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) objects_s3_file: Option<PathBuf>,
 }
 
 const LOGIN_EXAMPLES: &str = "\

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use heirloom_vault::{Config, Log, ServeError, Server};
+use heirloom_vault::{Config, Log, Objects, ServeError, Server};
 use serde::Serialize;
 
 use crate::args::server::Serve;
@@ -42,6 +42,9 @@ pub(crate) fn run(args: &Serve, context: &Context) -> Result<Exit, Failure> {
         })?;
     let mut config = Config::new(args.listen, data.clone());
     config.log = log(context.output.json());
+    if let Some(file) = &args.objects_s3_file {
+        config.objects = Objects::S3 { file: file.clone() };
+    }
     let failed = |error: ServeError| not_served(&error, args.listen);
     let server = runtime.block_on(Server::bind(config)).map_err(failed)?;
     let address = server.address();
@@ -115,6 +118,10 @@ fn not_served(error: &ServeError, listen: SocketAddr) -> Failure {
         ServeError::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             failure.hint("check who owns the folder; ports below 1024 are for the system")
         }
+        ServeError::ObjectsFile(_) => failure.hint("docs/hosting.md shows such a file"),
+        ServeError::Objects(_) => failure.hint(
+            "check endpoint, bucket, region and key in the file, and that the storage answers from here",
+        ),
         _ => failure,
     }
 }

@@ -27,7 +27,7 @@ const SLOWED: u32 = 100;
 /// The first pause between two of them; each next one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// No server may hold a run up for longer between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A server to talk to. The sign-in goes to its origin and nowhere else: redirects are not followed.
 pub(crate) struct Client {
@@ -97,6 +97,11 @@ impl Client {
         self
     }
 
+    /// How long the first pause between two tries is.
+    pub(super) fn first_pause(&self) -> Duration {
+        self.first_pause
+    }
+
     /// Where it talks to.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
@@ -155,7 +160,7 @@ impl Client {
             if *left == 0 {
                 return Err(error);
             }
-            std::thread::sleep(asked_pause(&error).unwrap_or(pause).min(LONGEST_PAUSE));
+            std::thread::sleep(error.asked_pause().unwrap_or(pause).min(LONGEST_PAUSE));
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
     }
@@ -223,7 +228,7 @@ pub(super) fn bytes(answer: Response<Body>, limit: u64) -> Result<Vec<u8>, CallE
     Ok(bytes)
 }
 
-fn json<A: DeserializeOwned>(answer: Response<Body>) -> Result<A, CallError> {
+pub(super) fn json<A: DeserializeOwned>(answer: Response<Body>) -> Result<A, CallError> {
     let bytes = Zeroizing::new(bytes(answer, MAX_JSON_BYTES + 1)?);
     if u64::try_from(bytes.len()).map_or(true, |len| len > MAX_JSON_BYTES) {
         return Err(CallError::bad("its answer is too long"));
@@ -234,15 +239,6 @@ fn json<A: DeserializeOwned>(answer: Response<Body>) -> Result<A, CallError> {
             error.line()
         ))
     })
-}
-
-fn asked_pause(error: &CallError) -> Option<Duration> {
-    match error {
-        CallError::Refused(problem) => problem.retry_after_s.map(Duration::from_secs),
-        CallError::NoAnswer { .. } | CallError::NotSafe { .. } | CallError::BadAnswer { .. } => {
-            None
-        }
-    }
 }
 
 fn no_answer(error: ureq::Error) -> CallError {

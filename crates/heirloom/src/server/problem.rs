@@ -1,5 +1,7 @@
 //! Why a server did not do what it was asked, for the engine and for people.
 
+use std::time::Duration;
+
 use heirloom_engine::store::StoreError;
 use heirloom_vault_api::{Code, Problem};
 
@@ -50,6 +52,14 @@ impl CallError {
             }
             Self::NoAnswer { .. } => true,
             Self::NotSafe { .. } | Self::BadAnswer { .. } => false,
+        }
+    }
+
+    /// What pause the server asks for.
+    pub(super) fn asked_pause(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(problem) => problem.retry_after_s.map(Duration::from_secs),
+            Self::NoAnswer { .. } | Self::NotSafe { .. } | Self::BadAnswer { .. } => None,
         }
     }
 

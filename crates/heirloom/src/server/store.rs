@@ -9,6 +9,10 @@ use ureq::http::{Method, Response, StatusCode};
 use super::client::{Extra, bytes};
 use super::{Address, CallError, Client};
 
+mod upload;
+
+/// From this length on an upload goes on where it was cut.
+const LARGE: usize = 1 << 20;
 /// More objects than any backup has; a server that lists on and on is found out.
 const MAX_OBJECTS: usize = 20_000_000;
 
@@ -80,6 +84,9 @@ fn starts_at(answer: &Response<Body>, offset: u64) -> bool {
 impl Store for RemoteStore {
     fn put_new(&self, name: &str, object: &[u8]) -> Result<Put, StoreError> {
         let path = self.path(name)?;
+        if object.len() >= LARGE {
+            return self.upload(&path, object).map_err(self.error(name));
+        }
         let mut is_first = true;
         let put = self.client.patiently(|| {
             let again = !std::mem::take(&mut is_first);

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::Fixed;
+
 /// The longest object.
 pub const MAX_BLOB_BYTES: u64 = 256 * 1024 * 1024;
 /// The most names in one answer.
@@ -79,4 +81,39 @@ pub struct BlobList {
     pub blobs: Vec<BlobInfo>,
     /// Whether more follow after the last one.
     pub more: bool,
+}
+
+/// `POST /v1/restores`: gives an object that was deleted its name back, as long as the grace lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BlobRestore {
+    /// Its name.
+    pub name: BlobName,
+}
+
+/// `POST /v1/uploads`: begins an upload, or finds the unfinished one of the same words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UploadStart {
+    /// The object's name.
+    pub name: BlobName,
+    /// Its length in bytes.
+    pub size: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: Fixed<32>,
+}
+
+/// How far an upload came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UploadAt {
+    /// The upload's name.
+    pub upload: Fixed<16>,
+    /// Bytes that are there: where to go on.
+    pub offset: u64,
+    /// Bytes that there will be.
+    pub size: u64,
 }

@@ -102,4 +102,15 @@ CREATE TABLE vault_blob (
 CREATE UNIQUE INDEX vault_blob_name ON vault_blob (account, name) WHERE deleted IS NULL;
 CREATE UNIQUE INDEX vault_blob_object ON vault_blob (object);
 CREATE INDEX vault_blob_deleted ON vault_blob (deleted) WHERE deleted IS NOT NULL;
+CREATE TABLE vault_upload (
+  account BYTES NOT NULL CHECK (length(account) = 16),
+  object BYTES NOT NULL CHECK (length(object) = 16),
+  name BYTES NOT NULL,
+  size bigint NOT NULL CHECK (size >= 0),
+  hash BYTES NOT NULL CHECK (length(hash) = 32),
+  expires bigint NOT NULL CHECK (expires >= 0),
+  PRIMARY KEY (account, object)
+);
+CREATE UNIQUE INDEX vault_upload_object ON vault_upload (object);
+CREATE INDEX vault_upload_expires ON vault_upload (expires);
 ";

@@ -1,26 +1,20 @@
-//! `GET /v1/blobs`, `GET | HEAD | PUT | DELETE /v1/blobs/{name}`: opaque objects of a signed-in account.
+//! `GET /v1/blobs`, `GET | HEAD | PUT | DELETE /v1/blobs/{name}`, `POST /v1/restores`: opaque objects of a signed-in
+//! account.
 
-use std::io::{self, SeekFrom};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use heirloom_vault_api::{BlobInfo, BlobList, BlobName, Code, MAX_BLOB_BYTES};
-use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use heirloom_vault_api::{BlobInfo, BlobList, BlobName, BlobRestore, Code, MAX_BLOB_BYTES};
 use serde::Deserialize;
-use tokio::fs::File;
-use tokio::io::{AsyncRead as _, AsyncSeekExt as _, ReadBuf};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::openapi::{Nothing, Routes, op};
-use super::{Shared, answer};
+use super::{Asked, Shared, answer};
 use crate::blobs::Blobs;
 use crate::refusal::Refusal;
-
-const PIECE_BYTES: usize = 128 << 10;
 
 /// What to list.
 #[derive(Debug, Deserialize)]
@@ -79,6 +73,18 @@ pub(crate) fn routes() -> Routes {
             .answers::<Nothing>(200)
             .refuses(&[Code::NotFound]),
         )
+        .post(
+            "/v1/restores",
+            restore,
+            op(
+                "restoreBlob",
+                "Gives a deleted object its name back, as long as the grace lasts",
+            )
+            .signed_in()
+            .takes::<BlobRestore>()
+            .answers::<BlobInfo>(200)
+            .refuses(&[Code::NotFound, Code::Conflict, Code::QuotaExceeded]),
+        )
 }
 
 async fn list(
@@ -116,8 +122,9 @@ async fn put(
     if size > MAX_BLOB_BYTES {
         return Err(Code::TooLarge.into());
     }
-    app.blobs
-        .create(&app.vault, account, name.clone(), size, body)
+    let (blobs, vault) = (Arc::clone(&app.blobs), Arc::clone(&app.vault));
+    blobs
+        .create(vault, account, name.clone(), size, body)
         .await?;
     Ok(answer(StatusCode::CREATED, &BlobInfo { name, size }))
 }
@@ -135,20 +142,21 @@ async fn remove(
 async fn get(
     State(app): Shared,
     path: Path<String>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let account = app.signed_in(&headers).await?;
-    let name = name(path)?;
-    let (mut file, size) = app.blobs.open_object(&app.vault, account, name).await?;
+    let (object, size) = Blobs::find(&app.vault, account, name(path)?).await?;
     let range = match headers.get(header::RANGE) {
         None => None,
         Some(range) => Some(parse_range(range, size).ok_or(Code::RangeNotSatisfiable)?),
     };
     let (first, length) = range.unwrap_or((0, size));
-    file.seek(SeekFrom::Start(first))
-        .await
-        .map_err(|error| Refusal::internal(&error.kind()))?;
-    let body = Body::new(FileBody { file, left: length });
+    let body = if method == Method::HEAD {
+        Body::empty()
+    } else {
+        app.blobs.read(&object, first, length).await?
+    };
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(
@@ -168,8 +176,17 @@ async fn get(
     Ok(response)
 }
 
+async fn restore(State(app): Shared, asked: Asked<BlobRestore>) -> Result<Response, Refusal> {
+    let Asked {
+        account,
+        what: BlobRestore { name },
+    } = asked;
+    let restored = app.blobs.restore(&app.vault, account, name).await?;
+    Ok(answer(StatusCode::OK, &restored))
+}
+
 /// One range of at least one byte, as first byte and length; several, or none of this object, are refused.
-fn parse_range(value: &HeaderValue, size: u64) -> Option<(u64, u64)> {
+pub(super) fn parse_range(value: &HeaderValue, size: u64) -> Option<(u64, u64)> {
     let (first, last) = value
         .to_str()
         .ok()?
@@ -191,44 +208,6 @@ fn parse_range(value: &HeaderValue, size: u64) -> Option<(u64, u64)> {
         (first, last.saturating_add(1).min(size))
     };
     (first < end).then(|| (first, end - first))
-}
-
-/// A part of a file, a piece at a time.
-struct FileBody {
-    file: File,
-    left: u64,
-}
-
-impl HttpBody for FileBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        let most = usize::try_from(self.left)
-            .unwrap_or(PIECE_BYTES)
-            .min(PIECE_BYTES);
-        let mut piece = vec![0; most];
-        let mut buffer = ReadBuf::new(&mut piece);
-        ready!(Pin::new(&mut self.file).poll_read(cx, &mut buffer))?;
-        let filled = buffer.filled().len();
-        if filled == 0 {
-            return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
-        }
-        piece.truncate(filled);
-        let taken = u64::try_from(filled).unwrap_or(u64::MAX);
-        self.left = self.left.saturating_sub(taken);
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from(piece)))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
 }
 
 #[cfg(test)]

@@ -80,7 +80,6 @@ impl Routes {
     }
 
     /// Answers `PATCH` at `path`.
-    #[expect(dead_code, reason = "uploads that go on where they broke off take it")]
     pub(crate) fn patch<H, T>(self, path: &str, handler: H, op: Op) -> Self
     where
         H: Handler<T, Arc<App>>,

@@ -78,6 +78,8 @@ pub(super) async fn answer(
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIME)
+                // What came before a cut is handed over, not dropped with the connection.
+                .half_close(true)
                 .max_headers(HEADERS)
                 .max_buf_size(HEAD_BYTES)
                 .serve_connection(TokioIo::new(stream), service);

@@ -4,10 +4,11 @@ use heirloom_vault_api::{AccountId, BlobInfo, BlobName, Fixed, MAX_LISTED};
 
 use crate::db::{DbError, Row, Sql, Value};
 
-const USE: &str = "UPDATE vault_account SET used_bytes = used_bytes + $2 \
+pub(super) const USE: &str = "UPDATE vault_account SET used_bytes = used_bytes + $2 \
      WHERE account = $1 AND used_bytes + $2 <= quota_bytes RETURNING used_bytes";
-const FREE: &str = "UPDATE vault_account SET used_bytes = used_bytes - $2 WHERE account = $1";
-const INSERT: &str = "INSERT INTO vault_blob (account, object, name, size) VALUES ($1, $2, $3, $4) \
+pub(super) const FREE: &str =
+    "UPDATE vault_account SET used_bytes = used_bytes - $2 WHERE account = $1";
+pub(super) const INSERT: &str = "INSERT INTO vault_blob (account, object, name, size) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (account, name) WHERE deleted IS NULL DO NOTHING RETURNING size";
 const FIND: &str =
     "SELECT object, size FROM vault_blob WHERE account = $1 AND name = $2 AND deleted IS NULL";
@@ -15,6 +16,10 @@ const LIST: &str = "SELECT name, size FROM vault_blob WHERE account = $1 AND del
      AND name > $2 AND name >= $3 AND name < $4 ORDER BY name LIMIT $5";
 const DELETE: &str = "UPDATE vault_blob SET deleted = $3 \
      WHERE account = $1 AND name = $2 AND deleted IS NULL RETURNING size";
+const DELETED: &str = "SELECT object, size FROM vault_blob \
+     WHERE account = $1 AND name = $2 AND deleted > $3 ORDER BY deleted DESC LIMIT 1";
+const RESTORE: &str = "UPDATE vault_blob SET deleted = NULL \
+     WHERE account = $1 AND object = $2 AND deleted IS NOT NULL RETURNING size";
 const OVER: &str = "SELECT account, object FROM vault_blob WHERE deleted <= $1 LIMIT 100";
 const GONE: &str =
     "DELETE FROM vault_blob WHERE account = $1 AND object = $2 AND deleted <= $3 RETURNING size";
@@ -30,10 +35,15 @@ pub(crate) fn is_named(sql: &mut dyn Sql, object: &Fixed<16>) -> Result<bool, Db
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     Exists,
-    Quota { used: u64, quota: u64 },
+    Quota {
+        used: u64,
+        quota: u64,
+    },
+    /// Too many uploads are unfinished.
+    TooMany,
 }
 
-fn name_value(name: &BlobName) -> Value {
+pub(super) fn name_value(name: &BlobName) -> Value {
     Value::from(name.as_str().as_bytes())
 }
 
@@ -129,6 +139,32 @@ pub(crate) fn delete(
     Ok(true)
 }
 
+/// Gives an object that was deleted after `before` its name back, the newest of that name. `None`: there is none.
+pub(crate) fn restore(
+    sql: &mut dyn Sql,
+    account: &AccountId,
+    name: &BlobName,
+    before: u64,
+) -> Result<Option<Result<u64, Refused>>, DbError> {
+    if find(sql, account, name)?.is_some() {
+        return Ok(Some(Err(Refused::Exists)));
+    }
+    let values = [(*account).into(), name_value(name), before.into()];
+    let Some(mut row) = sql.query(DELETED, &values)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let (object, size) = (row.fixed::<16>()?.ok_or(DbError::Impossible)?, row.u64()?);
+    if sql
+        .query(USE, &[(*account).into(), size.into()])?
+        .is_empty()
+    {
+        let (used, quota) = super::account::usage(sql, account)?;
+        return Ok(Some(Err(Refused::Quota { used, quota })));
+    }
+    sql.query(RESTORE, &[(*account).into(), object.into()])?;
+    Ok(Some(Ok(size)))
+}
+
 /// Objects whose grace is over at `before`.
 pub(crate) fn over(sql: &mut dyn Sql, before: u64) -> Result<Vec<(AccountId, Fixed<16>)>, DbError> {
     let rows = sql.query(OVER, &[before.into()])?;
@@ -140,13 +176,16 @@ pub(crate) fn over(sql: &mut dyn Sql, before: u64) -> Result<Vec<(AccountId, Fix
         .collect()
 }
 
-/// Forgets an object whose file is gone.
+/// Forgets an object whose grace is over; its length. `None`: somebody was here before.
+///
+/// Before its bytes go: what nobody can bring back any more may be removed at leisure.
 pub(crate) fn gone(
     sql: &mut dyn Sql,
     account: &AccountId,
     object: &Fixed<16>,
     before: u64,
-) -> Result<(), DbError> {
+) -> Result<Option<u64>, DbError> {
     let values = [(*account).into(), (*object).into(), before.into()];
-    sql.query(GONE, &values).map(drop)
+    let rows = sql.query(GONE, &values)?;
+    rows.into_iter().next().map(|mut row| row.u64()).transpose()
 }

@@ -9,7 +9,7 @@ use crate::vault::rng;
 
 async fn sweep(world: &World) {
     let folder = world.folder.path().join("blobs");
-    let blobs = Blobs::open(folder, std::time::Duration::ZERO).unwrap();
+    let blobs = Blobs::open(&folder, &crate::Objects::Folder, std::time::Duration::ZERO).unwrap();
     let admin = Admin {
         vault: Arc::clone(&world.vault),
         blobs: Arc::new(blobs),

@@ -11,9 +11,9 @@ use secrecy::SecretBox;
 use crate::client::{Answer, Client};
 use crate::running::{contains, start, start_in, walk};
 
-const TEXT: &str = "canary-correct-horse";
+pub(crate) const TEXT: &str = "canary-correct-horse";
 
-fn password(text: &str) -> Password {
+pub(crate) fn password(text: &str) -> Password {
     Password::new(text.to_owned().into()).unwrap()
 }
 
@@ -41,7 +41,7 @@ fn login(client: &Client, record: RecordName, which: Which) -> (ExportKey, Confi
     (opened.export_key, confirmed)
 }
 
-fn enrol(client: &Client) -> (RecordName, ExportKey) {
+pub(crate) fn enrol(client: &Client) -> (RecordName, ExportKey) {
     let mut rng = UnwrapErr(SysRng);
     let identity = client.identity();
     let (enrolment, start) = Enrolment::start(&password(TEXT), None, &mut rng).unwrap();

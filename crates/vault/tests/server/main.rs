@@ -13,3 +13,9 @@ mod objects;
 mod running;
 #[cfg(test)]
 mod second_port;
+#[cfg(test)]
+mod stolen;
+#[cfg(test)]
+mod storage;
+#[cfg(test)]
+mod uploads;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use heirloom_engine::store::{Put, Store, StoreError, contract};
 use heirloom_vault::{Config, Limits, Server};
-use heirloom_vault_api::{Fixed, SignIn, SignedIn, Token};
+use heirloom_vault_api::{BlobName, Fixed, SignIn, SignedIn, Token, UploadAt, UploadStart};
 
 use super::*;
 
@@ -72,6 +72,166 @@ fn a_real_server_keeps_the_store_contract() {
         Box::new(served.store(&format!("place-{place}/")))
     });
     assert_eq!(places.into_inner(), contract::CLAUSES.len());
+}
+
+/// Passes on what is said to a server, and hangs up after every so many bytes of a client.
+struct Cutting {
+    address: Address,
+    /// What clients sent.
+    sent: Arc<AtomicUsize>,
+    cuts: Arc<AtomicUsize>,
+}
+
+fn cutting(served: &Served, every: usize) -> Cutting {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = served
+        .address
+        .origin
+        .replace("http://localhost", "127.0.0.1");
+    let (sent, cuts) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, cut) = (sent.clone(), cuts.clone());
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let (counted, cut, server) = (counted.clone(), cut.clone(), server.clone());
+            std::thread::spawn(move || {
+                let server = std::net::TcpStream::connect(server).unwrap();
+                let (mut back, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                let answers = std::thread::spawn(move || std::io::copy(&mut back, &mut to));
+                let (mut client, mut server) = (client, server);
+                let (mut left, mut piece) = (every, vec![0; 16 << 10]);
+                while left > 0 {
+                    let most = left.min(piece.len());
+                    let Ok(read @ 1..) = client.read(&mut piece[..most]) else {
+                        break;
+                    };
+                    left -= read;
+                    counted.fetch_add(read, Ordering::SeqCst);
+                    if server.write_all(&piece[..read]).is_err() {
+                        break;
+                    }
+                }
+                if left == 0 {
+                    cut.fetch_add(1, Ordering::SeqCst);
+                }
+                // What was passed on arrives; then both sides hear no more.
+                let _ = server.shutdown(std::net::Shutdown::Write);
+                let _ = client.shutdown(std::net::Shutdown::Both);
+                let _ = answers.join();
+            });
+        }
+    });
+    Cutting {
+        address: Address::parse(&format!("http://127.0.0.1:{port}")).unwrap(),
+        sent,
+        cuts,
+    }
+}
+
+fn incompressible(length: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    let next = std::iter::repeat_with(move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 56).to_le_bytes()[0]
+    });
+    next.take(length).collect()
+}
+
+#[test]
+fn a_line_that_is_cut_again_and_again_costs_a_few_percent_and_no_more() {
+    let served = serve(1 << 30);
+    let object = incompressible(8 << 20);
+    for every in [100 << 10, 1 << 20, 3_000_000] {
+        let line = cutting(&served, every);
+        let client = Client::new(&line.address, Some(&served.token)).hasty();
+        let store = RemoteStore::new(client, &line.address);
+        let name = format!("every-{every}");
+        assert_eq!(store.put_new(&name, &object).unwrap(), Put::Created);
+        let sent = line.sent.load(Ordering::SeqCst);
+        let cuts = line.cuts.load(Ordering::SeqCst);
+        assert!(cuts >= object.len() / every, "{cuts} cuts");
+        assert!(
+            sent < object.len() * 103 / 100,
+            "{sent} bytes in {cuts} cuts"
+        );
+        let stored = served.store("").get(&name, 8 << 20).unwrap();
+        assert!(stored == object);
+        assert_eq!(store.put_new(&name, b"other").unwrap(), Put::AlreadyThere);
+    }
+}
+
+#[test]
+fn a_program_that_was_killed_in_the_middle_goes_on_where_it_was() {
+    let served = serve(1 << 30);
+    let object = incompressible(8 << 20);
+    // The first program ends with its connection: nothing of it is left.
+    let line = cutting(&served, 5 << 20);
+    let killed = RemoteStore::new(
+        Client::new(&line.address, Some(&served.token)).hasty(),
+        &line.address,
+    );
+    let start = UploadStart {
+        name: BlobName::try_from("a".to_owned()).unwrap(),
+        size: 8 << 20,
+        sha256: Fixed(<sha2::Sha256 as sha2::Digest>::digest(&object).into()),
+    };
+    let at: UploadAt = killed.client.post_again("/v1/uploads", &start).unwrap();
+    assert!(
+        killed
+            .send_from(&format!("/v1/uploads/{}", at.upload.to_text()), 0, &object)
+            .is_err()
+    );
+    drop(killed);
+    let line = cutting(&served, usize::MAX);
+    let again = RemoteStore::new(
+        Client::new(&line.address, Some(&served.token)),
+        &line.address,
+    );
+    assert_eq!(again.put_new("a", &object).unwrap(), Put::Created);
+    let sent = line.sent.load(Ordering::SeqCst);
+    assert!(sent < (3 << 20) + (64 << 10), "{sent}");
+    assert!(served.store("").get("a", 8 << 20).unwrap() == object);
+}
+
+#[test]
+fn a_server_that_takes_large_objects_and_keeps_nothing_is_given_up() {
+    let upload = |offset: usize| {
+        let at = serde_json::json!({
+            "upload": Fixed([1; 16]).to_text(), "offset": offset, "size": 2 << 20
+        });
+        answer("200 OK", "", &at.to_string())
+    };
+    let object = vec![1; 2 << 20];
+    // It never has a byte more; it has more than there is; it finishes with nothing; it forgets.
+    let in_vain = vec![upload(0); 24];
+    let beyond = vec![upload(3 << 20); 2];
+    let gone = answer("404 Not Found", "", "");
+    let forgets: Vec<_> = (0..6)
+        .map(|n| if n % 2 == 0 { upload(0) } else { gone.clone() })
+        .collect();
+    let not_ours = vec![
+        upload(0),
+        gone.clone(),
+        answer("409 Conflict", "", ""),
+        answer(
+            "206 Partial Content",
+            "Content-Range: bytes 0-4/5\r\n",
+            "other",
+        ),
+    ];
+    for (answers, is_there) in [
+        (in_vain, false),
+        (beyond, false),
+        (forgets, false),
+        (not_ours, true),
+    ] {
+        let answers: Vec<_> = answers.iter().map(String::as_str).collect();
+        let put = scripted(&answers).store.put_new("a", &object);
+        assert_eq!(matches!(put, Ok(Put::AlreadyThere)), is_there, "{put:?}");
+        assert!(!matches!(put, Ok(Put::Created)));
+    }
 }
 
 #[test]
@@ -152,9 +312,21 @@ fn scripted(answers: &[&str]) -> Scripted {
                     _ => break,
                 }
             }
-            kept.lock()
-                .unwrap()
-                .push(String::from_utf8_lossy(&request).into_owned());
+            let end = request.windows(4).position(|four| four == b"\r\n\r\n");
+            let body = end.map_or(0, |end| request.len() - end - 4);
+            let head = String::from_utf8_lossy(&request[..end.unwrap_or(request.len())]);
+            // Who hangs up on a body that is still coming may not be heard.
+            let length = head.to_ascii_lowercase();
+            let length = length.split("content-length: ").nth(1);
+            let length = length.and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
+            let mut left = length.unwrap_or(0).saturating_sub(body);
+            while left > 0 {
+                match stream.read(&mut piece) {
+                    Ok(read) if read > 0 => left = left.saturating_sub(read),
+                    _ => break,
+                }
+            }
+            kept.lock().unwrap().push(head.into_owned());
             let _ = stream.write_all(answer.as_bytes());
         }
     });
