@@ -6,9 +6,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
 import { chromium } from 'playwright-core';
+
+/** How long anything may take, in milliseconds: for machines that are slow and busy. Nobody waits longer than it takes. */
+export const PATIENCE = 60_000;
 
 export const CHROMIUM = process.env.HEIRLOOM_CHROMIUM ?? '/usr/bin/chromium';
 
@@ -27,6 +31,7 @@ export async function startBrowser({ colorScheme = 'light', width = 1024, height
     colorScheme,
     viewport: { width, height },
   });
+  context.setDefaultTimeout(PATIENCE);
   return {
     context,
     profile,
@@ -73,6 +78,20 @@ export async function addAuthenticator(page, kind = 'prf', more = {}) {
   };
 }
 
+/**
+ * Checks again and again until it holds, and gives what it gives. For what the browser tells in its own time: that the
+ * program has said something does not mean that all which led to it was heard of.
+ */
+export async function eventually(check) {
+  for (const until = Date.now() + PATIENCE; ; await sleep(20)) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > until) throw error;
+    }
+  }
+}
+
 /** Every request of the page, with its body: for what must not be in there. */
 export function watchRequests(page) {
   const seen = [];
@@ -104,13 +123,16 @@ export async function words(page) {
   };
 }
 
+/** Not when the tab is drawn, which only the one in front is. */
+export const OFTEN = { polling: 50 };
+
 /** Waits for a title (a text or a pattern) and gives the words then. */
-export async function waitForTitle(page, title, timeout = 15000) {
+export async function waitForTitle(page, title) {
   const wanted = title instanceof RegExp ? { source: title.source } : { exact: title };
   await page.waitForFunction(({ source, exact }) => {
     const shown = document.getElementById('title')?.textContent ?? '';
     return source === undefined ? shown === exact : new RegExp(source).test(shown);
-  }, wanted, { timeout });
+  }, wanted, OFTEN);
   return words(page);
 }
 
@@ -146,7 +168,7 @@ export function run(program, args, options = {}) {
     exit,
     errors: () => errors,
     stop: () => child.kill(),
-    line: (start, timeout = 20000) => new Promise((resolve, reject) => {
+    line: (start) => new Promise((resolve, reject) => {
       const one = { start, resolve, reject };
       waiting.push(one);
       setTimeout(() => {
@@ -154,7 +176,7 @@ export function run(program, args, options = {}) {
           waiting.splice(waiting.indexOf(one), 1);
           reject(new Error(`no line "${start}" in time; ${lines.join('\n')}\n${errors}`));
         }
-      }, timeout).unref();
+      }, PATIENCE).unref();
       settle();
     }),
   };

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 
-import { cancel, press, startBrowser, waitForTitle } from './lib.mjs';
+import { OFTEN, cancel, press, startBrowser, waitForTitle } from './lib.mjs';
 import { AGAIN, CONFIRM, KEY, PASSKEY, Place, RESTORE, SAVE, TEST, UNLOCKED, firstBackup, pressAll, tab } from './program.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -106,7 +106,7 @@ describe('the page is whole', { concurrency: 2 }, () => {
         const pending = await place.open(page, ['snapshots', 'store', ...PASSKEY]);
         await authenticator.setPresence(false);
         await pressAll(page, 'Unlock your backup');
-        await page.waitForFunction(() => document.getElementById('status').textContent !== '');
+        await page.waitForFunction(() => document.getElementById('status').textContent !== '', null, OFTEN);
         await look(page, name, 'pending');
         pending.child.kill('SIGINT');
         await pending.ended();

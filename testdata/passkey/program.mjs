@@ -11,7 +11,7 @@ import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { addAuthenticator, openFile, press, waitForTitle } from './lib.mjs';
+import { PATIENCE, addAuthenticator, openFile, press, waitForTitle } from './lib.mjs';
 
 export const root = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 export const PROGRAM = process.env.HEIRLOOM_PROGRAM ?? root('target/release/heirloom');
@@ -75,7 +75,7 @@ export class Place {
       ended: () => end,
       opening: async () => {
         for (let waited = 0; !existsSync(opened); waited += 20) {
-          if (over || waited > 30000) throw new Error(`no browser was opened: ${JSON.stringify(said)}`);
+          if (over || waited > PATIENCE) throw new Error(`no browser was opened: ${JSON.stringify(said)}`);
           await sleep(20);
         }
         return readFileSync(opened, 'utf8');
@@ -92,7 +92,7 @@ export class Place {
     const run = this.start(args);
     run.file = await run.opening();
     run.form = readFileSync(run.file, 'utf8');
-    // Only the tab in front is drawn, and waits are noticed when it is.
+    // Only the tab in front is drawn.
     await page.bringToFront();
     await openFile(page, run.file);
     run.origin = new URL(page.url()).origin;

@@ -6,7 +6,9 @@ import { createServer } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 
-import { CHROMIUM, addAuthenticator, cancel, openFile, press, startBrowser, waitForTitle, words } from './lib.mjs';
+import {
+  CHROMIUM, OFTEN, addAuthenticator, cancel, eventually, openFile, press, startBrowser, waitForTitle, words,
+} from './lib.mjs';
 import {
   AGAIN, CHECK, CONFIRM, KEY, PASSKEY, PROGRAM, Place, RESTORE, SAMPLE, SAVE, TEST, UNLOCKED, addPasskey, firstBackup, pressAll, tab,
 } from './program.mjs';
@@ -228,7 +230,7 @@ async function refused(here, page, { args, steps, code, title, text, stderr, for
 
 /** What the page says when the program has ended: the same as the terminal, after its own first words. */
 async function lastWords(page, text) {
-  await page.waitForFunction((last) => document.getElementById('text').innerText.trim() === last, text, { timeout: 3000 })
+  await page.waitForFunction((last) => document.getElementById('text').innerText.trim() === last, text, OFTEN)
     .catch(() => {});
   return words(page);
 }
@@ -265,7 +267,7 @@ describe('a new passkey is refused, and the backup stays as it was', () => {
         + 'hint: it was saved but not used: you can delete it; try a different password manager, a phone, or a security key\n',
     });
     await page.locator('#forget').click();
-    await page.waitForFunction(() => document.getElementById('status').textContent !== '');
+    await page.waitForFunction(() => document.getElementById('status').textContent !== '', null, OFTEN);
     assert.equal((await words(page)).status, 'Your password manager was told to delete it.');
     assert.equal((await authenticator.credentials()).length, 0);
     await page.close();
@@ -464,7 +466,7 @@ describe('a restore by passkey is refused, and nothing is changed', () => {
     await onNew(other.page, {
       steps: async () => {
         await pressAll(other.page, RESTORE);
-        await other.page.waitForFunction(() => document.getElementById('status').textContent.startsWith('Waiting for you'));
+        await other.page.waitForFunction(() => document.getElementById('status').textContent.startsWith('Waiting for you'), null, OFTEN);
         await cancel(other.page);
       },
       ...CANCELLED(ASKS, `nothing was changed; run the command again; ${KEY_TOO}`),
@@ -564,6 +566,7 @@ describe('a restore by passkey is refused, and nothing is changed', () => {
     const run = await here.open(page, ['snapshots', 'store', ...PASSKEY]);
     await pressAll(page, 'Unlock your backup');
     assert.equal((await run.ended()).code, 0);
+    await eventually(() => assert.ok(kept));
     page.removeAllListeners('request');
     await page.route('**/answer', (route) => {
       const { step } = JSON.parse(route.request().postData());

@@ -48,6 +48,17 @@ function halves(secret) {
     .flatMap((part) => [part, Buffer.from(part).reverse()]);
 }
 
+/** Everything below a folder. A browser that runs removes folders of its own meanwhile. */
+function below(folder) {
+  for (let again = 0; ; again += 1) {
+    try {
+      return readdirSync(folder, { recursive: true, withFileTypes: true });
+    } catch (error) {
+      if (error.code !== 'ENOENT' || again === 100) throw error;
+    }
+  }
+}
+
 /** Finds secrets (name → bytes) in what `look` is given, and says which, where and in which form. */
 export class Search {
   found = [];
@@ -72,7 +83,7 @@ export class Search {
 
   /** Every file below a folder, and its name. */
   lookInto(folder, { except = [] } = {}) {
-    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    for (const entry of below(folder)) {
       const path = join(entry.parentPath ?? entry.path, entry.name);
       const name = relative(folder, path);
       this.look(`the name of ${name}`, Buffer.from(name));
