@@ -13,6 +13,7 @@ use heirloom_archive::SourceError;
 use super::{AndroidFolder, SchemaKind};
 use crate::sqlite::{Schema, Table};
 use btree::{Noted, Pages};
+use code::EncodedLeaves;
 
 pub(in crate::whatsapp::android) use table::{MessageRows, Next};
 
@@ -92,7 +93,7 @@ struct Identity {
 
 /// A page with rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Leaf {
+struct Leaf {
     first: i64,
     last: i64,
     hash: PageHash,
@@ -104,7 +105,7 @@ pub(super) struct Leaf {
 pub(super) struct MessagePages {
     pub(super) key: [u8; 32],
     /// When all rows were read.
-    pub(super) leaves: Option<Vec<Leaf>>,
+    pub(super) leaves: Option<EncodedLeaves>,
 }
 
 impl MessagePages {
@@ -113,14 +114,6 @@ impl MessagePages {
             key: *key,
             leaves: None,
         }
-    }
-}
-
-impl PageMap {
-    /// Completes what [`AndroidFolder::page_map_beside`] gave.
-    pub(super) fn with_messages(mut self, leaves: Vec<Leaf>) -> Self {
-        self.tables.insert(0, (0, leaves));
-        self
     }
 }
 
@@ -133,7 +126,7 @@ impl AndroidFolder {
         self.page_map_of(key, |_| true)
     }
 
-    /// The map without the table of messages, for [`PageMap::with_messages`]: where all of that is read anyway, its
+    /// The map without the table of messages, for [`PageMap::encoded_with_messages`]: where all of that is read anyway, its
     /// pages are hashed on the way.
     pub(super) fn page_map_beside(&self, key: &[u8; 32]) -> Result<Option<PageMap>, SourceError> {
         self.page_map_of(key, |name| name != "message")

@@ -181,6 +181,12 @@ impl<'c> Statements<'c> {
                 } else {
                     ""
                 };
+                let (sql, then) = if side == Side::Receipt && !then.is_empty() {
+                    // There are many, and their index holds them in another order: their reader sorts the few of a message.
+                    (sql.replacen(" FROM ", ", t.rowid FROM ", 1), "")
+                } else {
+                    (sql, then)
+                };
                 let sql =
                     format!("{sql} WHERE t.\"{key}\" BETWEEN ?1 AND ?2 ORDER BY t.\"{key}\"{then}");
                 all.push(side, connection.prepare(&sql)?, schema.seekable(table, key));

@@ -108,15 +108,17 @@ impl AndroidFolder {
         };
         let report = self.read_some(wanted, sink, &mut now.tally)?;
         if straight {
-            let pages = PageMap::decode(&now.pages).zip(hashes.leaves);
-            let Some((pages, leaves)) = pages else {
+            let pages = hashes
+                .leaves
+                .and_then(|leaves| PageMap::encoded_with_messages(&now.pages, &leaves));
+            let Some(pages) = pages else {
                 return Ok(Reading {
                     report,
                     whole: true,
                     mark: None,
                 });
             };
-            now.pages = pages.with_messages(leaves).encode();
+            now.pages = pages;
         }
         now.messages = report.counts(Kind::Messages).taken;
         let conversations = report.counts(Kind::Conversations).taken;

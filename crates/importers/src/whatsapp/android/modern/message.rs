@@ -349,17 +349,24 @@ impl Reader<'_> {
             }
             Ok::<(), Stop>(())
         })?;
+        let mut rows = Vec::new();
         sides.each(Side::Receipt, id, |row| {
             if let Some(person) = self.people.person(Values::number(row, 1), self.sink)? {
-                message.receipts.push(Receipt {
+                let receipt = Receipt {
                     participant: person.to_string(),
                     delivered_at: Values::time(row, 2),
                     read_at: Values::time(row, 3),
                     played_at: Values::time(row, 4),
-                });
+                };
+                rows.push((Values::number(row, 5), receipt));
             }
             Ok::<(), Stop>(())
         })?;
+        // In the order in which they were written.
+        rows.sort_by_key(|(row, _)| *row);
+        message
+            .receipts
+            .extend(rows.into_iter().map(|(_, receipt)| receipt));
         Ok(())
     }
 }

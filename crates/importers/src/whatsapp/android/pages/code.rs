@@ -4,7 +4,67 @@ use super::{Identity, Leaf, PageHash, PageMap};
 
 const VERSION: u8 = 1;
 
+/// The pages of a table, as they stand in an encoded map. Takes them one by one: a quarter of the memory.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(in crate::whatsapp::android) struct EncodedLeaves {
+    bytes: Vec<u8>,
+    count: u64,
+    before: i64,
+}
+
+impl EncodedLeaves {
+    pub(super) fn push(&mut self, leaf: &Leaf) {
+        let Leaf {
+            first,
+            last,
+            hash,
+            links,
+        } = leaf;
+        let out = &mut self.bytes;
+        signed(out, first.wrapping_sub(self.before));
+        signed(out, last.wrapping_sub(*first));
+        self.before = *last;
+        self.count += 1;
+        out.extend(hash);
+        unsigned(out, len(links));
+        let mut before = 0i64;
+        for link in links {
+            signed(out, link.wrapping_sub(before));
+            before = *link;
+        }
+    }
+
+    fn write(&self, place: u8, out: &mut Vec<u8>) {
+        out.push(place);
+        unsigned(out, self.count);
+        out.extend_from_slice(&self.bytes);
+    }
+}
+
 impl PageMap {
+    /// Puts the table of messages, the first of all, into a map that was encoded without it.
+    pub(in crate::whatsapp::android) fn encoded_with_messages(
+        encoded: &[u8],
+        messages: &EncodedLeaves,
+    ) -> Option<Vec<u8>> {
+        let mut input = Input(encoded);
+        input.byte()?;
+        input.unsigned()?;
+        input.hash()?;
+        for _ in 0..2 {
+            input.signed()?;
+            input.hash()?;
+        }
+        let head = encoded.len() - input.0.len();
+        let tables = input.unsigned()?;
+        let mut out = encoded.get(..head)?.to_vec();
+        out.reserve_exact(input.0.len() + messages.bytes.len() + 32);
+        unsigned(&mut out, tables + 1);
+        messages.write(0, &mut out);
+        out.extend_from_slice(input.0);
+        Some(out)
+    }
+
     /// The map as bytes. Whoever keeps them must not let others change them.
     pub fn encode(&self) -> Vec<u8> {
         let Self {
@@ -23,27 +83,11 @@ impl PageMap {
         }
         unsigned(&mut out, len(tables));
         for (place, leaves) in tables {
-            out.push(*place);
-            unsigned(&mut out, len(leaves));
-            let mut before = 0i64;
-            for Leaf {
-                first,
-                last,
-                hash,
-                links,
-            } in leaves
-            {
-                signed(&mut out, first.wrapping_sub(before));
-                signed(&mut out, last.wrapping_sub(*first));
-                before = *last;
-                out.extend(hash);
-                unsigned(&mut out, len(links));
-                let mut before = 0i64;
-                for link in links {
-                    signed(&mut out, link.wrapping_sub(before));
-                    before = *link;
-                }
+            let mut encoded = EncodedLeaves::default();
+            for leaf in leaves {
+                encoded.push(leaf);
             }
+            encoded.write(*place, &mut out);
         }
         out
     }

@@ -8,8 +8,9 @@ use std::vec::IntoIter;
 use rusqlite::types::ValueRef;
 
 use super::super::AndroidFolder;
+use super::MessagePages;
 use super::btree::{Cell, Noted, Pages, varint};
-use super::{Leaf, MessagePages};
+use super::code::EncodedLeaves;
 use crate::sqlite::{Cells, Database};
 
 /// Where a column's value lies in a record.
@@ -35,7 +36,7 @@ pub(in crate::whatsapp::android) struct MessageRows {
     next: usize,
     /// The number of the row before.
     before: Option<i64>,
-    hashed: Option<Vec<Leaf>>,
+    hashed: Option<EncodedLeaves>,
     parts: Vec<Part>,
 }
 
@@ -94,7 +95,7 @@ impl MessageRows {
             cells: 0,
             next: 0,
             before: None,
-            hashed: hashes.map(|_| Vec::new()),
+            hashed: hashes.map(|_| EncodedLeaves::default()),
             parts: Vec::new(),
         })
     }
@@ -146,13 +147,15 @@ impl MessageRows {
     }
 
     /// The hashes of all pages, when there are no more rows.
-    pub(in crate::whatsapp::android) fn into_hashes(self) -> Option<Vec<Leaf>> {
+    pub(in crate::whatsapp::android) fn into_hashes(self) -> Option<EncodedLeaves> {
         self.hashed
     }
 
     fn turn_to(&mut self, leaf: u32) -> Option<()> {
-        if let Some(hashed) = &mut self.hashed {
-            hashed.extend(self.pages.leaf(leaf, Noted::Span).ok()??);
+        if let Some(hashed) = &mut self.hashed
+            && let Some(leaf) = self.pages.leaf(leaf, Noted::Span).ok()??
+        {
+            hashed.push(&leaf);
         }
         // Hashing may have gone on to other pages.
         let cells = self.pages.turn_to_leaf(leaf).ok()??;
