@@ -1,7 +1,8 @@
 //! The Android folder: `msgstore.db`, plain or encrypted, `wa.db` and the media beside them.
 //!
-//! The modern schema is read as one merge join: `message` in the order of its row numbers, and a cursor for
-//! each of the tables around it. Memory does not grow with the number of messages.
+//! The modern schema is read as one merge join: `message` in the order of its row numbers (past `SQLite` where all of
+//! it is wanted: [`pages`]), and a cursor for each of the tables around it. Memory does not grow with the number of
+//! messages, but for a dozen bytes a page.
 #![cfg(not(target_arch = "wasm32"))]
 
 mod build;
