@@ -18,7 +18,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("heirloom-engine", &["heirloom-archive"]),
     ("heirloom-vault-api", &[]),
     ("heirloom-rollout", &[]),
-    ("heirloom-vault", &["heirloom-rollout", "heirloom-vault-api"]),
+    (
+        "heirloom-vault",
+        &["heirloom-rollout", "heirloom-vault-api"],
+    ),
     (
         "heirloom",
         &[
@@ -33,7 +36,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "heirloom-vault-api",
         ],
     ),
-    ("heirloom-bench", &["heirloom-keys"]),
+    (
+        "heirloom-bench",
+        &["heirloom-keys", "heirloom-vault", "heirloom-vault-api"],
+    ),
     ("xtask", &[]),
 ];
 
@@ -90,6 +96,16 @@ pub(crate) fn check(metadata: &Value) -> Result<Outcome> {
             }
         }
     }
+    // `cargo test --test NAME` runs every test of that name, and the program's are run by themselves.
+    let others = integration_tests(metadata, |name| name != "heirloom")?;
+    for name in integration_tests(metadata, |name| name == "heirloom")? {
+        if others.contains(&name) {
+            writeln!(
+                wrong,
+                "another package than heirloom has a test {name}, too"
+            )?;
+        }
+    }
     Ok(Outcome::one(Ran {
         success: wrong.is_empty(),
         output: wrong,
@@ -120,6 +136,14 @@ mod tests {
     fn a_package_nobody_placed_is_refused() {
         let outcome = check(&one("heirloom-utils", "serde", &Value::Null)).unwrap();
         assert_eq!(outcome.counts.failed, 1);
+    }
+
+    #[test]
+    fn a_test_of_the_program_with_the_name_of_another_is_refused() {
+        let package = |name: &str, test: &str| json!({"name": name, "source": null, "dependencies": [], "targets": [{"kind": ["test"], "name": test}]});
+        let packages = |test| json!({"packages": [package("heirloom", test), package("heirloom-engine", "hostile")]});
+        assert_eq!(check(&packages("hostile")).unwrap().counts.failed, 1);
+        assert_eq!(check(&packages("crash")).unwrap().counts.failed, 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod command;
 mod counts;
 mod dependencies;
+mod failures;
 mod fuzz;
 mod licences;
 mod passkey;

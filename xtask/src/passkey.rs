@@ -1,29 +1,19 @@
 //! Passkeys in a real Chromium: the tests in `testdata/passkey`, with the release program.
 
 use std::fs;
+use std::path::absolute;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::command::{Cmd, target};
 use crate::counts::Counts;
 use crate::setup;
-use crate::suites::Outcome;
+use crate::suites::{Outcome, WITH_SOFTWARE, build_release, release_program};
 
 /// Builds what the tests drive, and runs them. None of them is random: `--long` changes nothing.
 pub(crate) fn run() -> Result<Outcome> {
-    // As the other suites build the program, so that it is built once.
-    let program = [
-        "test",
-        "--release",
-        "-p",
-        "heirloom",
-        "--test",
-        "cli",
-        "--no-run",
-    ];
-    let example = ["build", "-p", "heirloom-ceremony", "--example", "ceremony"];
-    for build in [&program[..], &example] {
-        let built = Cmd::cargo(build).run()?;
+    let example = Cmd::cargo(["build", "--workspace", "--example", "ceremony"]).args(WITH_SOFTWARE);
+    for built in [build_release()?, example.run()?] {
         if !built.success {
             return Ok(Outcome::one(built));
         }
@@ -39,10 +29,10 @@ pub(crate) fn run() -> Result<Outcome> {
         .args(["--test-reporter=tap", "--test-reporter-destination"])
         .args([&report])
         .dir(&setup::browser_tests())
-        .env("HEIRLOOM_PROGRAM", target().join("release/heirloom"))
+        .env("HEIRLOOM_PROGRAM", release_program()?)
         .env(
             "HEIRLOOM_CEREMONY",
-            target().join("debug/examples/ceremony"),
+            absolute(target().join("debug/examples/ceremony"))?,
         )
         .env("HEIRLOOM_CHROMIUM", chromium)
         .env("HEIRLOOM_PYTHON", setup::python());

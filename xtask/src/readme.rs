@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -21,6 +21,7 @@ pub(crate) fn run() -> Result<Outcome> {
         .args([root(), &clone])
         .run()?;
     ensure!(cloned.success, "git clone: {}", cloned.output);
+    keep_times(&clone)?;
     let tools = |name: &str, folder: &str| {
         std::env::var_os(name).map_or_else(|| home_of_tools().join(folder), PathBuf::from)
     };
@@ -30,8 +31,8 @@ pub(crate) fn run() -> Result<Outcome> {
         .env("HOME", &home)
         .env("CARGO_HOME", tools("CARGO_HOME", ".cargo"))
         .env("RUSTUP_HOME", tools("RUSTUP_HOME", ".rustup"))
-        // Registry crates are built already; ours are built anew from the clone.
-        .env("CARGO_TARGET_DIR", target())
+        // What is built already is not built again, as long as the clone has every file of it, with the same bytes.
+        .env("CARGO_TARGET_DIR", std::path::absolute(target())?)
         .without("CARGO")
         .run()?;
     ensure!(ran.success, "{line}\n{}", ran.output);
@@ -67,6 +68,29 @@ pub(crate) fn run() -> Result<Outcome> {
         status.output
     );
     Ok(Outcome::one(ran))
+}
+
+/// Gives each file of the clone that is as it is here the time that it has here.
+///
+/// Cargo knows our packages by their place in the workspace, and builds one anew when a file that its build read is newer
+/// or gone. So it builds what differs from the clone, and sees that nothing is missing there.
+fn keep_times(clone: &Path) -> Result<()> {
+    let listed = Cmd::new("git").args(["ls-files", "-z"]).dir(clone).run()?;
+    ensure!(listed.success, "git ls-files: {}", listed.output);
+    for name in listed.output.split_terminator('\0') {
+        let (here, there) = (root().join(name), clone.join(name));
+        let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|file| file.is_file());
+        if !is_file(&here) || !is_file(&there) || fs::read(&here)? != fs::read(&there)? {
+            continue;
+        }
+        let modified = fs::metadata(&here)?.modified()?;
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&there)
+            .and_then(|file| file.set_modified(modified))
+            .with_context(|| format!("give {} its time", there.display()))?;
+    }
+    Ok(())
 }
 
 fn home_of_tools() -> PathBuf {
@@ -108,6 +132,25 @@ mod tests {
             words.join(" "),
             "cargo run --release -- backup a.zip --to ./b"
         );
+    }
+
+    #[test]
+    fn files_of_a_clone_get_their_times_and_those_that_differ_do_not() {
+        let clone = tempfile::tempdir().unwrap();
+        let git = |args: &[&str]| {
+            let ran = Cmd::new("git").args(args).dir(clone.path()).run().unwrap();
+            assert!(ran.success, "{}", ran.output);
+        };
+        git(&["init", "--quiet"]);
+        fs::copy(root().join("LICENSE-MIT"), clone.path().join("LICENSE-MIT")).unwrap();
+        fs::write(clone.path().join("README.md"), "another").unwrap();
+        fs::write(clone.path().join("no such file here"), "").unwrap();
+        git(&["add", "."]);
+        keep_times(clone.path()).unwrap();
+        let time = |path: PathBuf| fs::metadata(path).unwrap().modified().unwrap();
+        let same = |name: &str| time(root().join(name)) == time(clone.path().join(name));
+        assert!(same("LICENSE-MIT"));
+        assert!(!same("README.md"));
     }
 
     #[test]

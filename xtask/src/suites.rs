@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, bail};
 
-use crate::command::{Cmd, Ran};
+use crate::command::{Cmd, Ran, target};
 use crate::counts::Counts;
 use crate::setup::{self, Need};
-use crate::{dependencies, fuzz, licences, passkey, readme, wasm};
+use crate::{dependencies, failures, fuzz, licences, passkey, readme, wasm};
 
 /// Which suites, and how long the random ones run.
 #[derive(Debug, clap::Args)]
@@ -155,7 +156,7 @@ const SUITES: &[Suite] = &[
         name: "hostile",
         about: "flipped, cut, swapped, deleted and replayed objects",
         needs: &[Need::Cc],
-        run: |c| program(c, &["hostile"]),
+        run: |c| program(c, &["hostile-program"]),
     },
     Suite {
         name: "reader",
@@ -213,6 +214,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         .collect();
     let missing = setup::install(&needs);
     let mut total = Counts::default();
+    let mut failed = Vec::new();
     for suite in chosen {
         print!("{:<12} ", suite.name);
         std::io::stdout().flush()?;
@@ -242,8 +244,13 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             outcome.counts.failed += std::mem::take(&mut outcome.counts.skipped);
         }
         report(&outcome, begun.elapsed());
+        if outcome.counts.failed > 0 {
+            failed.extend(failures::of(suite.name, &outcome.output));
+        }
         total += outcome.counts;
     }
+    // Once more and in short, for logs that were cut before here.
+    print!("{}", failures::section(&failed));
     println!(
         "passed {}, failed {}, skipped {}",
         total.passed, total.failed, total.skipped
@@ -284,8 +291,14 @@ fn report(outcome: &Outcome, took: Duration) {
         skipped,
     } = outcome.counts;
     let word = if failed > 0 { "FAILED" } else { "ok" };
+    let ran = failures::seconds_in_tests(&outcome.output);
+    let of_it = if ran >= 0.1 {
+        format!(" ({ran:.0} s of it in tests)")
+    } else {
+        String::new()
+    };
     println!(
-        "{word:<6} {:>7.1} s  {passed} passed, {failed} failed, {skipped} skipped",
+        "{word:<6} {:>7.1} s  {passed} passed, {failed} failed, {skipped} skipped{of_it}",
         took.as_secs_f64()
     );
     if failed > 0 {
@@ -294,7 +307,7 @@ fn report(outcome: &Outcome, took: Duration) {
                 .iter()
                 .any(|start| line.trim_start().starts_with(start))
         };
-        for line in outcome.output.lines().filter(silent) {
+        for line in failures::without_passed(&outcome.output).filter(silent) {
             println!("{line}");
         }
     } else if skipped > 0 {
@@ -329,7 +342,10 @@ fn lints(_: &Context) -> Result<Outcome> {
 }
 
 fn docs(_: &Context) -> Result<Outcome> {
+    // With the examples, for then cargo takes the features that the lints were checked with.
     let doc = Cmd::cargo(["doc", "--no-deps", "--workspace", "--quiet"])
+        .args(["--lib", "--bins", "--examples"])
+        .args(WITH_SOFTWARE)
         .env("RUSTDOCFLAGS", "-D warnings");
     Ok(Outcome::one(doc.run()?))
 }
@@ -365,7 +381,9 @@ fn unit(context: &Context) -> Result<Outcome> {
         .args(workspace_tests()?)
         .args(skips)
         .run()?;
-    let examples = Cmd::cargo(["test", "--workspace", "--doc", "--no-fail-fast"]).run()?;
+    let examples = Cmd::cargo(["test", "--workspace", "--doc", "--no-fail-fast"])
+        .args(WITH_SOFTWARE)
+        .run()?;
     Ok(Outcome::tests(tests).and(&Outcome::tests(examples)))
 }
 
@@ -378,24 +396,19 @@ fn filtered(word: &str) -> Result<Outcome> {
     Ok(Outcome::tests(ran))
 }
 
-/// With the authenticator in software, which only tests have.
-const WITH_SOFTWARE: [&str; 2] = [
+/// With the authenticator in software, which only tests have. Every development build takes these features and the whole
+/// workspace, whatever it wants of it: with others, cargo would build most dependencies again.
+pub(crate) const WITH_SOFTWARE: [&str; 2] = [
     "--features",
     "heirloom/software-authenticator,heirloom-ceremony/software-authenticator",
 ];
 
-/// Tests of the program in which software takes the browser's part: never in a release build.
-const SOFTWARE_SUITES: &[&str] = &["passkeys", "secrets"];
-
-/// One selection for all development tests, so that nothing is built twice.
+/// All tests but the program's own, which want its release build.
 fn workspace_tests() -> Result<Vec<String>> {
     let mut args = ["--workspace", "--lib", "--bins"]
         .map(String::from)
         .to_vec();
     args.extend(WITH_SOFTWARE.map(String::from));
-    for test in SOFTWARE_SUITES {
-        args.extend(["--test".to_owned(), (*test).to_owned()]);
-    }
     for test in
         dependencies::integration_tests(&dependencies::metadata()?, |name| name != "heirloom")?
     {
@@ -405,7 +418,7 @@ fn workspace_tests() -> Result<Vec<String>> {
 }
 
 /// Integration tests of the program that have a suite of their own.
-const OWN_SUITES: &[&str] = &["roundtrip", "crash", "hostile", "reader"];
+const OWN_SUITES: &[&str] = &["roundtrip", "crash", "hostile-program", "reader"];
 
 /// Every other integration test of the program.
 fn sessions(context: &Context) -> Result<Outcome> {
@@ -419,13 +432,30 @@ fn sessions(context: &Context) -> Result<Outcome> {
     program(context, &others)
 }
 
-/// Integration tests of the program, against its release build.
+/// Integration tests of the program, against its release build: only the program is built for release, its tests are the
+/// development build's.
 fn program(context: &Context, tests: &[&str]) -> Result<Outcome> {
-    let selected = tests.iter().flat_map(|test| ["--test", test]);
-    let command =
-        Cmd::cargo(["test", "--release", "-p", "heirloom", "--no-fail-fast"]).args(selected);
-    let command = with_seed(command, context).env("HEIRLOOM_PYTHON", setup::python());
+    let built = build_release()?;
+    if !built.success {
+        return Ok(Outcome::one(built));
+    }
+    let command = Cmd::cargo(["test", "--workspace", "--no-fail-fast"])
+        .args(WITH_SOFTWARE)
+        .args(tests.iter().flat_map(|test| ["--test", test]));
+    let command = with_seed(command, context)
+        .env("HEIRLOOM_PROGRAM", release_program()?)
+        .env("HEIRLOOM_PYTHON", setup::python());
     Ok(Outcome::tests(command.args(["--", "--show-output"]).run()?))
+}
+
+/// Builds the program as the README's first command does, so that it is built once.
+pub(crate) fn build_release() -> Result<Ran> {
+    Cmd::cargo(["build", "--release", "--bin", "heirloom"]).run()
+}
+
+/// What [`build_release`] leaves.
+pub(crate) fn release_program() -> Result<PathBuf> {
+    Ok(std::path::absolute(target().join("release/heirloom"))?)
 }
 
 fn with_seed(command: Cmd, context: &Context) -> Cmd {

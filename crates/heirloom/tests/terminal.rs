@@ -28,7 +28,7 @@ fn on_a_terminal(
 ) -> Option<(i32, String)> {
     let program = session.command();
     let mut command = Command::new("script");
-    let line = format!("'{}' {line}", env!("CARGO_BIN_EXE_heirloom"));
+    let line = format!("'{}' {line}", session::program().display());
     command.args(["-qefc", &line, "/dev/null"]);
     command.current_dir(session.path(""));
     for (name, value) in program.get_envs() {

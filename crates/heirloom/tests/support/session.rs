@@ -18,6 +18,13 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// The program that is tried: what `HEIRLOOM_PROGRAM` names, a release build say; else the one that cargo built beside
+/// these tests.
+pub fn program() -> PathBuf {
+    std::env::var_os("HEIRLOOM_PROGRAM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_heirloom").into(), PathBuf::from)
+}
+
 impl Session {
     pub fn new() -> Self {
         Self {
@@ -37,7 +44,7 @@ impl Session {
 
     /// The program, ready to start in the working folder.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_heirloom"));
+        let mut command = Command::new(program());
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HEIRLOOM_") {
