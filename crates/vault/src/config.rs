@@ -1,6 +1,8 @@
 //! What a vault runs with. Nothing is needed but a folder and an address.
 
+pub(crate) mod file;
 pub(crate) mod proxies;
+pub(crate) mod well_known;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,9 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::proxies::Proxies;
+use self::well_known::WellKnown;
+use crate::accounts::Tenants;
 use crate::clock::{Clock, SystemClock};
+use crate::db::postgres::address::Postgres;
 use crate::keys::Pkcs11;
 pub(crate) use crate::log::Log;
+use crate::rollout::RolloutConfig;
 
 /// How much one address may ask. IPv6 counts by its first 64 bits.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +51,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// The folder of the database and the objects.
     pub data: PathBuf,
+    /// PostgreSQL, instead of a database in the folder.
+    pub database: Option<Postgres>,
     /// The server's key file. Whoever has it and the database can try passwords: back it up elsewhere.
     pub key_file: PathBuf,
     /// An HSM that holds the wrapping key instead of the key file. Decided before the first record.
@@ -59,12 +67,24 @@ pub struct Config {
     pub first_account_is_free: bool,
     /// Where objects lie. A vault that has some stays with its choice.
     pub objects: Objects,
+    /// Whose users sign in, and how. The first tenant's accounts are opened by the operator's invitations.
+    pub tenants: Tenants,
+    /// What is offered to whom; without it everything is.
+    pub rollout: Option<RolloutConfig>,
+    /// Where the operator's socket lies (not on Windows).
+    pub admin_socket: Option<PathBuf>,
     /// How long the bytes of a deleted object stay.
     pub grace: Duration,
+    /// How long a sign-in may stay unused; each use begins it anew.
+    pub sign_in_unused: Duration,
+    /// What stands below `/.well-known/`.
+    pub well_known: WellKnown,
     /// How much one address may ask.
     pub limits: Limits,
     /// How much one account may ask a second, from wherever.
     pub account_requests_per_second: u64,
+    /// For the head of a request, and between two of them.
+    pub head_time: Duration,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where lines go.
@@ -80,17 +100,24 @@ impl Config {
             proxies: Proxies::default(),
             key_file: data.join("server.keys"),
             watermark: data.join("watermark"),
+            rollout: None,
+            admin_socket: Some(data.join("admin.sock")),
             data,
             hsm: None,
+            database: None,
             quota_bytes: 100 << 30,
             first_account_is_free: true,
+            tenants: Tenants::default(),
             objects: Objects::Folder,
             grace: Duration::from_hours(7 * 24),
+            sign_in_unused: Duration::from_hours(90 * 24),
+            well_known: WellKnown::default(),
             limits: Limits {
                 guesses_per_minute: 30,
                 requests_per_second: 100,
             },
             account_requests_per_second: 200,
+            head_time: Duration::from_secs(15),
             clock: Arc::new(SystemClock),
             log: Log::new(|_| ()),
         }

@@ -4,6 +4,7 @@
 //! three outcomes, and acts only on [`Durable`](StoreError) ones: what the disk does not have yet must
 //! not leave the process.
 
+pub(crate) mod postgres;
 pub(crate) mod schema;
 pub(crate) mod sqlite;
 
@@ -95,7 +96,7 @@ impl Row {
 }
 
 /// Why a statement did not run. Nothing of its operation happened.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum DbError {
     /// The engine refused it; its words hold no values.
     #[error("the database refused a statement: {0}")]
@@ -106,8 +107,17 @@ pub(crate) enum DbError {
 }
 
 /// Statements within one transaction. `$1` parameters, in the order of their first use.
+///
+/// Several transactions run at a time, each statement sees what others committed before it (read committed):
+/// whoever reads a row to change it takes it with [`Record::hold`](crate::store::record::Record::hold) or
+/// with one conditional statement.
 pub(crate) trait Sql {
     fn query(&mut self, text: &'static str, values: &[Value]) -> Result<Vec<Row>, DbError>;
+
+    /// Makes a transaction that only reads wait for the copies, as one that writes does (V10): a primary that
+    /// was deposed cannot answer. Every operation that tells a counter or a head, and writes nothing, begins
+    /// with it.
+    fn barrier(&mut self) -> Result<(), DbError>;
 }
 
 /// What an operation did, as far as is known.
@@ -121,8 +131,8 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
-/// What runs within a transaction.
-pub(crate) type Work = Box<dyn FnOnce(&mut dyn Sql) -> Result<(), DbError> + Send>;
+/// What runs within a transaction. It runs again, from the start, when the engine undid it for another's sake.
+pub(crate) type Work = Box<dyn Fn(&mut dyn Sql) -> Result<(), DbError> + Send>;
 
 /// An operation and who waits for it.
 pub(crate) struct Job {
@@ -137,6 +147,9 @@ pub(crate) trait Database: Send + Sync + std::fmt::Debug {
 
     /// Removes what was overwritten from every file of the engine; says whether it did.
     fn scrub(&self) -> oneshot::Receiver<bool>;
+
+    /// Told once where transactions are counted. Engines without groups need none.
+    fn watch(&self, _metrics: &Arc<crate::metrics::Metrics>) {}
 }
 
 /// Why an operation has no result.
@@ -151,9 +164,11 @@ pub(crate) enum StoreError {
 }
 
 /// Runs `work` and gives its result once it is known to be durable.
+///
+/// `work` may run more than once; of its runs one is committed at most.
 pub(crate) async fn run<T: Send + 'static>(
     database: &dyn Database,
-    work: impl FnOnce(&mut dyn Sql) -> Result<T, DbError> + Send + 'static,
+    work: impl Fn(&mut dyn Sql) -> Result<T, DbError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let result = Arc::new(Mutex::new(None));
     let place = Arc::clone(&result);

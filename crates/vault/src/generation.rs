@@ -4,6 +4,8 @@
 //! commits it had. It is written after each commit and before anybody is answered, so that it never is
 //! ahead of an undamaged database, and never behind an answer.
 
+pub(crate) mod marks;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};

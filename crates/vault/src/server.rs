@@ -5,7 +5,7 @@ mod connections;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,21 +16,25 @@ use tokio::sync::watch;
 use crate::admin::{Admin, AdminError};
 use crate::blobs::{self, Blobs, ObjectsFileError};
 use crate::config::Config;
+use crate::db::Database;
+use crate::db::postgres::{self, address::Postgres};
 use crate::db::sqlite::{OpenError, Sqlite};
 use crate::generation::Watermark;
 use crate::http::operator::{self, Operator};
 use crate::http::{self, App};
 use crate::keys::{KeyFile, KeyFileError, Pkcs11Error, Pkcs11Keys, ServerKeys};
+use crate::rollout::Rollout;
+use crate::upkeep;
 use crate::vault::{Vault, rng};
 
 /// Connections at a time; what comes beyond waits.
 const CONNECTIONS: u32 = 1024;
 /// The same, at the operator's port.
 const OPERATORS: u32 = 16;
-/// How often bytes are searched for that no name leads to.
-const SEARCH: Duration = Duration::from_hours(24);
 /// How often time's work is done.
 const SWEEP: Duration = Duration::from_secs(10);
+/// How often bytes are searched for that no name leads to.
+const SEARCH: Duration = Duration::from_hours(24);
 /// Why the vault does not serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -125,12 +129,36 @@ fn make_private_file(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// On a thread of its own: it waits for a server elsewhere.
+async fn open_postgres(config: Postgres, watermark: PathBuf) -> Result<postgres::Opened, ServeError> {
+    make_private_file(&watermark)?;
+    let open = move || postgres::Postgres::open(&config, &watermark, &mut rng());
+    let opened = tokio::task::spawn_blocking(open).await;
+    Ok(opened.map_err(io::Error::other)??)
+}
+
 impl Server {
     /// Opens folder, keys and database, and takes the port. Blocks shortly.
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
+        Self::bind_over(config, |database| database).await
+    }
+
+    /// The same, with something between vault and database: what a test holds against what must fail.
+    pub(crate) async fn bind_over(
+        config: Config,
+        over: impl FnOnce(Arc<dyn Database>) -> Arc<dyn Database>,
+    ) -> Result<Self, ServeError> {
         make_private(&config.data)?;
         let database = config.data.join("vault.sqlite");
-        if database.exists() && !config.key_file.exists() {
+        let postgres = match config.database.clone() {
+            Some(postgres) => Some(open_postgres(postgres, config.watermark.clone()).await?),
+            None => None,
+        };
+        let holds_records = match &postgres {
+            Some(opened) => opened.holds_records,
+            None => database.exists(),
+        };
+        if holds_records && !config.key_file.exists() {
             return Err(ServeError::KeysMissing);
         }
         let file = KeyFile::open_or_create(&config.key_file, &mut rng())?;
@@ -138,10 +166,15 @@ impl Server {
             None => Arc::new(file),
             Some(hsm) => Arc::new(Pkcs11Keys::open(hsm, file)?),
         };
-        make_private_file(&database)?;
-        make_private_file(&config.watermark)?;
-        let watermark = Watermark::open(&config.watermark)?;
-        let (database, standing) = Sqlite::open(&database, watermark, &mut rng())?;
+        let (database, standing): (Arc<dyn Database>, _) = if let Some(opened) = postgres {
+            (opened.database, opened.standing)
+        } else {
+            make_private_file(&database)?;
+            make_private_file(&config.watermark)?;
+            let watermark = Watermark::open(&config.watermark)?;
+            let (database, standing) = Sqlite::open(&database, watermark, &mut rng())?;
+            (database, standing)
+        };
         let blobs = Blobs::open(&config.data.join("blobs"), &config.objects, config.grace)?;
         blobs
             .check()
@@ -149,14 +182,17 @@ impl Server {
             .map_err(|refusal| ServeError::Objects(AdminError::from(refusal)))?;
         let blobs = Arc::new(blobs);
         let clock = Arc::clone(&config.clock);
-        let vault = Arc::new(Vault::new(database, keys, clock, standing));
+        let vault = Arc::new(Vault::new(over(database), keys, clock, standing));
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
+        let seen = config.data.join("rollout.seen");
+        let rollout = Arc::new(Rollout::open(config.rollout.clone(), seen, &config.log));
         let router = http::router(App::new(
             Arc::clone(&vault),
             Arc::clone(&blobs),
             &config,
             address,
+            Arc::clone(&rollout),
         ));
         let admin_listener = match config.admin_listen {
             Some(address) => Some(TcpListener::bind(address).await?),
@@ -167,7 +203,12 @@ impl Server {
             blobs: Arc::clone(&blobs),
             metrics: Arc::clone(vault.metrics()),
         });
-        let admin = Admin { vault, blobs };
+        let admin = Admin {
+            vault,
+            blobs,
+            rollout,
+            rotation: Arc::default(),
+        };
         if admin.is_restored() {
             config.log.line(
                 "the database was put back from a copy: every password stands as if strangers had used up \
@@ -213,7 +254,9 @@ impl Server {
             config,
         } = self;
         let (stop, stopped) = watch::channel(false);
+        let upkeep = upkeep::start(&admin, &config, &stopped);
         let log = config.log.clone();
+        let head_time = config.head_time;
         let mut ends = stopped.clone();
         let sweeper = tokio::spawn(async move {
             let mut searched: Option<Instant> = None;
@@ -241,15 +284,18 @@ impl Server {
                 let over = async {
                     let _ = ends.changed().await;
                 };
-                connections::answer(listener, operator, OPERATORS, over).await;
+                connections::answer(listener, operator, OPERATORS, head_time, over).await;
             })
         });
-        connections::answer(listener, router, CONNECTIONS, shutdown).await;
+        connections::answer(listener, router, CONNECTIONS, head_time, shutdown).await;
         let _ = stop.send(true);
         if let Some(operators) = operators {
             let _ = operators.await;
         }
         let _ = sweeper.await;
+        for task in upkeep {
+            let _ = task.await;
+        }
         Ok(())
     }
 }

@@ -1,12 +1,21 @@
 //! The vault's rules, over a real database, without HTTP. Each test that covers a requirement of the
 //! threat model is named after it.
 
+#[cfg(unix)]
+mod attack;
 mod changes;
+#[cfg(unix)]
+#[path = "../tests/server/client.rs"]
+mod client;
+mod cluster;
 mod faults;
 mod guesses;
 mod harness;
 mod log;
+mod person;
+mod postgres;
 mod restore;
+mod rotation;
 mod unknown;
 mod walk;
 mod witness;

@@ -4,15 +4,20 @@ mod evaluate;
 mod guess;
 mod register;
 
+pub(crate) use self::guess::{SEALED, SESSION};
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use heirloom_vault_api::{
-    AccountId, Code, Fixed, LogPage, LogRead, RecordStatus, StatusRead, VaultInfo, WitnessPut,
-    WitnessRead, WitnessStatement, Witnessed, suite,
+    AccountId, Code, Fixed, LogPage, LogRead, RecordStatus, StatusRead, TenantName, VaultInfo,
+    WitnessPut, WitnessRead, WitnessStatement, Witnessed, suite,
 };
 use rand_core::Rng as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::db::{self, Database, DbError, Sql};
@@ -24,6 +29,7 @@ use crate::sessions::Sessions;
 use crate::store::record::{
     GUESSES, LIFETIME, Record, STRANGERS_GUESSES, STRANGERS_LIFETIME, State,
 };
+use crate::store::repeat::{self, Known, Once};
 use crate::store::{log, sweep, witness};
 
 /// How long a registration may take.
@@ -60,6 +66,8 @@ impl Vault {
         clock: Arc<dyn Clock>,
         standing: Standing,
     ) -> Self {
+        let metrics = Metrics::new();
+        database.watch(&metrics);
         Self {
             database,
             keys,
@@ -67,12 +75,17 @@ impl Vault {
             standing: Mutex::new(standing),
             guesses: Sessions::new(crate::store::record::FINAL_MS),
             registrations: Sessions::new(REGISTRATION_MS),
-            metrics: Metrics::new(),
+            metrics,
         }
     }
 
     pub(crate) fn now(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// The server's secrets.
+    pub(crate) fn keys(&self) -> &Arc<dyn ServerKeys> {
+        &self.keys
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
@@ -107,14 +120,79 @@ impl Vault {
     /// Runs an operation of the store.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut dyn Sql) -> Result<T, DbError> + Send + 'static,
+        work: impl Fn(&mut dyn Sql) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, Refusal> {
         Ok(db::run(&*self.database, work).await?)
+    }
+
+    /// Runs an operation of the store once for each request that has a key: when the same request comes again
+    /// within a day, its first answer is given. Only successes are kept.
+    pub(crate) async fn run_once<T, E>(
+        &self,
+        once: Option<Arc<Once>>,
+        work: impl Fn(&mut dyn Sql) -> Result<Result<T, E>, DbError> + Send + 'static,
+    ) -> Result<T, Refusal>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+    {
+        let Some(once) = once else {
+            return self.run(work).await?.map_err(Into::into);
+        };
+        let now = self.now();
+        let done = self.run(move |sql| {
+            let answered = match repeat::find(sql, &once, now)? {
+                Known::Another => return Ok(None),
+                Known::Answered(json) => Some(json),
+                Known::New => None,
+            };
+            if let Some(json) = answered {
+                let value = serde_json::from_slice(&json).map_err(|_| DbError::Impossible)?;
+                return Ok(Some(Ok(value)));
+            }
+            let done = work(sql)?;
+            if let Ok(value) = &done {
+                let json = serde_json::to_vec(value).map_err(|_| DbError::Impossible)?;
+                let json = Zeroizing::new(json);
+                if !repeat::keep(sql, &once, &json, now)? {
+                    return Err(DbError::Impossible);
+                }
+            }
+            Ok(Some(done))
+        });
+        done.await?.ok_or(Code::KeyReused)?.map_err(Into::into)
+    }
+
+    /// The answer that this request got before, where it has one.
+    pub(crate) async fn repeated<T: DeserializeOwned>(
+        &self,
+        once: Option<&Arc<Once>>,
+    ) -> Result<Option<T>, Refusal> {
+        let Some(once) = once else {
+            return Ok(None);
+        };
+        let (once, now) = (Arc::clone(once), self.now());
+        let known = self.run(move |sql| {
+            sql.barrier()?;
+            repeat::find(sql, &once, now)
+        });
+        match known.await? {
+            Known::New => Ok(None),
+            Known::Another => Err(Code::KeyReused.into()),
+            Known::Answered(json) => serde_json::from_slice(&json)
+                .map(Some)
+                .map_err(|_| Refusal::internal(&"a kept answer makes no sense")),
+        }
     }
 
     /// Empties what destroyed keys may still lie in.
     pub(crate) async fn scrub(&self) -> bool {
         self.database.scrub().await.unwrap_or(false)
+    }
+
+    /// A keyed hash of whom a messenger vouches for.
+    pub(crate) fn subject(&self, tenant: &TenantName, subject: &str) -> [u8; 32] {
+        self.keys.subject(tenant.as_str(), subject)
     }
 
     /// What clients pin.
@@ -135,7 +213,10 @@ impl Vault {
     ) -> Result<RecordStatus, Refusal> {
         let StatusRead { record: name } = read;
         let found = self
-            .run(move |sql| Record::of_owner(sql, &name, &account))
+            .run(move |sql| {
+                sql.barrier()?;
+                Record::of_owner(sql, &name, &account)
+            })
             .await?;
         let record = found.ok_or(Code::NotFound)?;
         let now = self.now();
@@ -174,6 +255,7 @@ impl Vault {
         let LogRead { record: name, from } = read;
         let entries = self
             .run(move |sql| {
+                sql.barrier()?;
                 let Some(_) = Record::of_owner(sql, &name, &account)? else {
                     return Ok(None);
                 };
@@ -189,6 +271,7 @@ impl Vault {
         &self,
         put: WitnessPut,
         account: AccountId,
+        once: Option<Arc<Once>>,
     ) -> Result<Witnessed, Refusal> {
         let most = u64::try_from(i64::MAX).unwrap_or(u64::MAX);
         if put.sequence == 0 || put.sequence > most || put.keyring_number > most {
@@ -196,15 +279,16 @@ impl Vault {
         }
         let nonce = put.nonce;
         let advanced = self
-            .run(move |sql| witness::advance(sql, &account, &put))
-            .await?
-            .ok_or(Code::Conflict)?;
+            .run_once(once, move |sql| {
+                Ok(witness::advance(sql, &account, &put)?.ok_or(Code::Conflict))
+            })
+            .await?;
         Ok(self.sign(advanced, &nonce))
     }
 
     /// What is there now, signed over the client's nonce.
     ///
-    /// Read in the writer's own transaction: a stale copy of the database is never asked.
+    /// Read behind the barrier: a stale copy of the database does not answer.
     pub(crate) async fn witness(
         &self,
         read: WitnessRead,
@@ -212,7 +296,10 @@ impl Vault {
     ) -> Result<Witnessed, Refusal> {
         let WitnessRead { lineage, nonce } = read;
         let found = self
-            .run(move |sql| witness::read(sql, &account, &lineage))
+            .run(move |sql| {
+                sql.barrier()?;
+                witness::read(sql, &account, &lineage)
+            })
             .await?;
         Ok(self.sign(found, &nonce))
     }

@@ -1,16 +1,29 @@
-//! The tables. Only here do engines differ, in the word for bytes.
+//! The tables, layout after layout. Only here do engines differ, in the word for bytes.
 
-/// The layout's number, in `vault_meta`. Another number is not opened.
-pub(crate) const VERSION: u64 = 1;
+/// Layouts in order. One that was released never changes; what is new is the next one's statements.
+const LAYOUTS: &[&str] = &[FIRST, DEVICES, UPLOADS, MARKS, OPERATOR, REPEATS];
 
-/// Every table, for an engine that calls bytes `bytes`.
-///
-/// The checks hold on every way in, restore and replication included (V6).
-pub(crate) fn tables(bytes: &str) -> String {
-    TABLES.replace("BYTES", bytes)
+/// The newest layout's number, which is in `vault_meta`. A later one is not opened.
+pub(crate) fn newest() -> u64 {
+    u64::try_from(LAYOUTS.len()).unwrap_or(u64::MAX)
 }
 
-const TABLES: &str = "
+/// What leads from layout `from` to the newest, for an engine that calls bytes `bytes`; from 0, everything.
+///
+/// The checks hold on every way in, restore and replication included (V6).
+pub(crate) fn after(from: u64, bytes: &str) -> impl Iterator<Item = String> {
+    let done = usize::try_from(from).unwrap_or(usize::MAX);
+    let layouts = LAYOUTS.iter().skip(done);
+    layouts.map(move |layout| layout.replace("BYTES", bytes))
+}
+
+/// The first release's tables, for a test of the way from there.
+#[cfg(test)]
+pub(crate) fn first(bytes: &str) -> String {
+    FIRST.replace("BYTES", bytes)
+}
+
+const FIRST: &str = "
 CREATE TABLE vault_meta (
   id bigint PRIMARY KEY CHECK (id = 1),
   layout bigint NOT NULL,
@@ -102,6 +115,41 @@ CREATE TABLE vault_blob (
 CREATE UNIQUE INDEX vault_blob_name ON vault_blob (account, name) WHERE deleted IS NULL;
 CREATE UNIQUE INDEX vault_blob_object ON vault_blob (object);
 CREATE INDEX vault_blob_deleted ON vault_blob (deleted) WHERE deleted IS NOT NULL;
+";
+
+/// Sign-ins as devices; tenants; passkeys that sign in; whom a messenger vouches for.
+const DEVICES: &str = "
+ALTER TABLE vault_account ADD COLUMN tenant BYTES;
+ALTER TABLE vault_invite ADD COLUMN tenant BYTES;
+ALTER TABLE vault_token ADD COLUMN device BYTES;
+ALTER TABLE vault_token ADD COLUMN name BYTES;
+ALTER TABLE vault_token ADD COLUMN entry bigint NOT NULL DEFAULT 1;
+ALTER TABLE vault_token ADD COLUMN seen bigint NOT NULL DEFAULT 0;
+ALTER TABLE vault_token ADD COLUMN ended bigint;
+UPDATE vault_token SET device = substr(hash, 1, 16), seen = created;
+CREATE INDEX vault_token_account ON vault_token (account);
+CREATE TABLE vault_passkey (
+  id BYTES PRIMARY KEY CHECK (length(id) = 32),
+  account BYTES NOT NULL CHECK (length(account) = 16),
+  passkey BYTES NOT NULL CHECK (length(passkey) = 16),
+  credential BYTES NOT NULL,
+  handle BYTES NOT NULL CHECK (length(handle) = 32),
+  public_key BYTES NOT NULL,
+  counter bigint NOT NULL CHECK (counter >= 0),
+  eligible bigint NOT NULL CHECK (eligible IN (0, 1)),
+  name BYTES,
+  created bigint NOT NULL,
+  used bigint
+);
+CREATE INDEX vault_passkey_account ON vault_passkey (account);
+CREATE TABLE vault_subject (
+  hash BYTES PRIMARY KEY CHECK (length(hash) = 32),
+  account BYTES NOT NULL CHECK (length(account) = 16)
+);
+";
+
+/// Uploads that can be gone on with.
+const UPLOADS: &str = "
 CREATE TABLE vault_upload (
   account BYTES NOT NULL CHECK (length(account) = 16),
   object BYTES NOT NULL CHECK (length(object) = 16),
@@ -113,4 +161,45 @@ CREATE TABLE vault_upload (
 );
 CREATE UNIQUE INDEX vault_upload_object ON vault_upload (object);
 CREATE INDEX vault_upload_expires ON vault_upload (expires);
+";
+
+/// Commits of each connection, where several write at a time.
+const MARKS: &str = "
+CREATE TABLE vault_mark (
+  server BYTES NOT NULL CHECK (length(server) = 16),
+  slot bigint NOT NULL CHECK (slot BETWEEN 0 AND 47),
+  sequence bigint NOT NULL CHECK (sequence >= 1),
+  PRIMARY KEY (server, slot)
+);
+";
+
+/// Accounts whose sign-ins are refused, and the operators' own log.
+const OPERATOR: &str = "
+CREATE TABLE vault_disabled (
+  account BYTES PRIMARY KEY CHECK (length(account) = 16),
+  since bigint NOT NULL CHECK (since >= 1)
+);
+CREATE TABLE vault_act (
+  sequence bigint PRIMARY KEY CHECK (sequence >= 1),
+  time_ms bigint NOT NULL CHECK (time_ms >= 0),
+  act BYTES NOT NULL,
+  detail BYTES NOT NULL
+);
+CREATE TABLE vault_act_head (
+  id bigint PRIMARY KEY CHECK (id = 1),
+  length bigint NOT NULL CHECK (length >= 0),
+  hash BYTES NOT NULL CHECK (length(hash) = 32)
+);
+";
+
+/// Answers that are given again to the same request, sealed under that request.
+const REPEATS: &str = "
+CREATE TABLE vault_repeat (
+  name BYTES PRIMARY KEY CHECK (length(name) = 32),
+  request BYTES NOT NULL CHECK (length(request) = 32),
+  nonce BYTES NOT NULL CHECK (length(nonce) = 12),
+  answer BYTES NOT NULL,
+  expires bigint NOT NULL CHECK (expires >= 0)
+);
+CREATE INDEX vault_repeat_expires ON vault_repeat (expires);
 ";

@@ -1,7 +1,7 @@
 //! SQLite: one writer thread, several operations to a commit, answers only after it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::schema;
 use super::{Database, DbError, Job, Outcome, Row, Sql, Value};
 use crate::generation::{Standing, Watermark};
+use crate::metrics::Metrics;
 
 /// At most so many operations to a commit …
 const BATCH: usize = 64;
@@ -35,6 +36,9 @@ pub enum OpenError {
     /// It fails its own checks.
     #[error("the vault's database is damaged: {0}")]
     Damaged(String),
+    /// PostgreSQL is not reached, or says no.
+    #[error("the vault's database cannot be used: {0}")]
+    Server(String),
     /// The file beside it cannot be read or written.
     #[error("the file that notices a restored database cannot be used: {0}")]
     Watermark(#[from] std::io::Error),
@@ -46,7 +50,11 @@ pub(crate) struct Sqlite {
     /// `Some` until it is dropped.
     jobs: Option<SyncSender<Task>>,
     writer: Option<JoinHandle<()>>,
+    metrics: Watched,
 }
+
+/// Where transactions are counted, once somebody said where.
+type Watched = Arc<OnceLock<Arc<Metrics>>>;
 
 impl Drop for Sqlite {
     /// Commits what waits and closes the file, so that the next process can open it.
@@ -81,18 +89,26 @@ impl Sqlite {
         prepare(&connection)?;
         let standing = stand(&mut connection, &mut watermark, rng)?;
         let (jobs, queue) = sync_channel(QUEUE);
+        let metrics = Watched::default();
+        let watched = Arc::clone(&metrics);
         let writer = std::thread::Builder::new()
             .name("heirloom-vault-writer".to_owned())
-            .spawn(move || write(&mut connection, &mut watermark, &queue))?;
+            .spawn(move || write(&mut connection, &mut watermark, &queue, &watched))?;
         let opened = Self {
             jobs: Some(jobs),
             writer: Some(writer),
+            metrics,
         };
         Ok((Arc::new(opened), standing))
     }
 }
 
 impl Database for Sqlite {
+    fn watch(&self, metrics: &Arc<Metrics>) {
+        // A second vault over the same database counts with the first.
+        let _ = self.metrics.set(Arc::clone(metrics));
+    }
+
     fn submit(&self, job: Job) {
         let Some(jobs) = &self.jobs else {
             return;
@@ -154,10 +170,15 @@ fn stand(
     if !is_there {
         let mut database = [0; 16];
         rng.fill_bytes(&mut database);
-        transaction.execute_batch(&schema::tables("BLOB"))?;
+        for layout in schema::after(0, "BLOB") {
+            transaction.execute_batch(&layout)?;
+        }
         transaction.execute(
             "INSERT INTO vault_meta VALUES (1, $1, $2, 0, 1, 1)",
-            params![i64::try_from(schema::VERSION).unwrap_or(i64::MAX), database],
+            params![
+                i64::try_from(schema::newest()).unwrap_or(i64::MAX),
+                database
+            ],
         )?;
     }
     let (layout, database, sequence): (i64, Vec<u8>, i64) = transaction.query_row(
@@ -166,9 +187,16 @@ fn stand(
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     let layout = u64::try_from(layout).unwrap_or(u64::MAX);
-    if layout != schema::VERSION {
+    if layout == 0 || layout > schema::newest() {
         return Err(OpenError::Layout(layout));
     }
+    for next in schema::after(layout, "BLOB") {
+        transaction.execute_batch(&next)?;
+    }
+    transaction.execute(
+        "UPDATE vault_meta SET layout = $1 WHERE id = 1 AND layout < $1",
+        params![i64::try_from(schema::newest()).unwrap_or(i64::MAX)],
+    )?;
     let damaged = || OpenError::Damaged("vault_meta".to_owned());
     let database: [u8; 16] = database.try_into().map_err(|_| damaged())?;
     let sequence = u64::try_from(sequence).map_err(|_| damaged())?;
@@ -198,7 +226,12 @@ fn stand(
     })
 }
 
-fn write(connection: &mut Connection, watermark: &mut Watermark, queue: &Receiver<Task>) {
+fn write(
+    connection: &mut Connection,
+    watermark: &mut Watermark,
+    queue: &Receiver<Task>,
+    watched: &Watched,
+) {
     while let Ok(first) = queue.recv() {
         let mut scrub = None;
         let mut jobs = Vec::new();
@@ -215,7 +248,11 @@ fn write(connection: &mut Connection, watermark: &mut Watermark, queue: &Receive
             }
         }
         if !jobs.is_empty() {
+            let (begun, operations) = (Instant::now(), jobs.len());
             commit(connection, watermark, jobs);
+            if let Some(metrics) = watched.get() {
+                metrics.committed(operations, begun.elapsed());
+            }
         }
         if let Some(done) = scrub {
             let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
@@ -368,6 +405,11 @@ impl Sql for Statements<'_> {
             found.push(Row::new(values));
         }
         Ok(found)
+    }
+
+    /// One writer with the file locked: there is no other copy.
+    fn barrier(&mut self) -> Result<(), DbError> {
+        Ok(())
     }
 }
 

@@ -177,9 +177,9 @@ pub(crate) fn keep_session(
     sql: &mut dyn Sql,
     name: &RecordName,
     session: &Fixed<16>,
-    state: Vec<u8>,
+    state: &[u8],
 ) -> Result<(), DbError> {
-    let values = keyed(name, [(*session).into(), crate::db::Value::Bytes(state)]);
+    let values = keyed(name, [(*session).into(), state.into()]);
     sql.query(KEEP, &values).map(drop)
 }
 

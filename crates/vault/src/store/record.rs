@@ -98,7 +98,22 @@ impl Record {
         Self::one(sql.query(FIND, &key(name))?)
     }
 
+    /// The same, kept from everybody else until the transaction ends: for whoever changes it by what is in it.
+    pub(crate) fn hold(sql: &mut dyn Sql, name: &RecordName) -> Result<Option<Self>, DbError> {
+        Self::one(sql.query(HOLD, &key(name))?)
+    }
+
     /// The same, when it belongs to `account`.
+    pub(crate) fn hold_of_owner(
+        sql: &mut dyn Sql,
+        name: &RecordName,
+        account: &AccountId,
+    ) -> Result<Option<Self>, DbError> {
+        let found = Self::hold(sql, name)?;
+        Ok(found.filter(|record| record.account.as_ref() == Some(account)))
+    }
+
+    /// Finds a row, when it belongs to `account`.
     pub(crate) fn of_owner(
         sql: &mut dyn Sql,
         name: &RecordName,
@@ -113,6 +128,12 @@ const FIND: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM vault_record WHERE shard = $1 AND name = $2"
+);
+
+// SQLite has no `FOR UPDATE`: an update that changes nothing holds the row on both engines.
+const HOLD: &str = concat!(
+    "UPDATE vault_record SET touched = touched WHERE shard = $1 AND name = $2 RETURNING ",
+    columns!()
 );
 
 /// The first two parameters of every statement here.

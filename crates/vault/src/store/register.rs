@@ -60,7 +60,7 @@ pub(crate) fn next_version(
 }
 
 /// Stores a pending version. An earlier pending one is overwritten; the active one stays in force.
-pub(crate) fn pend(sql: &mut dyn Sql, new: NewVersion) -> Result<Result<(), Refused>, DbError> {
+pub(crate) fn pend(sql: &mut dyn Sql, new: &NewVersion) -> Result<Result<(), Refused>, DbError> {
     let NewVersion {
         name,
         account,
@@ -75,47 +75,47 @@ pub(crate) fn pend(sql: &mut dyn Sql, new: NewVersion) -> Result<Result<(), Refu
         now,
     } = new;
     let act = OwnerAct::Register {
-        registration: &registration,
-        upload: &upload,
-        next_owner: &next_owner,
+        registration,
+        upload,
+        next_owner,
     };
     let agrees = |owner: &Fixed<32>| {
         OwnerPublic::new(owner)
-            .and_then(|owner| owner.verify(&identity, &name, &act, &signature))
+            .and_then(|owner| owner.verify(identity, name, &act, signature))
             .is_ok()
     };
-    let (head, rows) = if version == 1 {
-        if !agrees(&next_owner) {
+    let (head, rows) = if *version == 1 {
+        if !agrees(next_owner) {
             return Ok(Err(Refused::OwnerProofNeeded));
         }
-        let start = log_start(&name);
+        let start = log_start(name);
         let values = keyed(
-            &name,
+            name,
             [
-                account.into(),
-                generation.into(),
-                now.into(),
-                Value::Bytes(sealed),
-                next_owner.into(),
+                (*account).into(),
+                (*generation).into(),
+                (*now).into(),
+                Value::Bytes(sealed.clone()),
+                (*next_owner).into(),
                 start.into(),
             ],
         );
         ((0, start), sql.query(CREATE, &values)?)
     } else {
-        let Some(record) = Record::of_owner(sql, &name, &account)? else {
+        let Some(record) = Record::hold_of_owner(sql, name, account)? else {
             return Ok(Err(Refused::NotFound));
         };
         let in_force = record.owner.or(record.pending_owner);
-        if !in_force.is_some_and(|owner| agrees(&owner)) || OwnerPublic::new(&next_owner).is_err() {
+        if !in_force.is_some_and(|owner| agrees(&owner)) || OwnerPublic::new(next_owner).is_err() {
             return Ok(Err(Refused::OwnerProofNeeded));
         }
         let values = keyed(
-            &name,
+            name,
             [
-                version.into(),
-                Value::Bytes(sealed),
-                next_owner.into(),
-                now.into(),
+                (*version).into(),
+                Value::Bytes(sealed.clone()),
+                (*next_owner).into(),
+                (*now).into(),
             ],
         );
         let head = (record.log_length, record.log_hash);
@@ -126,11 +126,11 @@ pub(crate) fn pend(sql: &mut dyn Sql, new: NewVersion) -> Result<Result<(), Refu
     }
     log::append(
         sql,
-        &name,
+        name,
         (head.0, &head.1),
         LogKind::Registered,
-        version,
-        now,
+        *version,
+        *now,
     )?;
     Ok(Ok(()))
 }
@@ -165,7 +165,7 @@ pub(crate) fn obey(
     (identity, signature): (&Identity, &Fixed<64>),
     now: u64,
 ) -> Result<Result<(), Refused>, DbError> {
-    let Some(record) = Record::of_owner(sql, name, account)? else {
+    let Some(record) = Record::hold_of_owner(sql, name, account)? else {
         return Ok(Err(Refused::NotFound));
     };
     let Some(owner) = record.owner.or(record.pending_owner) else {

@@ -14,7 +14,8 @@ const SHADOW_COUNT: &str = "SELECT count(*) FROM vault_record WHERE account IS N
 const OLDEST: &str =
     "SELECT name FROM vault_record WHERE account IS NULL ORDER BY touched LIMIT $1";
 const DROP_LOG: &str = "DELETE FROM vault_log WHERE shard = $1 AND name = $2";
-const DROP: &str = "DELETE FROM vault_record WHERE shard = $1 AND name = $2 AND account IS NULL";
+const DROP: &str = "DELETE FROM vault_record WHERE shard = $1 AND name = $2 AND account IS NULL \
+     RETURNING state";
 const TOUCH: &str = "UPDATE vault_meta SET accepted = accepted WHERE id = 1 RETURNING id";
 const ACCEPT: &str =
     "UPDATE vault_meta SET accepted = generation WHERE id = 1 RETURNING generation";
@@ -32,7 +33,7 @@ pub(crate) fn passed(sql: &mut dyn Sql, now: u64) -> Result<Vec<RecordName>, DbE
 
 /// Destroys one of them, if it still is one.
 pub(crate) fn destroy(sql: &mut dyn Sql, name: &RecordName, now: u64) -> Result<bool, DbError> {
-    let Some(record) = Record::find(sql, name)? else {
+    let Some(record) = Record::hold(sql, name)? else {
         return Ok(false);
     };
     if record.state != State::Final || now < record.deadline {
@@ -52,7 +53,9 @@ pub(crate) fn superfluous(sql: &mut dyn Sql) -> Result<Vec<RecordName>, DbError>
 
 /// Drops one of them.
 pub(crate) fn drop_shadow(sql: &mut dyn Sql, name: &RecordName) -> Result<(), DbError> {
-    sql.query(DROP, &keyed(name, []))?;
+    if sql.query(DROP, &keyed(name, []))?.is_empty() {
+        return Ok(());
+    }
     sql.query(DROP_LOG, &keyed(name, [])).map(drop)
 }
 

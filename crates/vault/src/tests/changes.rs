@@ -1,11 +1,11 @@
 use heirloom_vault_api::*;
 
-use super::harness::{World, code, owner, password};
+use super::harness::{Engine, World, code, on_every_engine, owner, password};
+use super::person::{Enrolment, Login};
 use crate::vault::{random, rng};
 
-#[tokio::test]
-async fn v7_changing_a_password_never_leaves_the_older_one_answerable() {
-    let world = World::new();
+async fn v7_changing_a_password_never_leaves_the_older_one_answerable(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "old password").await;
     let (registered, key) = world
@@ -49,9 +49,8 @@ async fn v7_changing_a_password_never_leaves_the_older_one_answerable() {
     assert_eq!(opened.unwrap_err(), LoginError::WrongPassword);
 }
 
-#[tokio::test]
-async fn v7_a_second_pending_version_replaces_the_first() {
-    let world = World::new();
+async fn v7_a_second_pending_version_replaces_the_first(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "old password").await;
     let pair = (&owner(1), &owner(1));
@@ -80,9 +79,8 @@ async fn v7_a_second_pending_version_replaces_the_first() {
     world.activate(account, &second, &owner(1)).await.unwrap();
 }
 
-#[tokio::test]
-async fn v1_registering_again_carries_both_counters() {
-    let world = World::new();
+async fn v1_registering_again_carries_both_counters(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "old password").await;
     for _ in 0..3 {
@@ -107,9 +105,8 @@ async fn v1_registering_again_carries_both_counters() {
     assert_eq!(status.left, 7);
 }
 
-#[tokio::test]
-async fn a_stolen_sign_in_can_neither_replace_nor_activate_nor_destroy() {
-    let world = World::new();
+async fn a_stolen_sign_in_can_neither_replace_nor_activate_nor_destroy(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "old password").await;
     let refused = world
@@ -137,9 +134,8 @@ async fn a_stolen_sign_in_can_neither_replace_nor_activate_nor_destroy() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn another_account_finds_no_record_of_ours() {
-    let world = World::new();
+async fn another_account_finds_no_record_of_ours(engine: Engine) {
+    let world = World::on(engine);
     let (ours, theirs) = (world.account().await, world.account().await);
     let (record, _) = world.enrol(ours, "old password").await;
     let refused = world.vault.status(StatusRead { record }, theirs).await;
@@ -159,9 +155,8 @@ async fn another_account_finds_no_record_of_ours() {
     );
 }
 
-#[tokio::test]
-async fn an_owner_key_is_replaced_by_the_one_in_force_alone() {
-    let world = World::new();
+async fn an_owner_key_is_replaced_by_the_one_in_force_alone(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "old password").await;
     let next_owner = owner(2).public().to_bytes();
@@ -192,9 +187,8 @@ async fn an_owner_key_is_replaced_by_the_one_in_force_alone() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_forgotten_record_answers_as_one_that_never_was() {
-    let world = World::new();
+async fn a_forgotten_record_answers_as_one_that_never_was(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "old password").await;
     let signature = owner(1).sign(&world.identity(), &record, &OwnerAct::Forget);
@@ -206,14 +200,17 @@ async fn a_forgotten_record_answers_as_one_that_never_was() {
     assert_eq!(code(refused.unwrap_err()), Code::NotFound);
 }
 
-#[tokio::test]
-async fn the_second_half_of_a_registration_is_good_once_and_for_its_account() {
-    let world = World::new();
+async fn the_second_half_of_a_registration_is_good_once_and_for_its_account(engine: Engine) {
+    let world = World::on(engine);
     let (ours, theirs) = (world.account().await, world.account().await);
     let text = password("x");
     let mut rng = crate::vault::rng();
     let (enrolment, start) = Enrolment::start(&text, None, &mut rng).unwrap();
-    let started = world.vault.start_registration(start, ours).await.unwrap();
+    let started = world
+        .vault
+        .start_registration(start, ours, None)
+        .await
+        .unwrap();
     let (finish, _, _) = enrolment
         .finish(
             &text,
@@ -226,16 +223,15 @@ async fn the_second_half_of_a_registration_is_good_once_and_for_its_account() {
         .unwrap();
     let refused = world
         .vault
-        .finish_registration(finish.clone(), theirs)
+        .finish_registration(finish.clone(), theirs, None)
         .await;
     assert_eq!(code(refused.unwrap_err()), Code::NotFound);
-    let refused = world.vault.finish_registration(finish, ours).await;
+    let refused = world.vault.finish_registration(finish, ours, None).await;
     assert_eq!(code(refused.unwrap_err()), Code::NotFound);
 }
 
-#[tokio::test]
-async fn a_pending_version_is_for_its_signed_in_owner_alone() {
-    let world = World::new();
+async fn a_pending_version_is_for_its_signed_in_owner_alone(engine: Engine) {
+    let world = World::on(engine);
     let (ours, theirs) = (world.account().await, world.account().await);
     let pair = (&owner(1), &owner(1));
     let (registered, _) = world.register(ours, "new", None, pair).await.unwrap();
@@ -251,3 +247,15 @@ async fn a_pending_version_is_for_its_signed_in_owner_alone() {
     let opened = login.finish(&text, &evaluated, &mut rng);
     assert_eq!(opened.unwrap_err(), LoginError::WrongPassword);
 }
+
+on_every_engine!(
+    v7_changing_a_password_never_leaves_the_older_one_answerable,
+    v7_a_second_pending_version_replaces_the_first,
+    v1_registering_again_carries_both_counters,
+    a_stolen_sign_in_can_neither_replace_nor_activate_nor_destroy,
+    another_account_finds_no_record_of_ours,
+    an_owner_key_is_replaced_by_the_one_in_force_alone,
+    a_forgotten_record_answers_as_one_that_never_was,
+    the_second_half_of_a_registration_is_good_once_and_for_its_account,
+    a_pending_version_is_for_its_signed_in_owner_alone,
+);

@@ -1,13 +1,13 @@
 use heirloom_vault_api::{Code, Which};
 
 use super::harness::{
-    DAY, LOST_AFTER, LOST_BEFORE, LOST_NEXT_BUT_ONE, NONE, World, code, password,
+    DAY, Engine, LOST_AFTER, LOST_BEFORE, LOST_NEXT_BUT_ONE, NONE, World, code, on_every_engine,
+    password,
 };
 use crate::vault::rng;
 
-#[tokio::test]
-async fn v3_a_guess_whose_commit_is_unknown_counts_and_is_not_answered() {
-    let world = World::new();
+async fn v3_a_guess_whose_commit_is_unknown_counts_and_is_not_answered(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     for expected in [(LOST_AFTER, 1), (LOST_BEFORE, 1), (LOST_AFTER, 2)] {
@@ -20,9 +20,8 @@ async fn v3_a_guess_whose_commit_is_unknown_counts_and_is_not_answered() {
     }
 }
 
-#[tokio::test]
-async fn v3_a_last_guess_whose_session_may_not_be_kept_is_not_answered() {
-    let world = World::new();
+async fn v3_a_last_guess_whose_session_may_not_be_kept_is_not_answered(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     for _ in 0..9 {
@@ -37,9 +36,8 @@ async fn v3_a_last_guess_whose_session_may_not_be_kept_is_not_answered() {
     assert_eq!((status.guesses, status.left), (10, 0));
 }
 
-#[tokio::test]
-async fn v3_a_proof_whose_commit_is_lost_gives_nothing_back_that_was_not_given() {
-    let world = World::new();
+async fn v3_a_proof_whose_commit_is_lost_gives_nothing_back_that_was_not_given(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     let (login, start) = world.ke1(record, "correct horse");
@@ -61,3 +59,9 @@ async fn v3_a_proof_whose_commit_is_lost_gives_nothing_back_that_was_not_given()
         .unwrap();
     assert_eq!(world.status(record, account).await.guesses, 0);
 }
+
+on_every_engine!(
+    v3_a_guess_whose_commit_is_unknown_counts_and_is_not_answered,
+    v3_a_last_guess_whose_session_may_not_be_kept_is_not_answered,
+    v3_a_proof_whose_commit_is_lost_gives_nothing_back_that_was_not_given,
+);

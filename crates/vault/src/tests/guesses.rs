@@ -1,25 +1,30 @@
 use std::sync::Arc;
 
-use heirloom_vault_api::{Code, Fixed, GuessStart, Login, Proof, Which};
+use heirloom_vault_api::{Code, Fixed, GuessStart, Proof, Which};
 
-use super::harness::{DAY, MINUTE, World, code, password};
+use super::person::Login;
+
+use super::harness::{DAY, Engine, MINUTE, World, code, on_every_engine, password};
 use crate::admin::Admin;
 use crate::blobs::Blobs;
+use crate::rollout::Rollout;
 use crate::vault::rng;
 
 async fn sweep(world: &World) {
     let folder = world.folder.path().join("blobs");
     let blobs = Blobs::open(&folder, &crate::Objects::Folder, std::time::Duration::ZERO).unwrap();
+    let seen = world.folder.path().join("rollout.seen");
     let admin = Admin {
         vault: Arc::clone(&world.vault),
         blobs: Arc::new(blobs),
+        rollout: Arc::new(Rollout::open(None, seen, &crate::Log::new(|_| ()))),
+        rotation: Arc::default(),
     };
     admin.sweep().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_password_opens_again_and_again_and_gives_the_same_key() {
-    let world = World::new();
+async fn a_password_opens_again_and_again_and_gives_the_same_key(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, key) = world.enrol(account, "correct horse").await;
     for signed_in in [Some(account), None] {
@@ -33,9 +38,8 @@ async fn a_password_opens_again_and_again_and_gives_the_same_key() {
     }
 }
 
-#[tokio::test]
-async fn v1_strangers_stop_at_seven_and_the_owner_at_ten() {
-    let world = World::new();
+async fn v1_strangers_stop_at_seven_and_the_owner_at_ten(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     for guess in 1..=7 {
@@ -65,9 +69,8 @@ async fn v1_strangers_stop_at_seven_and_the_owner_at_ten() {
     assert_eq!(code(refused), Code::LockedOut);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn v1_never_more_than_ten_evaluations_for_64_attackers_at_once() {
-    let world = Arc::new(World::new());
+async fn v1_never_more_than_ten_evaluations_for_64_attackers_at_once(engine: Engine) {
+    let world = Arc::new(World::on(engine));
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     let mut attackers = Vec::new();
@@ -94,9 +97,8 @@ async fn v1_never_more_than_ten_evaluations_for_64_attackers_at_once() {
     assert_eq!(code(refused.unwrap_err()), Code::Destroyed);
 }
 
-#[tokio::test]
-async fn guesses_wait_from_the_fifth_on() {
-    let world = World::new();
+async fn guesses_wait_from_the_fifth_on(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     let waits = [0, 0, 0, 0, 1, 10, 60, 360, 1440, 1440];
@@ -114,9 +116,8 @@ async fn guesses_wait_from_the_fifth_on() {
     }
 }
 
-#[tokio::test]
-async fn a_clock_that_is_set_back_gives_no_guess_back() {
-    let world = World::new();
+async fn a_clock_that_is_set_back_gives_no_guess_back(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     for _ in 0..4 {
@@ -131,9 +132,8 @@ async fn a_clock_that_is_set_back_gives_no_guess_back() {
     assert_eq!(world.status(record, account).await.guesses, 4);
 }
 
-#[tokio::test]
-async fn a_tenth_guess_that_is_right_saves_the_record_even_after_a_restart() {
-    let world = World::new();
+async fn a_tenth_guess_that_is_right_saves_the_record_even_after_a_restart(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, key) = world.enrol(account, "correct horse").await;
     for _ in 0..9 {
@@ -157,9 +157,8 @@ async fn a_tenth_guess_that_is_right_saves_the_record_even_after_a_restart() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_tenth_guess_that_is_proven_too_late_saves_nothing() {
-    let world = World::new();
+async fn a_tenth_guess_that_is_proven_too_late_saves_nothing(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     for _ in 0..9 {
@@ -218,9 +217,8 @@ async fn v5_a_destroyed_record_is_in_no_file_of_the_database() {
     assert_eq!(code(refused), Code::Destroyed);
 }
 
-#[tokio::test]
-async fn v4_a_proof_gives_back_once_and_only_for_its_own_session() {
-    let world = World::new();
+async fn v4_a_proof_gives_back_once_and_only_for_its_own_session(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     let (login, start) = world.ke1(record, "correct horse");
@@ -249,9 +247,8 @@ async fn v4_a_proof_gives_back_once_and_only_for_its_own_session() {
     assert_eq!(world.status(record, account).await.guesses, 1);
 }
 
-#[tokio::test]
-async fn v4_an_older_proof_after_a_newer_one_gives_nothing_back() {
-    let world = World::new();
+async fn v4_an_older_proof_after_a_newer_one_gives_nothing_back(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     let mut opened = Vec::new();
@@ -275,9 +272,8 @@ async fn v4_an_older_proof_after_a_newer_one_gives_nothing_back() {
     assert_eq!(world.status(record, account).await.guesses, 1);
 }
 
-#[tokio::test]
-async fn v4_a_proof_after_its_two_minutes_gives_nothing_back() {
-    let world = World::new();
+async fn v4_a_proof_after_its_two_minutes_gives_nothing_back(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     let (login, start) = world.ke1(record, "correct horse");
@@ -291,9 +287,8 @@ async fn v4_a_proof_after_its_two_minutes_gives_nothing_back() {
     assert_eq!(world.status(record, account).await.guesses, 1);
 }
 
-#[tokio::test]
-async fn v9_strangers_can_delay_and_never_destroy() {
-    let world = World::new();
+async fn v9_strangers_can_delay_and_never_destroy(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     let mut answered = 0;
@@ -314,9 +309,8 @@ async fn v9_strangers_can_delay_and_never_destroy() {
     assert_eq!(world.status(record, account).await.lifetime_left, 10);
 }
 
-#[tokio::test]
-async fn v1_a_record_ends_after_a_hundred_unproven_guesses_in_its_life() {
-    let world = World::new();
+async fn v1_a_record_ends_after_a_hundred_unproven_guesses_in_its_life(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     let mut answered = 0;
@@ -338,9 +332,8 @@ async fn v1_a_record_ends_after_a_hundred_unproven_guesses_in_its_life() {
     assert_eq!(code(refused), Code::Destroyed);
 }
 
-#[tokio::test]
-async fn what_is_no_opaque_message_is_refused_and_does_not_count() {
-    let world = World::new();
+async fn what_is_no_opaque_message_is_refused_and_does_not_count(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     let (_, start): (Login, GuessStart) = world.ke1(record, "x");
@@ -360,3 +353,19 @@ async fn what_is_no_opaque_message_is_refused_and_does_not_count() {
     }
     assert_eq!(world.status(record, account).await.guesses, 0);
 }
+
+on_every_engine!(
+    a_password_opens_again_and_again_and_gives_the_same_key,
+    v1_strangers_stop_at_seven_and_the_owner_at_ten,
+    v1_never_more_than_ten_evaluations_for_64_attackers_at_once,
+    guesses_wait_from_the_fifth_on,
+    a_clock_that_is_set_back_gives_no_guess_back,
+    a_tenth_guess_that_is_right_saves_the_record_even_after_a_restart,
+    a_tenth_guess_that_is_proven_too_late_saves_nothing,
+    v4_a_proof_gives_back_once_and_only_for_its_own_session,
+    v4_an_older_proof_after_a_newer_one_gives_nothing_back,
+    v4_a_proof_after_its_two_minutes_gives_nothing_back,
+    v9_strangers_can_delay_and_never_destroy,
+    v1_a_record_ends_after_a_hundred_unproven_guesses_in_its_life,
+    what_is_no_opaque_message_is_refused_and_does_not_count,
+);

@@ -1,20 +1,27 @@
 //! A vault over a real database, with a clock that a test moves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use heirloom_vault_api::*;
 use secrecy::SecretBox;
 use tokio::sync::oneshot;
 
+use super::cluster::Cluster;
+pub(super) use super::person::{Enrolment, ExportKey, Login, password};
+use crate::accounts::Tenants;
 use crate::clock::Clock;
-use crate::db::sqlite::Sqlite;
+use crate::db::postgres::Postgres;
+use crate::db::postgres::address::{Isolation, Postgres as Address};
+use crate::db::sqlite::{OpenError, Sqlite};
 use crate::db::{Database, Job, Outcome};
-use crate::generation::Watermark;
+use crate::generation::{Standing, Watermark};
 use crate::keys::{KeyFile, ServerKeys};
 use crate::refusal::Refusal;
 use crate::store::account::{self, NewSignIn};
+use crate::store::device::NewDevice;
 use crate::vault::{Vault, random, rng};
 
 pub(super) const MINUTE: u64 = 60_000;
@@ -32,7 +39,7 @@ impl Clock for Hand {
 /// What a database says that lost its connection at the worst moment.
 #[derive(Debug)]
 pub(super) struct Faulty {
-    inner: Arc<Sqlite>,
+    inner: Arc<dyn Database>,
     fault: AtomicU8,
 }
 
@@ -69,8 +76,191 @@ impl Database for Faulty {
     }
 }
 
+/// Which database, and how its transactions see each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Engine {
+    Sqlite,
+    Postgres,
+    Serializable,
+}
+
+/// Runs each rule on every engine: `rule::sqlite`, `rule::postgres`, `rule::serializable`.
+macro_rules! on_every_engine {
+    ($($rule:ident),* $(,)?) => { $(
+        mod $rule {
+            use crate::tests::harness::Engine;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                super::$rule(Engine::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                if crate::tests::cluster::Cluster::shared().is_some() {
+                    super::$rule(Engine::Postgres).await;
+                }
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn serializable() {
+                if crate::tests::cluster::Cluster::shared().is_some() {
+                    super::$rule(Engine::Serializable).await;
+                }
+            }
+        }
+    )* };
+}
+pub(super) use on_every_engine;
+
+/// Where a world's rows lie.
+#[derive(Clone, Debug)]
+pub(super) enum Rows {
+    File(PathBuf),
+    Server {
+        cluster: &'static Cluster,
+        schema: String,
+        isolation: Isolation,
+        deadline: Duration,
+    },
+}
+
+/// Rows as they were.
+pub(super) enum Copied {
+    Files(tempfile::TempDir),
+    Schema(String),
+}
+
+const FILES: [&str; 2] = ["vault.sqlite", "vault.sqlite-wal"];
+
+impl Rows {
+    pub(super) fn on(engine: Engine, folder: &Path) -> Self {
+        let isolation = match engine {
+            Engine::Sqlite => return Self::File(folder.join("vault.sqlite")),
+            Engine::Postgres => Isolation::ReadCommitted,
+            Engine::Serializable => Isolation::Serializable,
+        };
+        let cluster = Cluster::shared().expect("asked before");
+        Self::Server {
+            cluster,
+            schema: cluster.schema(),
+            isolation,
+            deadline: Duration::from_secs(20),
+        }
+    }
+
+    /// How the vault is told of them.
+    pub(super) fn address(&self) -> Option<Address> {
+        let Self::Server {
+            cluster,
+            schema,
+            isolation,
+            deadline,
+        } = self
+        else {
+            return None;
+        };
+        let mut address = Address::new(&cluster.address(schema)).unwrap();
+        address.isolation = *isolation;
+        address.connections = 3;
+        address.deadline = *deadline;
+        Some(address)
+    }
+
+    pub(super) fn open(
+        &self,
+        watermark: &Path,
+    ) -> Result<(Arc<dyn Database>, Standing), OpenError> {
+        if let Some(address) = self.address() {
+            let opened = Postgres::open(&address, watermark, &mut rng())?;
+            return Ok((opened.database, opened.standing));
+        }
+        let Self::File(path) = self else {
+            unreachable!()
+        };
+        let mark = Watermark::open(watermark)?;
+        let (database, standing) = Sqlite::open(path, mark, &mut rng())?;
+        Ok((database, standing))
+    }
+
+    /// Statements on rows that no vault has open.
+    pub(super) fn try_sql(&self, text: &str) -> Result<(), String> {
+        match self {
+            Self::File(path) => rusqlite::Connection::open(path)
+                .and_then(|database| database.execute_batch(text))
+                .map_err(|error| error.to_string()),
+            Self::Server {
+                cluster, schema, ..
+            } => cluster.try_sql(schema, text).map(drop),
+        }
+    }
+
+    pub(super) fn sql(&self, text: &str) {
+        self.try_sql(text)
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+
+    /// A copy, as a backup has it.
+    pub(super) fn copy(&self) -> Copied {
+        match self {
+            Self::File(path) => {
+                let to = tempfile::tempdir().unwrap();
+                for name in FILES {
+                    let _ = std::fs::copy(path.with_file_name(name), to.path().join(name));
+                }
+                Copied::Files(to)
+            }
+            Self::Server {
+                cluster, schema, ..
+            } => {
+                let to = cluster.schema();
+                cluster.sql(
+                    schema,
+                    &each(
+                        &format!("CREATE TABLE {to}.%1$I AS SELECT * FROM {schema}.%1$I"),
+                        schema,
+                    ),
+                );
+                Copied::Schema(to)
+            }
+        }
+    }
+
+    /// Puts a copy back.
+    pub(super) fn put_back(&self, copied: &Copied) {
+        match (self, copied) {
+            (Self::File(path), Copied::Files(from)) => {
+                for name in FILES {
+                    let _ = std::fs::remove_file(path.with_file_name(name));
+                    let _ = std::fs::copy(from.path().join(name), path.with_file_name(name));
+                }
+            }
+            (
+                Self::Server {
+                    cluster, schema, ..
+                },
+                Copied::Schema(from),
+            ) => {
+                cluster.sql(schema, &each(&format!(
+                    "DELETE FROM {schema}.%1$I; INSERT INTO {schema}.%1$I SELECT * FROM {from}.%1$I"
+                ), schema));
+            }
+            _ => panic!("a copy of another engine"),
+        }
+    }
+}
+
+/// One statement for every table of a schema.
+fn each(statement: &str, schema: &str) -> String {
+    format!(
+        "DO $do$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' \
+         LOOP EXECUTE format($f${statement}$f$, t); END LOOP; END $do$"
+    )
+}
+
 pub(super) struct World {
     pub(super) folder: tempfile::TempDir,
+    pub(super) rows: Rows,
     pub(super) clock: Arc<Hand>,
     pub(super) vault: Arc<Vault>,
     pub(super) database: Arc<Faulty>,
@@ -80,68 +270,94 @@ pub(super) fn owner(seed: u8) -> OwnerKey {
     OwnerKey::new(SecretBox::new(Box::new([seed; 32])))
 }
 
-pub(super) fn password(text: &str) -> Password {
-    Password::new(text.to_owned().into()).unwrap()
-}
-
 pub(super) fn code(refusal: Refusal) -> Code {
     let Refusal { problem, line: _ } = refusal;
     problem.code
 }
 
-fn open(folder: &std::path::Path, clock: &Arc<Hand>) -> (Arc<Vault>, Arc<Faulty>) {
+fn open(folder: &Path, rows: &Rows, clock: &Arc<Hand>) -> (Arc<Vault>, Arc<Faulty>) {
     let keys = KeyFile::open_or_create(&folder.join("keys"), &mut rng()).unwrap();
-    let watermark = Watermark::open(&folder.join("watermark")).unwrap();
-    let path = folder.join("vault.sqlite");
     // The vault before lets go of the file a moment after it was dropped.
     let mut tries = 0;
     let (inner, standing) = loop {
-        let mark = Watermark::open(&folder.join("watermark")).unwrap();
-        match Sqlite::open(&path, mark, &mut rng()) {
+        match rows.open(&folder.join("watermark")) {
             Ok(opened) => break opened,
             Err(error) if tries > 200 => panic!("{error}"),
             Err(_) => std::thread::sleep(std::time::Duration::from_millis(10)),
         }
         tries += 1;
     };
-    drop(watermark);
     let database = Arc::new(Faulty {
         inner,
         fault: AtomicU8::new(NONE),
     });
     let keys: Arc<dyn ServerKeys> = Arc::new(keys);
-    let (rows, time): (Arc<dyn Database>, Arc<dyn Clock>) = (database.clone(), clock.clone());
-    let vault = Vault::new(rows, keys, time, standing);
+    let (served, time): (Arc<dyn Database>, Arc<dyn Clock>) = (database.clone(), clock.clone());
+    let vault = Vault::new(served, keys, time, standing);
     (Arc::new(vault), database)
 }
 
 impl World {
+    /// On the engine that needs nothing.
     pub(super) fn new() -> Self {
+        Self::on(Engine::Sqlite)
+    }
+
+    pub(super) fn on(engine: Engine) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let rows = Rows::on(engine, folder.path());
+        Self::made(folder, rows)
+    }
+
+    /// Over these rows.
+    pub(super) fn of(rows: Rows) -> Self {
+        Self::made(tempfile::tempdir().unwrap(), rows)
+    }
+
+    /// Another server over the same rows, with the same keys.
+    pub(super) fn beside(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(self.folder.path().join("keys"), folder.path().join("keys")).unwrap();
+        Self::made(folder, self.rows.clone())
+    }
+
+    fn made(folder: tempfile::TempDir, rows: Rows) -> Self {
         let clock = Arc::new(Hand(AtomicU64::new(1_700_000_000_000)));
-        let (vault, database) = open(folder.path(), &clock);
+        let (vault, database) = open(folder.path(), &rows, &clock);
         Self {
             folder,
+            rows,
             clock,
             vault,
             database,
         }
     }
 
-    /// Ends the process, as far as a test can, and starts another; `between` may touch the files.
-    pub(super) fn restart(self, between: impl FnOnce(&std::path::Path)) -> Self {
+    /// Ends the process, as far as a test can; its folder goes when the caller drops it.
+    pub(super) fn end(self) -> tempfile::TempDir {
         let Self {
             folder,
-            clock,
+            rows,
+            clock: _,
             vault,
             database,
         } = self;
         drop((vault, database));
-        wait_until_closed(&folder.path().join("vault.sqlite"));
-        between(folder.path());
-        let (vault, database) = open(folder.path(), &clock);
+        if let Rows::File(path) = &rows {
+            wait_until_closed(path);
+        }
+        folder
+    }
+
+    /// Ends the process and starts another; `between` may touch the rows.
+    pub(super) fn restart(self, between: impl FnOnce(&Rows)) -> Self {
+        let (rows, clock) = (self.rows.clone(), Arc::clone(&self.clock));
+        let folder = self.end();
+        between(&rows);
+        let (vault, database) = open(folder.path(), &rows, &clock);
         Self {
             folder,
+            rows,
             clock,
             vault,
             database,
@@ -173,16 +389,20 @@ impl World {
         let given = invite.clone();
         let now = self.vault.now();
         self.vault
-            .run(move |sql| account::invite(sql, &given, None, now))
+            .run(move |sql| account::invite(sql, &given, None, None, now))
             .await
             .unwrap();
         let new = NewSignIn {
             invite: Some(invite),
-            account: random(),
-            token: Token(random()),
-            quota_bytes: 1000,
+            new: Tenants::default().new_accounts(1000),
+            device: NewDevice {
+                token: Token(random()),
+                device: random(),
+                name: None,
+                by: SignedInBy::Invitation,
+                now,
+            },
             first_is_free: false,
-            now,
         };
         let signed_in = self.vault.run(move |sql| account::sign_in(sql, &new));
         signed_in.await.unwrap().unwrap()
@@ -197,12 +417,15 @@ impl World {
         (now, next): (&OwnerKey, &OwnerKey),
     ) -> Result<(Registered, ExportKey), Refusal> {
         let (enrolment, start) = Enrolment::start(&password(text), record, &mut rng()).unwrap();
-        let started = self.vault.start_registration(start, account).await?;
+        let started = self.vault.start_registration(start, account, None).await?;
         let identity = self.identity();
         let (finish, _, key) = enrolment
             .finish(&password(text), &started, &identity, now, next, &mut rng())
             .unwrap();
-        let registered = self.vault.finish_registration(finish, account).await?;
+        let registered = self
+            .vault
+            .finish_registration(finish, account, None)
+            .await?;
         Ok((registered, key))
     }
 

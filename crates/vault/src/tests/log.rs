@@ -1,12 +1,10 @@
 use heirloom_vault_api::{LogKind, LogRead, Which, log_start};
-use rusqlite::Connection;
 
-use super::harness::World;
+use super::harness::{Engine, World, on_every_engine};
 use crate::store::log::{self, LogFault};
 
-#[tokio::test]
-async fn v11_the_owner_sees_every_guess_and_what_else_happened() {
-    let world = World::new();
+async fn v11_the_owner_sees_every_guess_and_what_else_happened(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     world.spend(record, None).await.unwrap();
@@ -41,9 +39,8 @@ async fn v11_the_owner_sees_every_guess_and_what_else_happened() {
     assert_eq!(confirmed.log_length, 8);
 }
 
-#[tokio::test]
-async fn v11_removing_or_altering_an_entry_is_found() {
-    let mut world = World::new();
+async fn v11_removing_or_altering_an_entry_is_found(engine: Engine) {
+    let mut world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     for _ in 0..3 {
@@ -86,22 +83,18 @@ async fn v11_removing_or_altering_an_entry_is_found() {
         ),
     ];
     for (forgery, expected) in forgeries {
-        let keep = tempfile::tempdir().unwrap();
-        let kept = keep.path().join("vault.sqlite");
-        world = world.restart(|folder| {
-            let path = folder.join("vault.sqlite");
-            let database = Connection::open(&path).unwrap();
-            database
-                .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
-                .unwrap();
-            std::fs::copy(&path, &kept).unwrap();
-            database.execute_batch(forgery).unwrap();
+        let mut kept = None;
+        world = world.restart(|rows| {
+            kept = Some(rows.copy());
+            rows.sql(forgery);
         });
         let found = fault(&world).await;
         assert_eq!(found, expected, "{forgery}");
-        world = world.restart(|folder| {
-            let _ = std::fs::remove_file(folder.join("vault.sqlite-wal"));
-            std::fs::copy(&kept, folder.join("vault.sqlite")).unwrap();
-        });
+        world = world.restart(|rows| rows.put_back(kept.as_ref().unwrap()));
     }
 }
+
+on_every_engine!(
+    v11_the_owner_sees_every_guess_and_what_else_happened,
+    v11_removing_or_altering_an_entry_is_found,
+);

@@ -2,12 +2,11 @@ use std::time::Instant;
 
 use heirloom_vault_api::{Code, LoginError, Which};
 
-use super::harness::{DAY, World, code, password};
+use super::harness::{DAY, Engine, World, code, on_every_engine, password};
 use crate::vault::{random, rng};
 
-#[tokio::test]
-async fn v8_a_name_that_nobody_registered_locks_as_any_other() {
-    let world = World::new();
+async fn v8_a_name_that_nobody_registered_locks_as_any_other(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (known, _) = world.enrol(account, "correct horse").await;
     world
@@ -30,9 +29,10 @@ async fn v8_a_name_that_nobody_registered_locks_as_any_other() {
     assert_eq!(code(refused), Code::LockedOut);
 }
 
-#[tokio::test]
-async fn v8_a_fake_evaluates_the_same_request_to_the_same_element_also_after_a_restart() {
-    let world = World::new();
+async fn v8_a_fake_evaluates_the_same_request_to_the_same_element_also_after_a_restart(
+    engine: Engine,
+) {
+    let world = World::on(engine);
     let unknown = random();
     let (_, start) = world.ke1(unknown, "x");
     let first = world.vault.guess(start.clone(), None).await.unwrap();
@@ -46,9 +46,8 @@ async fn v8_a_fake_evaluates_the_same_request_to_the_same_element_also_after_a_r
     }
 }
 
-#[tokio::test]
-async fn v8_a_fake_opens_with_no_password() {
-    let world = World::new();
+async fn v8_a_fake_opens_with_no_password(engine: Engine) {
+    let world = World::on(engine);
     let (login, start) = world.ke1(random(), "anything");
     let evaluated = world.vault.guess(start, None).await.unwrap();
     let opened = login.finish(&password("anything"), &evaluated, &mut rng());
@@ -100,3 +99,9 @@ async fn v8_time_of_known_and_unknown_names_interleaved() {
     );
     assert_eq!(times[0].len(), times[1].len());
 }
+
+on_every_engine!(
+    v8_a_name_that_nobody_registered_locks_as_any_other,
+    v8_a_fake_evaluates_the_same_request_to_the_same_element_also_after_a_restart,
+    v8_a_fake_opens_with_no_password,
+);

@@ -1,6 +1,6 @@
 use heirloom_vault_api::{Code, Fixed, Identity, WitnessPut, WitnessRead, WitnessStatement};
 
-use super::harness::{World, code};
+use super::harness::{Engine, World, code, on_every_engine};
 use crate::vault::random;
 
 fn put(expected: (u64, u8), next: (u64, u8), keyring: (u64, u8)) -> WitnessPut {
@@ -17,11 +17,10 @@ fn put(expected: (u64, u8), next: (u64, u8), keyring: (u64, u8)) -> WitnessPut {
     }
 }
 
-#[tokio::test]
-async fn a_lineage_only_advances_from_what_is_there() {
-    let world = World::new();
+async fn a_lineage_only_advances_from_what_is_there(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
-    let advance = |request: WitnessPut| world.vault.advance(request, account);
+    let advance = |request: WitnessPut| world.vault.advance(request, account, None);
     advance(put((0, 0), (1, 11), (1, 1))).await.unwrap();
     advance(put((1, 11), (2, 12), (1, 1))).await.unwrap();
     for wrong in [
@@ -44,13 +43,12 @@ async fn a_lineage_only_advances_from_what_is_there() {
     assert_eq!((now.sequence, now.keyring_number), (9, 2));
 }
 
-#[tokio::test]
-async fn a_statement_is_signed_over_the_clients_nonce_and_for_one_account() {
-    let world = World::new();
+async fn a_statement_is_signed_over_the_clients_nonce_and_for_one_account(engine: Engine) {
+    let world = World::on(engine);
     let (ours, theirs) = (world.account().await, world.account().await);
     world
         .vault
-        .advance(put((0, 0), (1, 11), (1, 1)), ours)
+        .advance(put((0, 0), (1, 11), (1, 1)), ours, None)
         .await
         .unwrap();
     let nonce = random();
@@ -68,21 +66,20 @@ async fn a_statement_is_signed_over_the_clients_nonce_and_for_one_account() {
     let mut older = witnessed.clone();
     older.sequence = 0;
     assert!(verify(&nonce, &older, &identity).is_err());
-    let other = World::new().identity();
+    let other = World::on(engine).identity();
     assert!(verify(&nonce, &witnessed, &other).is_err());
     // Another account has its own lineages, of whatever name.
     let theirs = world.vault.witness(read, theirs).await.unwrap();
     assert_eq!(theirs.sequence, 0);
 }
 
-#[tokio::test]
-async fn the_log_of_the_password_is_witnessed_too() {
-    let world = World::new();
+async fn the_log_of_the_password_is_witnessed_too(engine: Engine) {
+    let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
     let mut first = put((0, 0), (1, 11), (1, 1));
     first.record = Some(record);
-    let before = world.vault.advance(first, account).await.unwrap();
+    let before = world.vault.advance(first, account, None).await.unwrap();
     world.spend(record, None).await.unwrap();
     let read = WitnessRead {
         lineage: Fixed([7; 16]),
@@ -95,6 +92,12 @@ async fn the_log_of_the_password_is_witnessed_too() {
     let other = world.account().await;
     let mut foreign = put((0, 0), (1, 11), (1, 1));
     foreign.record = Some(record);
-    let told = world.vault.advance(foreign, other).await.unwrap();
+    let told = world.vault.advance(foreign, other, None).await.unwrap();
     assert_eq!(told.log_length, 0);
 }
+
+on_every_engine!(
+    a_lineage_only_advances_from_what_is_there,
+    a_statement_is_signed_over_the_clients_nonce_and_for_one_account,
+    the_log_of_the_password_is_witnessed_too,
+);

@@ -15,9 +15,9 @@ use crate::store::guess::{self, Counted, Guess, Proven};
 use crate::store::record::{Record, State};
 
 /// Where the session of a last guess is sealed to.
-const SESSION: &str = "vault_record.session_state";
+pub(crate) const SESSION: &str = "vault_record.session_state";
 /// Where a version is sealed to.
-pub(super) const SEALED: &str = "vault_record.sealed";
+pub(crate) const SEALED: &str = "vault_record.sealed";
 
 /// A guess that waits for its proof.
 pub(super) struct Session {
@@ -100,7 +100,7 @@ impl Vault {
             };
             let sealed = self.keys.seal(&place, &waiting.to_bytes())?;
             let sealed = [record.total.to_be_bytes().to_vec(), sealed].concat();
-            self.run(move |sql| guess::keep_session(sql, &name, &session, sealed))
+            self.run(move |sql| guess::keep_session(sql, &name, &session, &sealed))
                 .await?;
         }
         self.guesses.put(session, waiting, self.now());

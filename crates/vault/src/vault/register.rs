@@ -1,5 +1,7 @@
 //! Registration, and what the owner's signature allows.
 
+use std::sync::Arc;
+
 use heirloom_vault_api::{
     AccountId, Activate, Activated, ChangeOwner, Code, Fixed, Forget, RecordName, Registered,
     RegistrationFinish, RegistrationStart, RegistrationStarted, suite,
@@ -14,6 +16,7 @@ use super::{Vault, evaluate, random, rng};
 use crate::keys::Place;
 use crate::refusal::Refusal;
 use crate::store::register::{self, NewVersion, Wish};
+use crate::store::repeat::Once;
 
 /// A registration that waits for its second half.
 pub(super) struct Registration {
@@ -29,6 +32,7 @@ impl Vault {
         &self,
         start: RegistrationStart,
         account: AccountId,
+        once: Option<Arc<Once>>,
     ) -> Result<RegistrationStarted, Refusal> {
         let RegistrationStart {
             record,
@@ -61,11 +65,16 @@ impl Vault {
             material,
         };
         self.registrations.put(registration, waiting, self.now());
-        Ok(RegistrationStarted {
+        let started = RegistrationStarted {
             registration,
             record: name,
             response: Fixed(started.message.serialize().into()),
-        })
+        };
+        if once.is_none() {
+            return Ok(started);
+        }
+        self.run_once(once, move |_| Ok(Ok::<_, Code>(started.clone())))
+            .await
     }
 
     /// Stores it as pending, with the owner's agreement.
@@ -73,6 +82,7 @@ impl Vault {
         &self,
         finish: RegistrationFinish,
         account: AccountId,
+        once: Option<Arc<Once>>,
     ) -> Result<Registered, Refusal> {
         let RegistrationFinish {
             registration,
@@ -80,6 +90,10 @@ impl Vault {
             next_owner,
             signature,
         } = finish;
+        // A registration is good once: it is not there any more when the same request comes again.
+        if let Some(registered) = self.repeated(once.as_ref()).await? {
+            return Ok(registered);
+        }
         let now = self.now();
         let waiting = self
             .registrations
@@ -116,11 +130,14 @@ impl Vault {
             generation: self.standing().generation,
             now,
         };
-        self.run(move |sql| register::pend(sql, new)).await??;
-        Ok(Registered {
+        let registered = Registered {
             record: name,
             version,
+        };
+        self.run_once(once, move |sql| {
+            Ok(register::pend(sql, &new)?.map(|()| registered.clone()))
         })
+        .await
     }
 
     /// Brings a proven pending version into force.

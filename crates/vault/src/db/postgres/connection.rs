@@ -1,0 +1,410 @@
+//! One connection: statements with a deadline, and what is known of a commit.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{AsyncMessage, Client, Statement};
+
+use super::address::{Isolation, Postgres};
+use super::tls::Tls;
+use crate::db::{DbError, Row, Sql, Value};
+
+/// The session's own settings. Warnings are asked for: one of them says that a commit is on no other machine.
+/// Tables are never read whole: under `serializable` that would make all of a small table collide.
+const SETTINGS: &str = "SET client_min_messages = warning; SET synchronous_commit = on; \
+     SET enable_seqscan = off; SET idle_in_transaction_session_timeout = '5s'; \
+     SET bytea_output = hex; SET TIME ZONE 'UTC'";
+/// What makes a commit durable, and is not the session's to set.
+const DURABLE: &str = "SELECT current_setting('fsync') || current_setting('full_page_writes')";
+
+/// Why something was not done on a connection.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The server refused it; the connection is good.
+    Refused(DbError),
+    /// It was undone for another transaction's sake: it may run again.
+    Collided,
+    /// The connection is gone or useless, or took too long.
+    Lost(DbError),
+}
+
+impl Fault {
+    fn of(error: &tokio_postgres::Error) -> Self {
+        let Some(database) = error.as_db_error() else {
+            return Self::Lost(DbError::Engine("the connection was lost".to_owned()));
+        };
+        let code = database.code();
+        // Details hold values; the code and the constraint's name do not.
+        let text = match database.constraint() {
+            Some(constraint) => format!("SQLSTATE {}, {constraint}", code.code()),
+            None => format!("SQLSTATE {}", code.code()),
+        };
+        let error = DbError::Engine(text);
+        if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED
+        {
+            return Self::Collided;
+        }
+        match code.code().get(..2) {
+            // Integrity, data, syntax; a statement that was cancelled.
+            Some("23" | "22" | "42") => Self::Refused(error),
+            _ if *code == SqlState::QUERY_CANCELED => Self::Refused(error),
+            _ => Self::Lost(error),
+        }
+    }
+
+    fn late() -> Self {
+        Self::Lost(DbError::Engine("the database took too long".to_owned()))
+    }
+
+    pub(crate) fn into_error(self) -> DbError {
+        match self {
+            Self::Refused(error) | Self::Lost(error) => error,
+            Self::Collided => DbError::Engine("it collided with other operations".to_owned()),
+        }
+    }
+}
+
+/// Waits no longer than the deadline: a server that hangs must not keep whoever asks.
+async fn within<T>(
+    deadline: Duration,
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Fault> {
+    match timeout(deadline, work).await {
+        Ok(done) => done.map_err(|error| Fault::of(&error)),
+        Err(_) => Err(Fault::late()),
+    }
+}
+
+/// What became of a commit.
+#[derive(Debug)]
+pub(crate) enum Committed {
+    /// On the disk of every machine that must have it; with this connection's count, where something was written.
+    Yes(Option<u64>),
+    /// Certainly not.
+    No(Fault),
+    /// Who knows.
+    Unknown,
+}
+
+/// Who counts this connection's commits, and under which name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) server: [u8; 16],
+    pub(crate) number: usize,
+}
+
+/// Ends with the connection: a server that hangs would keep it for ever.
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An open connection.
+pub(crate) struct Connection {
+    client: Client,
+    /// Whether the server warned of something since it was last looked at.
+    warned: Arc<AtomicBool>,
+    _driver: Driver,
+    prepared: HashMap<&'static str, Statement>,
+    pub(crate) deadline: Duration,
+    is_useless: bool,
+}
+
+impl Connection {
+    /// Connects to whichever host takes writes, within one deadline for each.
+    pub(crate) async fn open(postgres: &Postgres, tls: &Tls) -> Result<Self, Fault> {
+        let mut fault = Fault::Lost(DbError::Engine("no host is named".to_owned()));
+        for config in postgres.address.each() {
+            let opened = timeout(postgres.deadline, Self::to(&config, postgres, tls)).await;
+            match opened {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(other)) => fault = other,
+                Err(_) => fault = Fault::late(),
+            }
+        }
+        Err(fault)
+    }
+
+    async fn to(
+        config: &tokio_postgres::Config,
+        postgres: &Postgres,
+        tls: &Tls,
+    ) -> Result<Self, Fault> {
+        let opened = config.connect(tls.clone()).await;
+        let (client, connection) = opened.map_err(|error| Fault::of(&error))?;
+        let warned = Arc::new(AtomicBool::new(false));
+        let driver = tokio::spawn(drive(connection, Arc::clone(&warned))).abort_handle();
+        let driver = Driver(driver);
+        // The server gives up a little earlier than we do: then the connection is kept.
+        let milliseconds = postgres.deadline.as_millis() * 9 / 10;
+        let isolation = match postgres.isolation {
+            Isolation::ReadCommitted => "read committed",
+            Isolation::Serializable => "serializable",
+        };
+        let settings = format!(
+            "{SETTINGS}; SET statement_timeout = {milliseconds}; \
+             SET default_transaction_isolation = '{isolation}'"
+        );
+        let set = client.batch_execute(&settings).await;
+        set.map_err(|error| Fault::of(&error))?;
+        let row = client.query_one(DURABLE, &[]).await;
+        let durable: String = row
+            .and_then(|row| row.try_get(0))
+            .map_err(|error| Fault::of(&error))?;
+        if durable != "onon" {
+            let text = "fsync or full_page_writes is off: it would lose guesses";
+            return Err(Fault::Refused(DbError::Engine(text.to_owned())));
+        }
+        Ok(Self {
+            client,
+            warned,
+            _driver: driver,
+            prepared: HashMap::new(),
+            deadline: postgres.deadline,
+            is_useless: false,
+        })
+    }
+
+    /// Whether nothing more can be done on it.
+    pub(crate) fn is_useless(&self) -> bool {
+        self.is_useless || self.client.is_closed()
+    }
+
+    /// Statements without parameters, for set-up.
+    pub(crate) async fn batch(&mut self, text: &str) -> Result<(), Fault> {
+        let done = within(self.deadline, self.client.batch_execute(text)).await;
+        self.is_useless |= matches!(done, Err(Fault::Lost(_)));
+        done
+    }
+
+    async fn prepare(&mut self, text: &'static str) -> Result<Statement, Fault> {
+        if let Some(statement) = self.prepared.get(text) {
+            return Ok(statement.clone());
+        }
+        let statement = within(self.deadline, self.client.prepare(text)).await;
+        self.is_useless |= matches!(statement, Err(Fault::Lost(_)));
+        let statement = statement?;
+        self.prepared.insert(text, statement.clone());
+        Ok(statement)
+    }
+
+    /// One statement; the transaction begins with the first.
+    pub(crate) async fn query(
+        &mut self,
+        text: &'static str,
+        values: &[Value],
+        begins: bool,
+    ) -> Result<Vec<Row>, Fault> {
+        let statement = self.prepare(text).await?;
+        let parameters: Vec<&(dyn ToSql + Sync)> = values
+            .iter()
+            .map(|value| value as &(dyn ToSql + Sync))
+            .collect();
+        let client = &self.client;
+        let both = async {
+            if begins {
+                // Sent together: one way there and back.
+                let (begun, rows) = tokio::join!(
+                    client.batch_execute("BEGIN"),
+                    client.query(&statement, &parameters)
+                );
+                begun?;
+                rows
+            } else {
+                client.query(&statement, &parameters).await
+            }
+        };
+        let done = within(self.deadline, both).await;
+        self.is_useless |= matches!(done, Err(Fault::Lost(_)));
+        done?.iter().map(row).collect()
+    }
+
+    /// Ends a transaction without effect.
+    pub(crate) async fn roll_back(&mut self) {
+        if !self.is_useless() && self.batch("ROLLBACK").await.is_err() {
+            self.is_useless = true;
+        }
+    }
+
+    /// Commits, with this connection's count raised in the same transaction when it wrote something.
+    pub(crate) async fn commit(&mut self, slot: Option<Slot>) -> Committed {
+        let mark = match slot {
+            None => None,
+            Some(slot) => match self.prepare(MARK).await {
+                Ok(statement) => Some((statement, slot)),
+                Err(fault) => return Committed::No(fault),
+            },
+        };
+        self.warned.store(false, Ordering::SeqCst);
+        let client = &self.client;
+        let sent = async {
+            let Some((statement, Slot { server, number })) = mark else {
+                return (Ok(None), client.batch_execute("COMMIT").await);
+            };
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            let values: [&(dyn ToSql + Sync); 2] = [&&server[..], &number];
+            let (marked, committed) = tokio::join!(
+                client.query_one(&statement, &values),
+                client.batch_execute("COMMIT")
+            );
+            (
+                marked.and_then(|row| row.try_get::<_, i64>(0).map(Some)),
+                committed,
+            )
+        };
+        let done = timeout(self.deadline, sent).await;
+        let Ok((marked, committed)) = done else {
+            self.is_useless = true;
+            return Committed::Unknown;
+        };
+        let marked = match marked {
+            Ok(marked) => marked,
+            // The server refused the count: the transaction is undone, whatever `COMMIT` said.
+            Err(error) if error.as_db_error().is_some() => {
+                let fault = Fault::of(&error);
+                self.is_useless |= committed.is_err() || !matches!(fault, Fault::Collided);
+                return Committed::No(fault);
+            }
+            Err(_) => {
+                self.is_useless = true;
+                return Committed::Unknown;
+            }
+        };
+        match committed {
+            // "canceling wait for synchronous replication" comes with success (V3).
+            Ok(()) if self.warned.load(Ordering::SeqCst) => Committed::Unknown,
+            Ok(()) => Committed::Yes(marked.map(|number| u64::try_from(number).unwrap_or(0))),
+            Err(error) => match error
+                .as_db_error()
+                .map(tokio_postgres::error::DbError::code)
+            {
+                Some(code)
+                    if *code == SqlState::T_R_SERIALIZATION_FAILURE
+                        || *code == SqlState::T_R_DEADLOCK_DETECTED
+                        || code.code().starts_with("23") =>
+                {
+                    Committed::No(Fault::of(&error))
+                }
+                // 40003, 08xxx, an administrator's end, and whatever is not known here.
+                _ => {
+                    self.is_useless = true;
+                    Committed::Unknown
+                }
+            },
+        }
+    }
+}
+
+const MARK: &str = "INSERT INTO vault_mark (server, slot, sequence) VALUES ($1, $2, 1) \
+     ON CONFLICT (server, slot) DO UPDATE SET sequence = vault_mark.sequence + 1 RETURNING sequence";
+
+/// Reads what the server sends until the connection ends.
+async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, warned: Arc<AtomicBool>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+        match message {
+            // It comes before the answer that it belongs to.
+            Ok(AsyncMessage::Notice(_)) => warned.store(true, Ordering::SeqCst),
+            Ok(_) => (),
+            Err(_) => return,
+        }
+    }
+}
+
+fn row(row: &tokio_postgres::Row) -> Result<Row, Fault> {
+    let value = |index: usize, kind: &Type| {
+        let value = if *kind == Type::INT8 {
+            row.try_get(index)
+                .map(|number: Option<i64>| number.map(Value::Int))
+        } else if *kind == Type::INT4 {
+            row.try_get(index)
+                .map(|number: Option<i32>| number.map(|number| Value::Int(number.into())))
+        } else if *kind == Type::BYTEA {
+            row.try_get(index)
+                .map(|bytes: Option<&[u8]>| bytes.map(Value::from))
+        } else {
+            return Err(Fault::Refused(DbError::Impossible));
+        };
+        let value = value.map_err(|_| Fault::Refused(DbError::Impossible))?;
+        Ok(value.unwrap_or(Value::Null))
+    };
+    let columns = row.columns().iter().enumerate();
+    let values: Result<Vec<_>, Fault> = columns
+        .map(|(index, column)| value(index, column.type_()))
+        .collect();
+    Ok(Row::new(values?))
+}
+
+impl ToSql for Value {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut tokio_postgres::types::private::BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Int(number) if *kind == Type::INT8 => number.to_sql(kind, out),
+            Self::Int(number) if *kind == Type::INT4 => i32::try_from(*number)?.to_sql(kind, out),
+            Self::Bytes(bytes) if *kind == Type::BYTEA => bytes.to_sql(kind, out),
+            Self::Int(_) | Self::Bytes(_) => Err("a value of another kind".into()),
+        }
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        [Type::INT8, Type::INT4, Type::BYTEA].contains(kind)
+    }
+
+    to_sql_checked!();
+}
+
+/// A transaction on a connection, as operations see it.
+pub(crate) struct Transaction<'a> {
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) is_begun: bool,
+    pub(crate) wrote: bool,
+    /// Why it must not be committed, whatever the operation made of it.
+    pub(crate) fault: Option<Fault>,
+}
+
+impl Sql for Transaction<'_> {
+    fn query(&mut self, text: &'static str, values: &[Value]) -> Result<Vec<Row>, DbError> {
+        if self.fault.is_some() {
+            return Err(DbError::Engine("the transaction failed before".to_owned()));
+        }
+        let begins = !self.is_begun;
+        self.is_begun = true;
+        self.wrote |= !text.starts_with("SELECT");
+        let done = self.connection.query(text, values, begins);
+        self.runtime.block_on(done).map_err(|fault| {
+            let error = match &fault {
+                Fault::Refused(error) => error.clone(),
+                Fault::Collided | Fault::Lost(_) => DbError::Engine("interrupted".to_owned()),
+            };
+            self.fault = Some(fault);
+            error
+        })
+    }
+
+    fn barrier(&mut self) -> Result<(), DbError> {
+        self.query(BARRIER, &[]).map(drop)
+    }
+}
+
+// A record in the write-ahead log that nobody reads: its commit waits for the copies. Cast, for its type has no
+// number of ours.
+const BARRIER: &str = "SELECT length(pg_logical_emit_message(true, 'heirloom', ''::text)::text)";
