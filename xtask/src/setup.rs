@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Wasm,
     /// Python with the packages of the independent reader.
     Python,
+    /// Python with what asks a server everything that its document allows.
+    Schemathesis,
     /// Chromium, and Node with what drives it.
     Browser,
 }
@@ -33,8 +35,8 @@ pub(crate) fn install(needs: &BTreeSet<Need>) -> BTreeMap<Need, String> {
             Need::Wasm if wasm::tools().is_some() && on_path("clang") => &[],
             Need::Wasm if wasm::tools().is_some() => &["clang"],
             Need::Wasm => &["rustc-web", "cargo-web", "rust-web-src", "lld", "clang"],
-            Need::Python if venv_works() || venv_can_be_made() => &[],
-            Need::Python => &["python3", "python3-venv"],
+            Need::Python | Need::Schemathesis if venv_works() || venv_can_be_made() => &[],
+            Need::Python | Need::Schemathesis => &["python3", "python3-venv"],
             Need::Browser if chromium().is_some() && on_path("node") && on_path("npm") => &[],
             Need::Browser if on_path("node") && on_path("npm") => &["chromium"],
             Need::Browser => &["chromium", "nodejs", "npm"],
@@ -43,6 +45,7 @@ pub(crate) fn install(needs: &BTreeSet<Need>) -> BTreeMap<Need, String> {
         let had = match need {
             Need::Cc => installed,
             Need::Python => installed.and_then(|()| venv()),
+            Need::Schemathesis => installed.and_then(|()| schemathesis()),
             Need::Browser => installed.and_then(|()| node_packages()),
             // Where Debian has no such compiler, rustup may.
             Need::Wasm => wasm::prepare().map_err(|error| installed.err().unwrap_or(error)),
@@ -61,6 +64,29 @@ pub(crate) fn wish() {
     {
         println!("without SoftHSM: {error:#}");
     }
+    if !has_postgres()
+        && let Err(error) = postgres()
+    {
+        println!("without PostgreSQL: {error:#}");
+    }
+}
+
+/// Whether tests can start a PostgreSQL: Debian keeps its programs out of the path.
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql");
+    versions.is_ok_and(|mut versions| {
+        versions.any(|version| version.is_ok_and(|v| v.path().join("bin/initdb").is_file()))
+    })
+}
+
+/// The programs alone: Debian's package would make and start a server of its own.
+fn postgres() -> Result<()> {
+    apt(&["postgresql-common"])?;
+    let settings = Path::new("/etc/postgresql-common/createcluster.conf");
+    if settings.parent().is_some_and(Path::is_dir) {
+        std::fs::write(settings, "create_main_cluster = false\n")?;
+    }
+    apt(&["postgresql"])
 }
 
 /// Python of the environment that has the reader's packages.
@@ -144,6 +170,35 @@ fn venv() -> Result<()> {
         bail!(
             "pip could not install {}: {}",
             PYTHON_PACKAGES.join(" "),
+            last_lines(&got.output)
+        );
+    }
+    Ok(())
+}
+
+/// Pinned: another version finds other things.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
+fn schemathesis() -> Result<()> {
+    venv()?;
+    let there = || {
+        let shown = Cmd::new(python()).args(["-m", "pip", "show", "schemathesis"]);
+        let version = SCHEMATHESIS.trim_start_matches("schemathesis==");
+        shown
+            .answer()
+            .is_some_and(|text| text.contains(&format!("Version: {version}")))
+    };
+    if there() {
+        return Ok(());
+    }
+    println!("getting {SCHEMATHESIS}");
+    let got = Cmd::new(python())
+        .args(["-m", "pip", "install", "--quiet"])
+        .args(["--disable-pip-version-check", SCHEMATHESIS])
+        .run()?;
+    if !got.success || !there() {
+        bail!(
+            "pip could not install {SCHEMATHESIS}: {}",
             last_lines(&got.output)
         );
     }
