@@ -1,5 +1,6 @@
 //! The command line: what can be asked for. One file for each group of commands.
 
+pub(crate) mod admin;
 pub(crate) mod manage;
 pub(crate) mod read;
 pub(crate) mod server;
@@ -129,10 +130,18 @@ pub(crate) enum Command {
     Kit(manage::Kit),
     /// Sign this computer in to a server
     Login(server::Login),
+    /// Sign this computer out of a server
+    Logout(server::Logout),
+    /// See and end the sign-ins of your account on a server
+    Devices(server::Devices),
+    /// Let a new computer into your account that shows the same words
+    Approve(server::Approve),
     /// Let another computer into your account on a server
     Invite(server::Invite),
     /// Run a server for backups and passwords
     Serve(server::Serve),
+    /// Look after a server: accounts, locks, logs, keys, who is offered what
+    Admin(admin::Admin),
     /// Find out what is wrong on this computer
     Doctor(manage::Doctor),
     /// Begin a new backup beside one that cannot be opened any more

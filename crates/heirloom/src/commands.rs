@@ -1,14 +1,18 @@
 //! One file for each command.
 
+pub(crate) mod admin;
+pub(crate) mod approve;
 pub(crate) mod backup;
 pub(crate) mod browse;
 pub(crate) mod check;
+pub(crate) mod devices;
 pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod export;
 pub(crate) mod invite;
 pub(crate) mod kit;
 pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod paper;
 pub(crate) mod protect;
 pub(crate) mod prune;
@@ -37,8 +41,12 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Protect(args) => protect::run(args, context),
         Command::Kit(args) => kit::run(args, context),
         Command::Login(args) => login::run(args, context),
+        Command::Approve(args) => approve::run(args, context),
+        Command::Logout(args) => logout::run(args, context),
+        Command::Devices(args) => devices::run(args, context),
         Command::Invite(args) => invite::run(args, context),
         Command::Serve(args) => serve::run(args, context),
+        Command::Admin(args) => admin::run(args, context),
         Command::Doctor(args) => Ok(doctor::run(args, context)),
         Command::StartOver(args) => backup::start_over(args, context),
         Command::Completions(args) => Ok(paper::completions(args, context)),

@@ -2,14 +2,19 @@
 
 pub(crate) mod account;
 pub(crate) mod address;
+pub(crate) mod approval;
 mod client;
+mod loopback;
+mod offers;
 mod problem;
+pub(crate) mod signin;
 mod store;
 pub(crate) mod witness;
 
 pub(crate) use account::Account;
 pub(crate) use address::Address;
 pub(crate) use client::Client;
+pub(crate) use offers::refuse_what_is_not_offered;
 pub(crate) use problem::CallError;
 pub(crate) use store::RemoteStore;
 pub(crate) use witness::{Witness, WitnessedStore};

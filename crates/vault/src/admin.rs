@@ -1,5 +1,10 @@
 //! What the operator does.
 
+mod acts;
+#[cfg(unix)]
+pub(crate) mod socket;
+mod wire;
+
 use std::sync::Arc;
 
 use heirloom_vault_api::{Fixed, Invite, RecordName};
@@ -7,8 +12,14 @@ use heirloom_vault_api::{Fixed, Invite, RecordName};
 use crate::blobs::Blobs;
 use crate::db::{DbError, Sql};
 use crate::refusal::Refusal;
+use crate::rollout::Rollout;
+use crate::rotation::{Rotation, Step};
 use crate::store::{account, log, sweep};
 use crate::vault::{Vault, random};
+
+pub use self::wire::{
+    ActInfo, Answer, Ask, AuditInfo, KeysInfo, LockInfo, StatsInfo, UserInfo,
+};
 
 /// An act of the operator that was not done.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +46,8 @@ pub struct Verdict {
 pub struct Admin {
     pub(crate) vault: Arc<Vault>,
     pub(crate) blobs: Arc<Blobs>,
+    pub(crate) rollout: Arc<Rollout>,
+    pub(crate) rotation: Arc<Rotation>,
 }
 
 const NAMES: &str = "SELECT name FROM vault_record WHERE name > $1 ORDER BY name LIMIT 100";
@@ -52,7 +65,7 @@ impl Admin {
         let invite = Invite(random());
         let (given, now) = (invite.clone(), self.vault.now());
         self.vault
-            .run(move |sql| account::invite(sql, &given, None, now))
+            .run(move |sql| account::invite(sql, &given, None, None, now))
             .await?;
         Ok(invite)
     }
@@ -91,6 +104,12 @@ impl Admin {
                 }
             }
         }
+    }
+
+    /// Wraps a few values under the newest wrapping key; says whether there are more. `uptime_ms` is of a clock
+    /// that nobody sets.
+    pub(crate) async fn rewrap(&self, uptime_ms: u64) -> Result<bool, AdminError> {
+        Ok(self.rotation.step(&self.vault, uptime_ms).await? == Step::More)
     }
 
     /// Does what time has made due: destroys, forgets, frees. [`crate::Server`] does it every ten seconds.

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+use super::shared::Browser;
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
   heirloom serve
   heirloom serve --listen 127.0.0.1:9000 --data /srv/heirloom
+  heirloom serve --config /etc/heirloom/server.toml
 
 It needs no configuration: a database and a folder of objects are made under --data. It ends with Ctrl-C or SIGTERM, when
 what was asked is answered. For other computers, put it behind a web server that speaks https: docs/hosting.md";
@@ -17,15 +20,30 @@ what was asked is answered. For other computers, put it behind a web server that
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct Serve {
-    /// Where it answers; port 0 takes a free one
+    /// A configuration in TOML; what stands on the command line goes before it
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEIRLOOM_SERVE_CONFIG",
+        hide_env_values = true
+    )]
+    pub(crate) config: Option<PathBuf>,
+    /// Where it answers, else 127.0.0.1:8750; port 0 takes a free one
     #[arg(
         long,
         value_name = "ADDR",
-        default_value = "127.0.0.1:8750",
         env = "HEIRLOOM_LISTEN",
         hide_env_values = true
     )]
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Option<SocketAddr>,
+    /// A second port, for you alone: /healthz, /readyz and /metrics
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HEIRLOOM_ADMIN_LISTEN",
+        hide_env_values = true
+    )]
+    pub(crate) admin_listen: Option<SocketAddr>,
     /// The folder of its database, keys and objects; else `server` where Heirloom keeps its state
     #[arg(
         long,
@@ -34,6 +52,14 @@ pub(crate) struct Serve {
         hide_env_values = true
     )]
     pub(crate) data: Option<PathBuf>,
+    /// A file with PostgreSQL's address, instead of a database in the folder
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEIRLOOM_DATABASE_URL_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) database_url_file: Option<PathBuf>,
     /// A file that says on which S3-compatible storage objects lie, and how to get in; else they lie in the folder
     #[arg(
         long,
@@ -42,12 +68,30 @@ pub(crate) struct Serve {
         hide_env_values = true
     )]
     pub(crate) objects_s3_file: Option<PathBuf>,
+    /// A web server in front whose X-Forwarded-For is believed: an address or a network; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) trusted_proxy: Vec<heirloom_vault::Network>,
+    /// How lines are written to standard error: text, or json with one line for each request
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log: Option<LogLines>,
+    #[command(flatten)]
+    pub(crate) rollout: super::admin::ServeRollout,
+}
+
+/// How the server's lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLines {
+    /// Sentences
+    Text,
+    /// JSON objects
+    Json,
 }
 
 const LOGIN_EXAMPLES: &str = "\
 Examples:
   heirloom login http://localhost:8750 --account-file ./account.json
   heirloom login https://vault.example.org --invite CODE --account-file ./account.json
+  heirloom login https://vault.example.org --passkey --account-file ./account.json
 
 The account file signs you in to the server: it opens what is stored there, never a backup. Keep a copy beside your
 recovery key: with both, a new computer can restore. On a server that was just started on this computer, the first to
@@ -61,8 +105,95 @@ pub(crate) struct Login {
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// The invitation, good once
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", group = "entry")]
     pub(crate) invite: Option<String>,
+    /// Sign in with a passkey, on the server's page in a browser; `heirloom devices URL --new-passkey` saves one
+    #[arg(long, group = "entry")]
+    pub(crate) passkey: bool,
+    /// Ask a computer that is signed in: both show six words, which you compare
+    #[arg(long, group = "entry")]
+    pub(crate) approve: bool,
+    /// A file with the token by which a messenger vouches for you
+    #[arg(long, value_name = "FILE", group = "entry", requires = "tenant")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Whose users sign in there, where the server has several
+    #[arg(long, value_name = "NAME", conflicts_with = "invite")]
+    pub(crate) tenant: Option<String>,
+    /// What this computer is called in the list of devices
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "HEIRLOOM_DEVICE_NAME",
+        hide_env_values = true
+    )]
+    pub(crate) device_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) browser: Browser,
+}
+
+const APPROVE_EXAMPLES: &str = "\
+Examples:
+  heirloom login https://vault.example.org --approve --account-file ./account.json   (on the new computer)
+  heirloom approve https://vault.example.org --code BCDF-GHJK                        (on one that is signed in)
+
+Both then show the same six words. If they differ, somebody is in between: say no. Where nobody can be asked, each reads
+the words that the other one shows from its standard input.";
+
+/// Lets a new computer into the account.
+#[derive(Debug, Args)]
+#[command(after_help = APPROVE_EXAMPLES)]
+pub(crate) struct Approve {
+    /// The server
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// What the new computer shows; it selects it, and is no secret
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Option<String>,
+}
+
+const LOGOUT_EXAMPLES: &str = "\
+Example:
+  heirloom logout https://vault.example.org
+
+The sign-in ends on the server, and this computer forgets it; an account file that is named goes, too. Backups stay
+where they are.";
+
+/// Signs this computer out of a server.
+#[derive(Debug, Args)]
+#[command(after_help = LOGOUT_EXAMPLES)]
+pub(crate) struct Logout {
+    /// The server
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+}
+
+const DEVICES_EXAMPLES: &str = "\
+Examples:
+  heirloom devices https://vault.example.org
+  heirloom devices https://vault.example.org --remove ID
+  heirloom devices https://vault.example.org --new-passkey
+
+What is removed is signed out at once. It keeps what it knows of backups: to take that away, `heirloom protect remove`
+and `heirloom protect rotate`.";
+
+/// Lists who is signed in, and ends it.
+#[derive(Debug, Args)]
+#[command(after_help = DEVICES_EXAMPLES)]
+pub(crate) struct Devices {
+    /// The server
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// Sign this device out, or have this passkey sign in no more
+    #[arg(long, value_name = "ID")]
+    pub(crate) remove: Option<String>,
+    /// Save a passkey that signs new devices in. It opens no backup
+    #[arg(long, conflicts_with = "remove")]
+    pub(crate) new_passkey: bool,
+    /// What the passkey is called
+    #[arg(long, value_name = "NAME", requires = "new_passkey")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) browser: Browser,
 }
 
 const INVITE_EXAMPLES: &str = "\

@@ -159,6 +159,28 @@ fn computer(findings: &mut Findings<'_>, context: &Context) {
             state.display()
         ));
     }
+    server(findings, &state.join("server"));
+}
+
+/// A server of this computer, where there is one: where its keys lie is for its host to know.
+fn server(findings: &mut Findings<'_>, data: &std::path::Path) {
+    let key_file = data.join("server.keys");
+    if !key_file.exists() {
+        return;
+    }
+    if !is_private(&key_file) {
+        findings.problem(
+            "the key file of the server on this computer can be read by others",
+            "run `chmod 600` on it; with the database, it lets them try passwords",
+        );
+    } else if super::admin::is_in_hsm(data) {
+        findings.ok("the wrapping key of the server on this computer lies in an HSM");
+    } else {
+        findings.note(
+            "the keys of the server on this computer lie in a file",
+            "whoever has it and the database can try passwords: keep their copies apart (docs/hosting.md)",
+        );
+    }
 }
 
 #[cfg(unix)]

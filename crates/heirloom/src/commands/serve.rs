@@ -1,13 +1,15 @@
 //! `serve`: the server in this program.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use heirloom_vault::{Config, Log, Objects, ServeError, Server};
+use heirloom_vault::{
+    Clock as _, Config, ConfigFile, Log, LogFormat, Objects, Postgres, ServeError, Server, SystemClock,
+};
 use serde::Serialize;
 
-use crate::args::server::Serve;
+use crate::args::server::{LogLines, Serve};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -20,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(50);
 struct Listening<'a> {
     url: &'a str,
     address: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_address: Option<SocketAddr>,
     data: String,
 }
 
@@ -30,24 +34,28 @@ struct Summary {
 
 /// Serves until Ctrl-C, hang-up or termination.
 pub(crate) fn run(args: &Serve, context: &Context) -> Result<Exit, Failure> {
-    let data = args
-        .data
-        .clone()
-        .unwrap_or_else(|| context.home.state().join("server"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| {
             Failure::new(Exit::Failed, "the server cannot be started").because(&error)
         })?;
-    let mut config = Config::new(args.listen, data.clone());
-    config.log = log(context.output.json());
+    let mut config = config(args, context)?;
+    let (listen, data) = (config.listen, config.data.clone());
+    if let Some(file) = &args.database_url_file {
+        config.database = Some(Postgres::from_file(file).map_err(|error| {
+            Failure::new(Exit::Failed, "the server cannot be started")
+                .because(&error)
+                .hint("its one line is like postgres://heirloom:PASSWORD@HOST/DATABASE: docs/hosting.md")
+        })?);
+    }
     if let Some(file) = &args.objects_s3_file {
         config.objects = Objects::S3 { file: file.clone() };
     }
-    let failed = |error: ServeError| not_served(&error, args.listen);
+    config.rollout = super::admin::of_serve(&args.rollout)?;
+    let failed = |error: ServeError| not_served(&error, listen);
     let server = runtime.block_on(Server::bind(config)).map_err(failed)?;
-    let address = server.address();
+    let (address, admin_address) = (server.address(), server.admin_address());
     let url = url(address);
     context.output.line(&format!("Listening on {url}"));
     context
@@ -65,6 +73,7 @@ pub(crate) fn run(args: &Serve, context: &Context) -> Result<Exit, Failure> {
         Listening {
             url: &url,
             address,
+            admin_address,
             data: data.display().to_string(),
         },
     ));
@@ -81,6 +90,51 @@ pub(crate) fn run(args: &Serve, context: &Context) -> Result<Exit, Failure> {
         .output
         .event(&events::summary("serve", Summary { seconds }));
     Ok(Exit::Done)
+}
+
+/// What the command line, the environment and the configuration file say, in this order.
+fn config(args: &Serve, context: &Context) -> Result<Config, Failure> {
+    let file = match &args.config {
+        None => ConfigFile::default(),
+        Some(path) => ConfigFile::read(path).map_err(|error| {
+            Failure::usage(format!("{}: {error}", path.display()))
+                .hint("docs/hosting.md says what it may hold")
+        })?,
+    };
+    let listen = args
+        .listen
+        .or(file.listen)
+        .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8750)));
+    let data = args
+        .data
+        .clone()
+        .or_else(|| file.data.clone())
+        .unwrap_or_else(|| context.home.state().join("server"));
+    let lines = match args.log {
+        Some(LogLines::Text) => Some(LogFormat::Text),
+        Some(LogLines::Json) => Some(LogFormat::Json),
+        None => file.log,
+    };
+    let mut config = Config::new(listen, data);
+    config.admin_listen = args.admin_listen.or(file.admin_listen);
+    config.log = match lines {
+        Some(LogFormat::Json) => log_of_json(),
+        Some(LogFormat::Text) | None => log(context.output.json()),
+    };
+    let refused = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
+    file.apply(&mut config).map_err(|error| refused(&error))?;
+    if !args.trusted_proxy.is_empty() {
+        config.proxies.trusted.clone_from(&args.trusted_proxy);
+    }
+    Ok(config)
+}
+
+/// One JSON object a line on standard error, whatever else is asked for.
+fn log_of_json() -> Log {
+    Log::structured(|entry| {
+        // A log that nobody reads any more stops no server.
+        let _ = writeln!(std::io::stderr(), "{}", entry.to_json(SystemClock.now_ms()));
+    })
 }
 
 /// As clients on this computer write it.

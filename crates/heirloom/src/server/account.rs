@@ -155,8 +155,24 @@ impl Account {
     }
 }
 
+/// Forgets the sign-in to a server: what is remembered, and the file that was named if it is for this one.
+pub(crate) fn forget(address: &Address, context: &Context) -> Result<Vec<PathBuf>, Failure> {
+    let mut gone = vec![remembered(&address.origin, context)];
+    if let Some(path) = &context.account_file
+        && path.exists()
+        && Account::read(path)?.server == address.origin
+    {
+        gone.push(path.clone());
+    }
+    gone.retain(|path| path.exists());
+    for path in &gone {
+        std::fs::remove_file(path).map_err(|error| Failure::file("remove", path, &error))?;
+    }
+    Ok(gone)
+}
+
 /// Where the sign-in to a server is remembered. The name is a hash: an address is no file name.
-fn remembered(origin: &str, context: &Context) -> PathBuf {
+pub(super) fn remembered(origin: &str, context: &Context) -> PathBuf {
     let hash = hex::encode(Sha256::digest(origin.as_bytes()));
     context
         .home

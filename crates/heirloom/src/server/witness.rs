@@ -179,7 +179,7 @@ fn nonce() -> Fixed<32> {
     Fixed(nonce)
 }
 
-fn not_this_server(origin: &str) -> Failure {
+pub(super) fn not_this_server(origin: &str) -> Failure {
     Failure::new(
         Exit::Damage,
         format!("{origin} does not sign as the server that this computer signed in to"),

@@ -109,6 +109,7 @@ pub(crate) fn read(sql: &mut dyn Sql, from: u64) -> Result<Vec<Act>, DbError> {
 /// Walks the whole log. `Some`: the number of the first entry that is missing or altered, as far as it can be told:
 /// an altered one shows where the chain ends.
 pub(crate) fn verify(sql: &mut dyn Sql) -> Result<Option<u64>, DbError> {
+    sql.barrier()?;
     let (length, head) = head(sql)?;
     let (mut known, mut hash) = (0, START);
     loop {

@@ -161,6 +161,7 @@ const LOCKED: &str = "SELECT account, name, state, guesses, lifetime, not_before
 
 /// A page of passwords that are locked to somebody, or wait.
 pub(crate) fn locked(sql: &mut dyn Sql, after: &[u8], now: u64) -> Result<Vec<Locked>, DbError> {
+    sql.barrier()?;
     let values = [
         after.into(),
         STRANGERS_GUESSES.into(),
@@ -264,6 +265,7 @@ pub(crate) fn sealed(
     sql: &mut dyn Sql,
     after: Option<&RecordName>,
 ) -> Result<Vec<Sealed>, DbError> {
+    sql.barrier()?;
     let rows = match after {
         Some(after) => sql.query(SEALED, &key(after))?,
         None => sql.query(SEALED_FIRST, &[])?,

@@ -1,5 +1,7 @@
 //! `admin stats`, `locks`, `keys`, `generation`: how the server stands.
 
+use std::fmt::Write as _;
+
 use heirloom_vault::{Answer, Ask, KeysInfo, LockInfo, StatsInfo};
 use serde::Serialize;
 
@@ -131,7 +133,7 @@ pub(super) fn locks(asking: &Asking, context: &Context) -> Result<Exit, Failure>
                 words::tame(&state)
             );
             if let Some(until) = &until {
-                line.push_str(&format!(" · waits until {until}"));
+                let _ = write!(line, " · waits until {until}");
             }
             context.output.line(&line);
             let event = Lock {

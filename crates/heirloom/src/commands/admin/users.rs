@@ -1,5 +1,7 @@
 //! `admin users`: accounts.
 
+use std::fmt::Write as _;
+
 use heirloom_vault::{Answer, Ask, UserInfo};
 use serde::Serialize;
 
@@ -110,7 +112,7 @@ fn line(user: &User) -> String {
     let devices = words::count(*devices, "device", "devices");
     let mut line = format!("{account}  {used} of {quota} · {devices}");
     if let Some(tenant) = tenant {
-        line.push_str(&format!(" · {}", words::tame(tenant)));
+        let _ = write!(line, " · {}", words::tame(tenant));
     }
     if disabled_at.is_some() {
         line.push_str(" · disabled");

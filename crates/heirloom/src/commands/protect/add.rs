@@ -17,6 +17,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::recovery::{self, EnteredKey};
 use crate::repository;
+use crate::server::{Account, Address, refuse_what_is_not_offered};
 use crate::unlock::{self, Entered};
 use crate::{keys, words};
 
@@ -36,6 +37,7 @@ fn add_recovery_key(args: &Add, context: &Context) -> Result<Exit, Failure> {
         )
         .hint("add `--new-key-file FILE`: the key is written there and nowhere else"));
     }
+    ask_server("recovery-key", args, context)?;
     let opened = repository::open_for(&args.ways.store, &args.ways.unlock, Purpose::Add, context)?;
     let (mut device, _lock) = super::device(&opened)?;
     let keyring = opened.reader.keyring();
@@ -95,6 +97,7 @@ fn add_passkey(args: &Add, context: &Context) -> Result<Exit, Failure> {
                 .hint("leave `--new-key-file` out"),
         );
     }
+    ask_server("passkey", args, context)?;
     let found = repository::find(&args.ways.store, context)?;
     let (unlocked, page) =
         unlock::unlock(&found, &args.ways.unlock, Purpose::Add, context)?.keep_page();
@@ -168,6 +171,16 @@ fn add_passkey(args: &Add, context: &Context) -> Result<Exit, Failure> {
     );
     super::show::next_step(&enrolled.unlocked, crate::context::now_ms(), context);
     Ok(Exit::Done)
+}
+
+/// Where the backup lies on a server, that server says what it offers to add.
+fn ask_server(feature: &str, args: &Add, context: &Context) -> Result<(), Failure> {
+    if !Address::is_one(&args.ways.store) {
+        return Ok(());
+    }
+    let address = Address::parse(&args.ways.store)?;
+    let account = Account::needed(&address, context)?;
+    refuse_what_is_not_offered(feature, &address, &account, context)
 }
 
 /// Nothing is added to a backup that is to be removed.

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::password::{self, Begun, Guarded, Stands};
 use crate::repository::{self, Opened};
-use crate::server::{Account, Address};
+use crate::server::{Account, Address, refuse_what_is_not_offered};
 use crate::unlock::Entered;
 use crate::words;
 
@@ -50,6 +50,7 @@ pub(super) fn add(args: &Add, context: &Context) -> Result<Exit, Failure> {
             context,
         );
     }
+    refuse_what_is_not_offered("password", &server, &account, context)?;
     let name = match &args.name {
         Some(name) => checked_name(&keyring.slots(), name, None)?,
         None => free_name(keyring, "Password"),
