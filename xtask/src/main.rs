@@ -10,6 +10,7 @@ mod dependencies;
 mod failures;
 mod fuzz;
 mod licences;
+mod openapi;
 mod passkey;
 mod readme;
 mod setup;
@@ -37,7 +38,7 @@ enum Task {
     Test(suites::Options),
     /// What to run before a commit: format, lints, unit tests, docs.
     Dev,
-    /// Measures Heirloom against its peers; see `cargo xtask bench --help`.
+    /// Measures Heirloom against its peers (`bench --help`), or its server (`bench vault --help`).
     #[command(disable_help_flag = true)]
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -62,7 +63,10 @@ fn main() -> Result<ExitCode> {
         Task::Dev => suites::run(&suites::Options::only(&[
             "format", "lints", "unit", "vectors", "docs",
         ]))?,
-        Task::Bench { args } => bench("compare", &args)?,
+        Task::Bench { args } => match args.split_first() {
+            Some((what, rest)) if what == "vault" => bench("vault", rest)?,
+            _ => bench("compare", &args)?,
+        },
         Task::Generate { args } => bench("generate", &args)?,
         Task::Vectors => vectors()?,
         Task::Fuzz(options) => fuzz::run(&options)?,

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use crate::command::{Cmd, Ran, target};
 use crate::counts::Counts;
 use crate::setup::{self, Need};
-use crate::{dependencies, failures, fuzz, licences, passkey, readme, wasm};
+use crate::{dependencies, failures, fuzz, licences, openapi, passkey, readme, wasm};
 
 /// Which suites, and how long the random ones run.
 #[derive(Debug, clap::Args)]
@@ -163,6 +163,12 @@ const SUITES: &[Suite] = &[
         about: "a reader in Python, written from docs/format.md",
         needs: &[Need::Cc, Need::Python],
         run: |c| program(c, &["reader"]),
+    },
+    Suite {
+        name: "vault",
+        about: "the release program's server against its OpenAPI document, by schemathesis",
+        needs: &[Need::Cc, Need::Python, Need::Schemathesis],
+        run: |c| openapi::run(c.long, c.seed),
     },
     Suite {
         name: "passkey",
