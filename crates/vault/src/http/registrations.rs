@@ -1,16 +1,15 @@
 //! `POST /v1/registrations`, `POST /v1/registrations/finish`: for a signed-in owner.
 
 use axum::Extension;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequest as _, Request, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use heirloom_vault_api::{
     Code, Registered, RegistrationFinish, RegistrationStart, RegistrationStarted,
 };
 
 use super::openapi::{Routes, op};
-use super::{Peer, Shared, answer, json};
+use super::{AskedOnce, Peer, Shared, answer};
 use crate::refusal::Refusal;
 
 pub(crate) fn routes() -> Routes {
@@ -25,7 +24,13 @@ pub(crate) fn routes() -> Routes {
             .signed_in()
             .takes::<RegistrationStart>()
             .answers::<RegistrationStarted>(200)
-            .refuses(&[Code::UnsupportedSuite, Code::NotFound, Code::Destroyed]),
+            .refuses(&[
+                Code::UnsupportedSuite,
+                Code::NotFound,
+                Code::Conflict,
+                Code::Destroyed,
+            ])
+            .idempotent(),
         )
         .post(
             "/v1/registrations/finish",
@@ -39,26 +44,34 @@ pub(crate) fn routes() -> Routes {
                     Code::OwnerProofNeeded,
                     Code::Conflict,
                     Code::Destroyed,
-                ]),
+                ])
+                .idempotent(),
         )
 }
 
 async fn start(
     State(app): Shared,
     Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Refusal> {
     app.limit_guesses(peer)?;
-    let account = app.signed_in(&headers).await?;
-    let start = json(&headers, body).await?;
-    let started = app.vault.start_registration(start, account).await?;
+    let AskedOnce {
+        account,
+        what,
+        once,
+    } = AskedOnce::from_request(request, &app).await?;
+    let started = app.vault.start_registration(what, account, once).await?;
     Ok(answer(StatusCode::OK, &started))
 }
 
-async fn finish(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
-    let account = app.signed_in(&headers).await?;
-    let finish = json(&headers, body).await?;
-    let registered = app.vault.finish_registration(finish, account).await?;
-    Ok(answer(StatusCode::CREATED, &registered))
+async fn finish(
+    State(app): Shared,
+    AskedOnce {
+        account,
+        what,
+        once,
+    }: AskedOnce<RegistrationFinish>,
+) -> Result<Response, Refusal> {
+    let finished = app.vault.finish_registration(what, account, once).await?;
+    Ok(answer(StatusCode::CREATED, &finished))
 }

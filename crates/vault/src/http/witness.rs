@@ -6,7 +6,7 @@ use axum::response::Response;
 use heirloom_vault_api::{Code, WitnessPut, WitnessRead, Witnessed};
 
 use super::openapi::{Routes, op};
-use super::{Asked, Shared, answer};
+use super::{Asked, AskedOnce, Shared, answer};
 use crate::refusal::Refusal;
 
 pub(crate) fn routes() -> Routes {
@@ -18,7 +18,8 @@ pub(crate) fn routes() -> Routes {
                 .signed_in()
                 .takes::<WitnessPut>()
                 .answers::<Witnessed>(200)
-                .refuses(&[Code::Conflict]),
+                .refuses(&[Code::Conflict])
+                .idempotent(),
         )
         .post(
             "/v1/witness/read",
@@ -32,9 +33,13 @@ pub(crate) fn routes() -> Routes {
 
 async fn advance(
     State(app): Shared,
-    Asked { account, what }: Asked<WitnessPut>,
+    AskedOnce {
+        account,
+        what,
+        once,
+    }: AskedOnce<WitnessPut>,
 ) -> Result<Response, Refusal> {
-    let statement = app.vault.advance(what, account).await?;
+    let statement = app.vault.advance(what, account, once).await?;
     Ok(answer(StatusCode::OK, &statement))
 }
 

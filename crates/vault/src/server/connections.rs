@@ -18,8 +18,6 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::http::Peer;
 
-/// For the head of a request, and between two of them.
-const HEAD_TIME: Duration = Duration::from_secs(15);
 const HEADERS: usize = 64;
 const HEAD_BYTES: usize = 16 << 10;
 /// For a whole connection: whoever reads slower than this does not hold a place for ever.
@@ -49,6 +47,7 @@ pub(super) async fn answer(
     listener: TcpListener,
     router: Router,
     most: u32,
+    head_time: Duration,
     shutdown: impl Future<Output = ()>,
 ) {
     let (stop, stopped) = watch::channel(false);
@@ -77,7 +76,7 @@ pub(super) async fn answer(
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIME)
+                .header_read_timeout(head_time)
                 // What came before a cut is handed over, not dropped with the connection.
                 .half_close(true)
                 .max_headers(HEADERS)
