@@ -131,6 +131,52 @@ impl Page {
     }
 }
 
+/// A page that lies on a server, opened by a form in a file of this user's: so nothing of it stands in an address.
+#[derive(Debug)]
+pub(crate) struct Form {
+    path: PathBuf,
+}
+
+impl Form {
+    /// Writes the form and has a browser open it. `page` is an address that was checked; fields are of `A-Za-z0-9_-`.
+    pub(crate) fn open(
+        page: &str,
+        fields: &[(&str, &str)],
+        browser: &Browser,
+        context: &Context,
+    ) -> Result<Self, Failure> {
+        let folder = context.home.state().join("browser");
+        atomic::private_folder(&folder).map_err(|error| Failure::file("make", &folder, &error))?;
+        sweep(&folder);
+        let mut name = [0; 8];
+        rand_core::Rng::fill_bytes(&mut keys::rng(), &mut name);
+        let path = folder.join(format!("open-{}.html", hex::encode(name)));
+        let inputs: String = fields
+            .iter()
+            .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">\n"))
+            .collect();
+        let text = FORM.replace("{{page}}", page).replace("{{inputs}}", &inputs);
+        atomic::create_private(&path, text.as_bytes())
+            .map_err(|error| Failure::file("write", &path, &error))?;
+        start(&path, browser, context);
+        Ok(Self { path })
+    }
+
+    /// The file, which goes when this does.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Form {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The file that opens a server's page.
+const FORM: &str = include_str!("browser/form.html");
+
 /// Removes what a run left that was ended from outside: an opening file that no page belongs to any more.
 fn sweep(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else {

@@ -102,6 +102,24 @@ impl<const N: usize> utoipa::ToSchema for Fixed<N> {
     }
 }
 
+/// Base64url without padding.
+pub fn base64url(bytes: &[u8]) -> String {
+    encode(bytes)
+}
+
+/// The bytes of base64url without padding, in its one spelling; `None` for anything else.
+pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    decode(text)
+}
+
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@
 //!                                            Proved              → Opened::confirm   → failed guesses, log
 //! ```
 
+pub mod approval;
 mod bytes;
 mod client;
 mod identity;
@@ -21,7 +22,7 @@ mod statement;
 pub mod suite;
 mod wire;
 
-pub use bytes::{Fixed, WrongLength};
+pub use bytes::{Fixed, WrongLength, base64url, from_base64url};
 pub use client::{
     Confirmed, Enrolment, ExportKey, Login, LoginError, Opened, Password, PasswordLength, Pinned,
 };

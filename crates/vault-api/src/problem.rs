@@ -15,8 +15,16 @@ pub enum Code {
     BadRequest,
     /// The OPAQUE suite is unknown or below the floor.
     UnsupportedSuite,
+    /// The sign-in was not used for too long.
+    SignInExpired,
     /// No valid sign-in came with the request.
     SignInNeeded,
+    /// Another device of the account ended this sign-in.
+    SignedOut,
+    /// The passkey or the messenger's token does not sign in here.
+    NotLetIn,
+    /// The account has as many devices or passkeys as it may.
+    TooManyDevices,
     /// The owner's signature is missing or does not fit.
     OwnerProofNeeded,
     /// The proof does not belong to an open session, or is wrong. It changed nothing.
@@ -31,6 +39,8 @@ pub enum Code {
     Destroyed,
     /// The body is longer than any request of this kind.
     TooLarge,
+    /// Another request came with this idempotency key.
+    KeyReused,
     /// The range lies beyond the object.
     RangeNotSatisfiable,
     /// What was uploaded has not the length and hash that were promised. It is gone.
@@ -54,14 +64,15 @@ impl Code {
     pub fn status(self) -> u16 {
         match self {
             Self::BadRequest | Self::UnsupportedSuite => 400,
-            Self::SignInNeeded => 401,
-            Self::OwnerProofNeeded | Self::NotProven => 403,
+            Self::SignInNeeded | Self::SignInExpired | Self::SignedOut => 401,
+            Self::OwnerProofNeeded | Self::NotProven | Self::NotLetIn => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::Conflict => 409,
+            Self::Conflict | Self::TooManyDevices => 409,
             Self::Destroyed => 410,
             Self::TooLarge => 413,
             Self::RangeNotSatisfiable => 416,
+            Self::KeyReused => 422,
             Self::NotWhole => 422,
             Self::LockedOut => 423,
             Self::Wait | Self::TooManyRequests => 429,
@@ -75,7 +86,11 @@ impl Code {
         match self {
             Self::BadRequest => "bad-request",
             Self::UnsupportedSuite => "unsupported-suite",
+            Self::SignInExpired => "sign-in-expired",
             Self::SignInNeeded => "sign-in-needed",
+            Self::SignedOut => "signed-out",
+            Self::NotLetIn => "not-let-in",
+            Self::TooManyDevices => "too-many-devices",
             Self::OwnerProofNeeded => "owner-proof-needed",
             Self::NotProven => "not-proven",
             Self::NotFound => "not-found",
@@ -84,6 +99,7 @@ impl Code {
             Self::Destroyed => "destroyed",
             Self::TooLarge => "too-large",
             Self::RangeNotSatisfiable => "range-not-satisfiable",
+            Self::KeyReused => "key-reused",
             Self::NotWhole => "not-whole",
             Self::Wait => "wait",
             Self::LockedOut => "locked-out",
@@ -98,7 +114,11 @@ impl Code {
         match self {
             Self::BadRequest => "The request could not be understood",
             Self::UnsupportedSuite => "This version of the password protocol is not supported",
+            Self::SignInExpired => "This sign-in was not used for too long: sign in again",
             Self::SignInNeeded => "Sign in first",
+            Self::SignedOut => "Another device signed this one out",
+            Self::NotLetIn => "This does not sign in here",
+            Self::TooManyDevices => "The account has too many devices or passkeys",
             Self::OwnerProofNeeded => "Only the owner of the backup may do this",
             Self::NotProven => "The password was not proven",
             Self::NotFound => "There is no such thing",
@@ -106,6 +126,7 @@ impl Code {
             Self::Conflict => "Something changed meanwhile",
             Self::Destroyed => "Too many wrong passwords: this password is gone for good",
             Self::TooLarge => "The request is too large",
+            Self::KeyReused => "Another request came with this key",
             Self::RangeNotSatisfiable => "The object is shorter than that",
             Self::NotWhole => "What arrived is not what was promised",
             Self::Wait => "Too many wrong passwords: wait before the next guess",

@@ -1,21 +1,35 @@
 //! Requests and answers. Unknown members, missing ones and wrong lengths are refused.
 
 mod account;
+mod approval;
 mod blob;
+mod device;
 mod guess;
 mod record;
+mod signin;
 mod witness;
 
 pub use account::{Account, AccountId, Invitation, Invite, SignIn, SignedIn, Token};
+pub use approval::{
+    APPROVAL_TRIES, ApprovalAnswer, ApprovalAsk, ApprovalCommit, ApprovalEnd, ApprovalJoin,
+    ApprovalJoined, ApprovalPart, ApprovalReveal, ApprovalSealed, ApprovalStart, ApprovalStarted,
+    ApprovalState,
+};
 pub use blob::{
     BadBlobName, BlobInfo, BlobList, BlobName, BlobRestore, MAX_BLOB_BYTES, MAX_LISTED, UploadAt,
     UploadStart,
 };
+pub use device::{Device, DeviceId, DeviceList, DeviceName, MAX_DEVICES, SignedInBy};
 pub use guess::{Evaluated, GuessStart, Proof, Proved, Which};
 pub use record::{
     Activate, Activated, ChangeOwner, Forget, LogEntry, LogKind, LogPage, LogRead, RecordName,
     RecordStatus, Registered, RegistrationFinish, RegistrationStart, RegistrationStarted,
     StatusRead, VaultInfo, log_start,
+};
+pub use signin::{
+    Assertion, Bytes, MAX_PAGE_BYTES, MAX_PASSKEYS, PageAnswer, PageCode, PageCreate, PageOptions,
+    PageSession, PasskeyList, SignInFinish, SignInPasskey, SignInStart, SignInStarted, TenantName,
+    TokenSignIn, Verifier,
 };
 pub use witness::{LineageId, WitnessPut, WitnessRead, Witnessed};
 

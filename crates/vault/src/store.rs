@@ -1,11 +1,16 @@
 //! The vault's rules, as short transactions on the rows of one account.
 
 pub(crate) mod account;
+pub(crate) mod act;
 pub(crate) mod blob;
+pub(crate) mod device;
 pub(crate) mod guess;
 pub(crate) mod log;
+pub(crate) mod operator;
+pub(crate) mod passkey;
 pub(crate) mod record;
 pub(crate) mod register;
+pub(crate) mod repeat;
 pub(crate) mod sweep;
 pub(crate) mod upload;
 pub(crate) mod witness;

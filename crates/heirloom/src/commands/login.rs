@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use heirloom_vault_api::{Code, Fixed, Invite, SignIn, SignedIn, VaultInfo};
+use heirloom_vault_api::{
+    Code, Fixed, Invite, SignIn, SignedIn, TenantName, TokenSignIn, VaultInfo,
+};
 use serde::Serialize;
 
 use crate::args::server::Login;
@@ -10,7 +12,8 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::events;
-use crate::server::{Account, Address, CallError, Client};
+use crate::secrets;
+use crate::server::{Account, Address, CallError, Client, approval, signin};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -28,11 +31,7 @@ pub(crate) fn run(args: &Login, context: &Context) -> Result<Exit, Failure> {
     let client = Client::new(&address, None);
     let failed = |error: CallError| error.failure(&address.origin);
     let info: VaultInfo = client.get("/v1/vault").map_err(failed)?;
-    let is_invited = invite.is_some();
-    // Once only: an invitation is spent by the first call that arrives.
-    let signed_in: SignedIn = client
-        .post_once("/v1/accounts", &SignIn { invite })
-        .map_err(|error| refused(error, is_invited, &address.origin))?;
+    let signed_in = enter(args, invite, &info.identity, &client, context)?;
     let account = Account::new(&address, signed_in, info.identity);
     // First where nothing is in the way: a sign-in that lies nowhere could not be made again.
     account.remember(context)?;
@@ -58,6 +57,53 @@ pub(crate) fn run(args: &Login, context: &Context) -> Result<Exit, Failure> {
         },
     ));
     Ok(Exit::Done)
+}
+
+/// Asks the server for a sign-in, in the way that was named.
+fn enter(
+    args: &Login,
+    invite: Option<Invite>,
+    identity: &Fixed<32>,
+    client: &Client,
+    context: &Context,
+) -> Result<SignedIn, Failure> {
+    let origin = client.origin();
+    let tenant = match &args.tenant {
+        Some(name) => Some(
+            TenantName::new(name)
+                .ok_or_else(|| Failure::usage("no server has users of this name"))?,
+        ),
+        None => None,
+    };
+    let name = signin::device_name(args.device_name.as_deref(), context);
+    if args.passkey {
+        let path = "/v1/signin/start";
+        let finish = signin::on_page(client, path, tenant, name, &args.browser, context)?;
+        return client
+            .post_once("/v1/signin/finish", &finish)
+            .map_err(|error| error.failure(origin));
+    }
+    if let (Some(file), Some(tenant)) = (&args.token_file, tenant) {
+        let token = secrets::read_text(file)?;
+        let sign_in = TokenSignIn {
+            tenant,
+            jwt: token.trim().to_owned(),
+            name,
+        };
+        return client
+            .post_once("/v1/signin/token", &sign_in)
+            .map_err(|error| error.failure(origin));
+    }
+    let invite = if args.approve {
+        Some(approval::ask_to_be_let_in(client, identity, context)?)
+    } else {
+        invite
+    };
+    let is_invited = invite.is_some();
+    // Once only: an invitation is spent by the first call that arrives.
+    client
+        .post_once("/v1/accounts", &SignIn { invite, name })
+        .map_err(|error| refused(error, is_invited, origin))
 }
 
 /// Where the account file goes; refused before anything is asked of the server.

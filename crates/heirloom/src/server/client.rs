@@ -112,6 +112,11 @@ impl Client {
         self.patiently(|| json(self.once(&Method::GET, path, Extra::default())?))
     }
 
+    /// Takes something away, once.
+    pub(crate) fn delete(&self, path: &str) -> Result<(), CallError> {
+        self.once(&Method::DELETE, path, Extra::default()).map(drop)
+    }
+
     /// Asks once. What has an effect that must not come twice, a guess above all, goes this way.
     pub(crate) fn post_once<Q: Serialize, A: DeserializeOwned>(
         &self,

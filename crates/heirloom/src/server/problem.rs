@@ -98,6 +98,9 @@ impl CallError {
             Some(Code::NotFound) => StoreError::NotFound { name: name.into() },
             Some(Code::QuotaExceeded) => StoreError::Full,
             Some(Code::TooLarge) => StoreError::TooLarge { name: name.into() },
+            Some(Code::SignedOut) => StoreError::Denied {
+                what: format!("another device signed this computer out of {origin}"),
+            },
             Some(Code::SignInNeeded) => StoreError::Denied {
                 what: format!("{origin} does not accept this sign-in any more"),
             },
@@ -120,6 +123,25 @@ impl CallError {
 
 fn refused(problem: &Problem, origin: &str) -> Failure {
     match problem.code {
+        Code::SignedOut => Failure::new(
+            Exit::NeedsUnlock,
+            format!("another device signed this computer out of {origin}"),
+        )
+        .hint(format!(
+            "if that was you and you want it back: `heirloom login {origin} --account-file NEW-FILE`, with `--invite CODE` or `--passkey`"
+        )),
+        Code::NotLetIn => Failure::new(
+            Exit::NeedsUnlock,
+            format!("{origin} did not let this computer in"),
+        )
+        .hint("the passkey or the token does not sign in there, or it took too long: run this again, or use another way"),
+        Code::TooManyDevices => Failure::new(
+            Exit::Failed,
+            format!("the account on {origin} has as many devices or passkeys as it may"),
+        )
+        .hint(format!(
+            "remove one on a computer that is signed in: `heirloom devices {origin}`"
+        )),
         Code::SignInNeeded => Failure::new(
             Exit::NeedsUnlock,
             format!("{origin} does not accept this sign-in"),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::DeviceName;
 use crate::Fixed;
 
 /// An account's id: 128 random bits.
@@ -42,6 +43,16 @@ impl fmt::Debug for Invite {
 pub struct SignIn {
     /// The invitation.
     pub invite: Option<Invite>,
+    /// What the device is called.
+    #[serde(default)]
+    pub name: Option<DeviceName>,
+}
+
+impl SignIn {
+    /// With an invitation or without one, by a device that says no name.
+    pub fn by(invite: Option<Invite>) -> Self {
+        Self { invite, name: None }
+    }
 }
 
 /// Signed in.

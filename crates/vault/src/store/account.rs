@@ -1,109 +1,167 @@
-//! Accounts by invitation; tokens and invitations are kept as hashes.
+//! Accounts: opened by an invitation, by being the first, or by a messenger's word. Each belongs to one tenant.
 
-use heirloom_vault_api::{AccountId, Invite, Token};
+use heirloom_vault_api::{AccountId, Code, Invite, TenantName};
 use sha2::{Digest as _, Sha256};
 
+use super::device::{self, NewDevice};
 use crate::db::{DbError, Sql, Value};
 
 /// How long an invitation is good.
 const INVITE_MS: u64 = 24 * 3600 * 1000;
 
-fn hash(label: &[u8], secret: &[u8]) -> Value {
-    // 128 random bits and more need no stretching.
-    Value::Bytes(Sha256::digest([label, secret].concat()).to_vec())
-}
-
-fn token_hash(token: &Token) -> Value {
-    hash(b"heirloom/vault/v1/token", token.0.as_bytes())
-}
-
 fn invite_hash(invite: &Invite) -> Value {
-    hash(b"heirloom/vault/v1/invite", invite.0.as_bytes())
+    // 128 random bits need no stretching.
+    let hash = Sha256::new()
+        .chain_update(b"heirloom/vault/v1/invite")
+        .chain_update(invite.0.as_bytes());
+    Value::Bytes(hash.finalize().to_vec())
 }
 
-const BY_TOKEN: &str = "SELECT account FROM vault_token WHERE hash = $1";
+fn text(tenant: &TenantName) -> Value {
+    tenant.as_str().as_bytes().into()
+}
+
 const ANY: &str = "SELECT account FROM vault_account LIMIT 1";
-const TAKE: &str = "DELETE FROM vault_invite WHERE hash = $1 AND expires > $2 RETURNING account";
-const OPEN: &str =
-    "INSERT INTO vault_account (account, created, used_bytes, quota_bytes) VALUES ($1, $2, 0, $3)";
-const SIGN_IN: &str = "INSERT INTO vault_token (hash, account, created) VALUES ($1, $2, $3)";
-const SIGN_OUT: &str = "DELETE FROM vault_token WHERE hash = $1 RETURNING account";
-const INVITE: &str = "INSERT INTO vault_invite (hash, account, expires) VALUES ($1, $2, $3)";
+const LOOK: &str = "SELECT account, tenant FROM vault_invite WHERE hash = $1 AND expires > $2";
+const TAKE: &str = "DELETE FROM vault_invite WHERE hash = $1 AND expires > $2 RETURNING hash";
+const OPEN: &str = "INSERT INTO vault_account (account, created, used_bytes, quota_bytes, tenant) \
+     VALUES ($1, $2, 0, $3, $4)";
+const INVITE: &str =
+    "INSERT INTO vault_invite (hash, account, expires, tenant) VALUES ($1, $2, $3, $4)";
 const STALE: &str = "DELETE FROM vault_invite WHERE expires <= $1";
 const USAGE: &str = "SELECT used_bytes, quota_bytes FROM vault_account WHERE account = $1";
+const TENANT: &str = "SELECT tenant FROM vault_account WHERE account = $1";
+const BY_SUBJECT: &str = "SELECT account FROM vault_subject WHERE hash = $1";
+const VOUCH: &str = "INSERT INTO vault_subject (hash, account) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING RETURNING hash";
 
-/// Whose token this is.
-pub(crate) fn by_token(sql: &mut dyn Sql, token: &Token) -> Result<Option<AccountId>, DbError> {
-    let rows = sql.query(BY_TOKEN, &[token_hash(token)])?;
-    rows.into_iter()
-        .next()
-        .map_or(Ok(None), |mut row| row.fixed())
+/// An account that does not exist yet.
+#[derive(Debug)]
+pub(crate) struct NewAccount {
+    pub(crate) account: AccountId,
+    pub(crate) tenant: TenantName,
+    pub(crate) quota_bytes: u64,
 }
 
 /// A sign-in, with everything random made by the caller.
 #[derive(Debug)]
 pub(crate) struct NewSignIn {
     pub(crate) invite: Option<Invite>,
-    /// For an account that does not exist yet.
-    pub(crate) account: AccountId,
-    pub(crate) token: Token,
-    pub(crate) quota_bytes: u64,
+    /// One for each tenant: the invitation says which; without one it is the first.
+    pub(crate) new: Vec<NewAccount>,
+    pub(crate) device: NewDevice,
     /// Whether the first account of all needs no invitation.
     pub(crate) first_is_free: bool,
-    pub(crate) now: u64,
 }
 
-/// Opens an account or lets another device into one. `None`: not invited.
-pub(crate) fn sign_in(sql: &mut dyn Sql, new: &NewSignIn) -> Result<Option<AccountId>, DbError> {
+fn open(sql: &mut dyn Sql, new: &NewAccount, now: u64) -> Result<AccountId, DbError> {
+    let NewAccount {
+        account,
+        tenant,
+        quota_bytes,
+    } = new;
+    sql.query(
+        OPEN,
+        &[
+            (*account).into(),
+            now.into(),
+            (*quota_bytes).into(),
+            text(tenant),
+        ],
+    )?;
+    Ok(*account)
+}
+
+/// Opens an account or lets another device into one.
+pub(crate) fn sign_in(
+    sql: &mut dyn Sql,
+    new: &NewSignIn,
+) -> Result<Result<AccountId, Code>, DbError> {
     let NewSignIn {
         invite,
-        account,
-        token,
-        quota_bytes,
+        new,
+        device,
         first_is_free,
-        now,
     } = new;
-    let existing = match invite {
+    let now = device.now;
+    let (existing, tenant) = match invite {
         Some(invite) => {
-            let rows = sql.query(TAKE, &[invite_hash(invite), (*now).into()])?;
-            let Some(mut row) = rows.into_iter().next() else {
-                return Ok(None);
+            let key = [invite_hash(invite), now.into()];
+            let Some(mut row) = sql.query(LOOK, &key)?.into_iter().next() else {
+                return Ok(Err(Code::SignInNeeded));
             };
-            row.fixed()?
+            let (account, tenant) = (row.fixed()?, row.bytes()?);
+            // An invitation is not used up by an account that is full of devices.
+            if let Some(account) = account
+                && !device::has_room(sql, &account)?
+            {
+                return Ok(Err(Code::TooManyDevices));
+            }
+            if sql.query(TAKE, &key)?.is_empty() {
+                return Ok(Err(Code::SignInNeeded));
+            }
+            (account, tenant)
         }
-        None if *first_is_free && sql.query(ANY, &[])?.is_empty() => None,
-        None => return Ok(None),
+        None if *first_is_free && sql.query(ANY, &[])?.is_empty() => (None, None),
+        None => return Ok(Err(Code::SignInNeeded)),
     };
     let account = if let Some(existing) = existing {
         existing
     } else {
-        let values = [(*account).into(), (*now).into(), (*quota_bytes).into()];
-        sql.query(OPEN, &values)?;
-        *account
+        let of = |new: &&NewAccount| tenant.as_deref() == Some(new.tenant.as_str().as_bytes());
+        let of_tenant = match &tenant {
+            None => new.first(),
+            Some(_) => new.iter().find(of),
+        };
+        // A tenant that was taken out of the configuration lets nobody in.
+        let Some(new) = of_tenant else {
+            return Ok(Err(Code::SignInNeeded));
+        };
+        open(sql, new, now)?
     };
-    sql.query(SIGN_IN, &[token_hash(token), account.into(), (*now).into()])?;
-    Ok(Some(account))
+    device::insert(sql, &account, device)?;
+    Ok(Ok(account))
 }
 
-/// Ends a sign-in.
-pub(crate) fn sign_out(sql: &mut dyn Sql, token: &Token) -> Result<bool, DbError> {
-    Ok(!sql.query(SIGN_OUT, &[token_hash(token)])?.is_empty())
+/// Signs in whom a messenger vouches for; opens their account the first time. `subject` is a keyed hash.
+pub(crate) fn by_subject(
+    sql: &mut dyn Sql,
+    subject: &[u8; 32],
+    new: &NewAccount,
+    device: &NewDevice,
+) -> Result<Result<AccountId, Code>, DbError> {
+    let hash = || Value::Bytes(subject.to_vec());
+    let vouched = sql.query(VOUCH, &[hash(), new.account.into()])?;
+    let account = if vouched.is_empty() {
+        let mut rows = sql.query(BY_SUBJECT, &[hash()])?.into_iter();
+        let mut row = rows.next().ok_or(DbError::Impossible)?;
+        row.fixed()?.ok_or(DbError::Impossible)?
+    } else {
+        open(sql, new, device.now)?
+    };
+    if !device::has_room(sql, &account)? {
+        return Ok(Err(Code::TooManyDevices));
+    }
+    device::insert(sql, &account, device)?;
+    Ok(Ok(account))
 }
 
-/// Stores an invitation, to `account` or to a new one.
+/// Stores an invitation, to `account` or to a new one of `tenant`.
 pub(crate) fn invite(
     sql: &mut dyn Sql,
     invite: &Invite,
     account: Option<AccountId>,
+    tenant: Option<&TenantName>,
     now: u64,
 ) -> Result<(), DbError> {
     sql.query(STALE, &[now.into()])?;
     let expires = now.saturating_add(INVITE_MS);
-    sql.query(
-        INVITE,
-        &[invite_hash(invite), account.into(), expires.into()],
-    )
-    .map(drop)
+    let values = [
+        invite_hash(invite),
+        account.into(),
+        expires.into(),
+        tenant.map_or(Value::Null, text),
+    ];
+    sql.query(INVITE, &values).map(drop)
 }
 
 /// Used bytes and quota.
@@ -111,4 +169,18 @@ pub(crate) fn usage(sql: &mut dyn Sql, account: &AccountId) -> Result<(u64, u64)
     let rows = sql.query(USAGE, &[(*account).into()])?;
     let mut row = rows.into_iter().next().ok_or(DbError::Impossible)?;
     Ok((row.u64()?, row.u64()?))
+}
+
+/// Whose the account is; `None` for one from before there were tenants, which is the first one's.
+pub(crate) fn tenant(
+    sql: &mut dyn Sql,
+    account: &AccountId,
+) -> Result<Option<TenantName>, DbError> {
+    let rows = sql.query(TENANT, &[(*account).into()])?;
+    let mut row = rows.into_iter().next().ok_or(DbError::Impossible)?;
+    let Some(bytes) = row.bytes()? else {
+        return Ok(None);
+    };
+    let name = std::str::from_utf8(&bytes).ok().and_then(TenantName::new);
+    name.map(Some).ok_or(DbError::Impossible)
 }

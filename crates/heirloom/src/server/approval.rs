@@ -1,0 +1,343 @@
+//! Letting a new computer in from one that is signed in: six words that both show. `docs/vault.md`, section 7.4.
+
+use std::time::{Duration, Instant};
+
+use heirloom_vault_api::approval::{
+    Approving, Contribution, Joining, NotAgreed, Reveal, Sealed, SixWords,
+};
+use heirloom_vault_api::{
+    APPROVAL_TRIES, ApprovalAnswer, ApprovalAsk, ApprovalCommit, ApprovalEnd, ApprovalJoin,
+    ApprovalJoined, ApprovalPart, ApprovalReveal, ApprovalSealed, ApprovalStart, ApprovalStarted,
+    ApprovalState, Bytes, Code, Fixed, Invitation, Invite,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{CallError, Client};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::keys;
+use crate::output::events::Event;
+use crate::secrets;
+
+/// How often it is looked whether the other computer went on.
+const LOOK: Duration = Duration::from_millis(400);
+/// As long as the server remembers a session.
+const TIME: Duration = Duration::from_mins(10);
+
+/// What the new computer is given.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Grant {
+    heirloom_grant: u8,
+    /// Who the server is to the computer that is signed in.
+    identity: Fixed<32>,
+    invite: Invite,
+}
+
+#[derive(Serialize)]
+struct Waiting<'a> {
+    code: &'a str,
+}
+
+#[derive(Serialize)]
+struct Words {
+    words: String,
+}
+
+/// One side of a session.
+struct Side<'a> {
+    client: &'a Client,
+    context: &'a Context,
+    session: Fixed<16>,
+    ticket: Fixed<16>,
+    since: Instant,
+}
+
+impl Side<'_> {
+    fn failed(&self, error: CallError) -> Failure {
+        if error.code() == Some(Code::NotFound) {
+            return over();
+        }
+        error.failure(self.client.origin())
+    }
+
+    /// Waits until `reached` finds what it looks for. `None`: the other side says that the words differ.
+    fn wait<T>(
+        &self,
+        failed: u32,
+        reached: impl Fn(ApprovalState) -> Option<T>,
+    ) -> Result<Option<T>, Failure> {
+        let ask = ApprovalAsk {
+            session: self.session,
+            ticket: self.ticket,
+        };
+        while self.since.elapsed() < TIME {
+            let state: ApprovalState = self
+                .client
+                .post_again("/v1/approvals/state", &ask)
+                .map_err(|error| self.failed(error))?;
+            if state.failed != failed {
+                return Ok(None);
+            }
+            if let Some(found) = reached(state) {
+                return Ok(Some(found));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Err(over())
+    }
+
+    fn tell<Q: Serialize>(&self, path: &str, question: &Q) -> Result<(), Failure> {
+        let _: serde_json::Value = self
+            .client
+            .post_once(path, question)
+            .map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+
+    fn show(&self, words: &SixWords) {
+        let output = &self.context.output;
+        let words = words.to_string();
+        output.event(&Event::new(
+            "words",
+            Words {
+                words: words.clone(),
+            },
+        ));
+        if !output.json() {
+            output.show(&format!("\n    {words}\n"));
+        }
+    }
+
+    /// Whether the other computer shows the same words: a person's word, else the words themselves on standard input.
+    fn are_same(&self, words: &SixWords) -> Result<bool, Failure> {
+        if self.context.output.can_ask() {
+            return secrets::ask_yes("Does the other computer show the same six words");
+        }
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line);
+        if read.is_err() || line.trim().is_empty() {
+            return Err(Failure::new(
+                Exit::NeedsUnlock,
+                "nobody said which words the other computer shows",
+            )
+            .hint("run this at a terminal; unattended, write the other computer's six words to its standard input"));
+        }
+        Ok(words.are(&line))
+    }
+}
+
+fn over() -> Failure {
+    Failure::new(
+        Exit::NeedsUnlock,
+        "the approval is over: it is good for 10 minutes and three tries",
+    )
+    .hint("begin again on the new computer")
+}
+
+fn not_agreed(_: NotAgreed) -> Failure {
+    Failure::new(
+        Exit::NeedsUnlock,
+        "what came from the other computer does not fit: somebody may be in between",
+    )
+    .hint("nobody was let in; try another network, or use an invitation")
+}
+
+fn differed() -> Failure {
+    Failure::new(
+        Exit::NeedsUnlock,
+        "the words differ: somebody may be in between, or it was another computer",
+    )
+    .hint("nobody was let in; try another network, or use an invitation")
+}
+
+fn contribution(part: ApprovalPart) -> Contribution {
+    let ApprovalPart { key, nonce } = part;
+    Contribution { key, nonce }
+}
+
+/// The new computer's part; gives the invitation that the other one sealed.
+pub(crate) fn ask_to_be_let_in(
+    client: &Client,
+    identity: &Fixed<32>,
+    context: &Context,
+) -> Result<Invite, Failure> {
+    let ApprovalStarted {
+        session,
+        ticket,
+        code,
+    } = client
+        .post_once("/v1/approvals", &ApprovalStart {})
+        .map_err(|error| error.failure(client.origin()))?;
+    // It goes to the terminal and into a command that a person copies.
+    let code: String = code
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(16)
+        .collect();
+    let output = &context.output;
+    output.event(&Event::new("approval", Waiting { code: &code }));
+    output.say(&format!(
+        "On a computer that is signed in, run: heirloom approve {} --code {code}",
+        client.origin()
+    ));
+    let side = Side {
+        client,
+        context,
+        session,
+        ticket,
+        since: Instant::now(),
+    };
+    let mut rng = keys::rng();
+    for failed in 0..APPROVAL_TRIES {
+        let joining = Joining::new(&mut rng);
+        let commit = ApprovalCommit {
+            session,
+            ticket,
+            commitment: joining.commitment(&session),
+        };
+        side.tell("/v1/approvals/commit", &commit)?;
+        let Some(part) = side.wait(failed, |state| state.answer)? else {
+            continue;
+        };
+        let (reveal, joined) = joining
+            .reveal(&session, &contribution(part), &mut rng)
+            .map_err(not_agreed)?;
+        let Reveal {
+            contribution: Contribution { key, nonce },
+            encapsulated,
+        } = reveal;
+        let reveal = ApprovalReveal {
+            session,
+            ticket,
+            key,
+            nonce,
+            encapsulated,
+        };
+        side.tell("/v1/approvals/reveal", &reveal)?;
+        let words = joined.words();
+        output.say("Both computers show these words:");
+        side.show(&words);
+        let Some(sealed) = side.wait(failed, |state| state.sealed)? else {
+            output.warn("the other computer shows other words; trying again");
+            continue;
+        };
+        // Who is in between could say yes in the other computer's name.
+        if !side.are_same(&words)? {
+            return Err(differed());
+        }
+        let ApprovalSealed {
+            encapsulated,
+            ciphertext,
+        } = sealed;
+        let sealed = Sealed {
+            encapsulated,
+            ciphertext: ciphertext.into_bytes(),
+        };
+        let opened = joined.open(&sealed).map_err(not_agreed)?;
+        let grant: Grant = serde_json::from_slice(&opened).map_err(|_| not_agreed(NotAgreed))?;
+        let Grant {
+            heirloom_grant,
+            identity: theirs,
+            invite,
+        } = grant;
+        if heirloom_grant != 1 || theirs != *identity {
+            return Err(not_agreed(NotAgreed));
+        }
+        return Ok(invite);
+    }
+    Err(differed())
+}
+
+/// The signed-in computer's part.
+pub(crate) fn let_in(
+    client: &Client,
+    identity: Fixed<32>,
+    code: &str,
+    context: &Context,
+) -> Result<(), Failure> {
+    let join = ApprovalJoin {
+        code: code.to_owned(),
+    };
+    let ApprovalJoined { session, ticket } = client
+        .post_once("/v1/approvals/join", &join)
+        .map_err(|error| match error.code() {
+            Some(Code::NotFound) => {
+                Failure::new(Exit::NeedsUnlock, "no computer is waiting with this code")
+                    .hint("read it again on the new computer: it is good once, for 10 minutes")
+            }
+            _ => error.failure(client.origin()),
+        })?;
+    let output = &context.output;
+    let side = Side {
+        client,
+        context,
+        session,
+        ticket,
+        since: Instant::now(),
+    };
+    let mut rng = keys::rng();
+    for failed in 0..APPROVAL_TRIES {
+        let Some(commitment) = side.wait(failed, |state| state.commitment)? else {
+            return Err(over());
+        };
+        let approving = Approving::new(session, commitment, &mut rng);
+        let Contribution { key, nonce } = approving.contribution().clone();
+        let answer = ApprovalAnswer {
+            session,
+            ticket,
+            key,
+            nonce,
+        };
+        side.tell("/v1/approvals/answer", &answer)?;
+        let reached = |state: ApprovalState| Some((state.reveal?, state.encapsulated?));
+        let Some((part, encapsulated)) = side.wait(failed, reached)? else {
+            return Err(over());
+        };
+        let reveal = Reveal {
+            contribution: contribution(part),
+            encapsulated,
+        };
+        let agreed = approving.agree(&reveal).map_err(not_agreed)?;
+        let words = agreed.words();
+        output.say("Both computers show these words:");
+        side.show(&words);
+        if !side.are_same(&words)? {
+            let end = ApprovalEnd {
+                session,
+                ticket,
+                sealed: None,
+            };
+            side.tell("/v1/approvals/end", &end)?;
+            if failed + 1 < APPROVAL_TRIES {
+                output.warn("nobody was let in; both computers show new words now");
+            }
+            continue;
+        }
+        let Invitation { invite } = client
+            .post_once("/v1/invitations", &serde_json::json!({}))
+            .map_err(|error| error.failure(client.origin()))?;
+        let grant = Grant {
+            heirloom_grant: 1,
+            identity,
+            invite,
+        };
+        let message = zeroize::Zeroizing::new(serde_json::to_vec(&grant).unwrap_or_default());
+        let Sealed {
+            encapsulated,
+            ciphertext,
+        } = agreed.seal(&message, &mut rng).map_err(not_agreed)?;
+        let sealed = Bytes::new(ciphertext).map(|ciphertext| ApprovalSealed {
+            encapsulated,
+            ciphertext,
+        });
+        let end = ApprovalEnd {
+            session,
+            ticket,
+            sealed,
+        };
+        return side.tell("/v1/approvals/end", &end);
+    }
+    Err(differed())
+}

@@ -1,0 +1,441 @@
+//! The relay of approvals: sessions in memory. It passes on public keys and sealed bytes, and learns nothing from them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use heirloom_vault_api::{
+    APPROVAL_TRIES, AccountId, ApprovalAnswer, ApprovalCommit, ApprovalEnd, ApprovalPart,
+    ApprovalReveal, ApprovalState, Code, Fixed,
+};
+
+/// From the first request to the last.
+const LIFE_MS: u64 = 10 * 60_000;
+/// More are not under way at a time; the oldest goes.
+const MOST: usize = 5_000;
+/// Letters of a code: none that is taken for another, and no vowels.
+const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+const CODE_LETTERS: usize = 8;
+
+#[derive(Debug)]
+struct Session {
+    until: u64,
+    code: String,
+    /// The new device's.
+    new: Fixed<16>,
+    /// The signed-in device's, and its account, as soon as one joined.
+    other: Option<(Fixed<16>, AccountId)>,
+    state: ApprovalState,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Relay(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    sessions: HashMap<Fixed<16>, Session>,
+    by_code: HashMap<String, Fixed<16>>,
+    order: VecDeque<Fixed<16>>,
+}
+
+/// A session's ids, made by the caller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ids {
+    pub(crate) session: Fixed<16>,
+    pub(crate) ticket: Fixed<16>,
+    /// What the code is made of.
+    pub(crate) code: Fixed<16>,
+}
+
+/// Eight letters in two groups.
+fn code(random: &Fixed<16>) -> String {
+    let mut number = random
+        .0
+        .iter()
+        .fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
+    let mut letters = String::with_capacity(CODE_LETTERS + 1);
+    for at in 0..CODE_LETTERS {
+        if at == CODE_LETTERS / 2 {
+            letters.push('-');
+        }
+        let letter = usize::try_from(number % 20).unwrap_or_default();
+        letters.push(LETTERS.get(letter).copied().map_or('B', char::from));
+        number /= 20;
+    }
+    letters
+}
+
+/// As it is kept: what a person typed in small letters or without the `-` is the same.
+fn plain(code: &str) -> String {
+    code.chars()
+        .filter(char::is_ascii_alphabetic)
+        .map(|c| c.to_ascii_uppercase())
+        .take(CODE_LETTERS + 1)
+        .collect()
+}
+
+const fn fresh(failed: u32) -> ApprovalState {
+    ApprovalState {
+        failed,
+        commitment: None,
+        answer: None,
+        reveal: None,
+        encapsulated: None,
+        sealed: None,
+    }
+}
+
+impl Inner {
+    fn forget(&mut self, session: &Fixed<16>) {
+        if let Some(gone) = self.sessions.remove(session) {
+            self.by_code.remove(&gone.code);
+        }
+    }
+
+    fn live(&mut self, session: &Fixed<16>, now: u64) -> Result<&mut Session, Code> {
+        let session = self.sessions.get_mut(session);
+        session
+            .filter(|session| now < session.until)
+            .ok_or(Code::NotFound)
+    }
+
+    /// The session, for its new device.
+    fn of_new(
+        &mut self,
+        session: &Fixed<16>,
+        ticket: &Fixed<16>,
+        now: u64,
+    ) -> Result<&mut Session, Code> {
+        let session = self.live(session, now)?;
+        (session.new == *ticket)
+            .then_some(session)
+            .ok_or(Code::NotFound)
+    }
+
+    /// The session, for the signed-in device that joined it.
+    fn of_other(
+        &mut self,
+        session: &Fixed<16>,
+        ticket: &Fixed<16>,
+        account: &AccountId,
+        now: u64,
+    ) -> Result<&mut Session, Code> {
+        let session = self.live(session, now)?;
+        (session.other == Some((*ticket, *account)))
+            .then_some(session)
+            .ok_or(Code::NotFound)
+    }
+}
+
+impl Relay {
+    fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Begins a session and gives its code.
+    pub(crate) fn begin(&self, ids: Ids, now: u64) -> Result<String, Code> {
+        let Ids {
+            session,
+            ticket,
+            code: random,
+        } = ids;
+        let shown = code(&random);
+        let code = plain(&shown);
+        self.with(|inner| {
+            while let Some(oldest) = inner.order.front().copied()
+                && (inner.order.len() >= MOST || inner.live(&oldest, now).is_err())
+            {
+                inner.order.pop_front();
+                inner.forget(&oldest);
+            }
+            // One chance in millions: whoever asks again gets another one.
+            if inner.by_code.contains_key(&code) {
+                return Err(Code::Unavailable);
+            }
+            inner.order.push_back(session);
+            inner.by_code.insert(code.clone(), session);
+            let begun = Session {
+                until: now.saturating_add(LIFE_MS),
+                code,
+                new: ticket,
+                other: None,
+                state: fresh(0),
+            };
+            inner.sessions.insert(session, begun);
+            Ok(shown)
+        })
+    }
+
+    /// The new device's commitment, once for each try.
+    pub(crate) fn commit(&self, commit: &ApprovalCommit, now: u64) -> Result<(), Code> {
+        let ApprovalCommit {
+            session,
+            ticket,
+            commitment,
+        } = commit;
+        self.with(|inner| {
+            let session = inner.of_new(session, ticket, now)?;
+            if session.state.commitment.is_some() {
+                return Err(Code::Conflict);
+            }
+            session.state.commitment = Some(*commitment);
+            Ok(())
+        })
+    }
+
+    /// A signed-in device enters; one for each session.
+    pub(crate) fn join(
+        &self,
+        typed: &str,
+        ticket: Fixed<16>,
+        account: AccountId,
+        now: u64,
+    ) -> Result<Fixed<16>, Code> {
+        self.with(|inner| {
+            let id = inner.by_code.get(&plain(typed)).copied();
+            let id = id.ok_or(Code::NotFound)?;
+            let session = inner.live(&id, now)?;
+            if session.other.is_some() {
+                return Err(Code::NotFound);
+            }
+            session.other = Some((ticket, account));
+            Ok(id)
+        })
+    }
+
+    /// How far it is, for either.
+    pub(crate) fn state(
+        &self,
+        session: &Fixed<16>,
+        ticket: &Fixed<16>,
+        now: u64,
+    ) -> Result<ApprovalState, Code> {
+        self.with(|inner| {
+            let session = inner.live(session, now)?;
+            let is_theirs =
+                session.new == *ticket || session.other.is_some_and(|(other, _)| other == *ticket);
+            is_theirs
+                .then(|| session.state.clone())
+                .ok_or(Code::NotFound)
+        })
+    }
+
+    /// The signed-in device's contribution, after the commitment.
+    pub(crate) fn answer(
+        &self,
+        answer: &ApprovalAnswer,
+        account: &AccountId,
+        now: u64,
+    ) -> Result<(), Code> {
+        let ApprovalAnswer {
+            session,
+            ticket,
+            key,
+            nonce,
+        } = answer;
+        self.with(|inner| {
+            let state = &mut inner.of_other(session, ticket, account, now)?.state;
+            if state.commitment.is_none() || state.answer.is_some() {
+                return Err(Code::Conflict);
+            }
+            state.answer = Some(ApprovalPart {
+                key: *key,
+                nonce: *nonce,
+            });
+            Ok(())
+        })
+    }
+
+    /// The new device's contribution, after the other one.
+    pub(crate) fn reveal(&self, reveal: ApprovalReveal, now: u64) -> Result<(), Code> {
+        let ApprovalReveal {
+            session,
+            ticket,
+            key,
+            nonce,
+            encapsulated,
+        } = reveal;
+        self.with(|inner| {
+            let state = &mut inner.of_new(&session, &ticket, now)?.state;
+            if state.answer.is_none() || state.reveal.is_some() {
+                return Err(Code::Conflict);
+            }
+            state.reveal = Some(ApprovalPart { key, nonce });
+            state.encapsulated = Some(encapsulated);
+            Ok(())
+        })
+    }
+
+    /// The end of a try: sealed bytes, or other words. After three of these the session is gone.
+    pub(crate) fn end(&self, end: ApprovalEnd, account: &AccountId, now: u64) -> Result<(), Code> {
+        let ApprovalEnd {
+            session: id,
+            ticket,
+            sealed,
+        } = end;
+        self.with(|inner| {
+            let session = inner.of_other(&id, &ticket, account, now)?;
+            if session.state.reveal.is_none() || session.state.sealed.is_some() {
+                return Err(Code::Conflict);
+            }
+            let Some(sealed) = sealed else {
+                let failed = session.state.failed.saturating_add(1);
+                if failed >= APPROVAL_TRIES {
+                    inner.forget(&id);
+                } else {
+                    session.state = fresh(failed);
+                }
+                return Ok(());
+            };
+            session.state.sealed = Some(sealed);
+            // Nobody else finds it any more.
+            let code = session.code.clone();
+            inner.by_code.remove(&code);
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCOUNT: AccountId = Fixed([9; 16]);
+    const SESSION: Fixed<16> = Fixed([1; 16]);
+    const NEW: Fixed<16> = Fixed([2; 16]);
+    const OTHER: Fixed<16> = Fixed([3; 16]);
+
+    fn begun() -> (Relay, String) {
+        let relay = Relay::default();
+        let ids = Ids {
+            session: SESSION,
+            ticket: NEW,
+            code: Fixed([5; 16]),
+        };
+        let code = relay.begin(ids, 0).unwrap();
+        (relay, code)
+    }
+
+    fn commit(relay: &Relay) -> Result<(), Code> {
+        let commit = ApprovalCommit {
+            session: SESSION,
+            ticket: NEW,
+            commitment: Fixed([4; 32]),
+        };
+        relay.commit(&commit, 1)
+    }
+
+    fn answer(relay: &Relay, account: &AccountId) -> Result<(), Code> {
+        let answer = ApprovalAnswer {
+            session: SESSION,
+            ticket: OTHER,
+            key: Fixed([0; 1216]),
+            nonce: Fixed([0; 32]),
+        };
+        relay.answer(&answer, account, 1)
+    }
+
+    fn reveal(relay: &Relay) -> Result<(), Code> {
+        let reveal = ApprovalReveal {
+            session: SESSION,
+            ticket: NEW,
+            key: Fixed([0; 1216]),
+            nonce: Fixed([0; 32]),
+            encapsulated: Fixed([0; 1120]),
+        };
+        relay.reveal(reveal, 1)
+    }
+
+    fn differ(relay: &Relay) -> Result<(), Code> {
+        let end = ApprovalEnd {
+            session: SESSION,
+            ticket: OTHER,
+            sealed: None,
+        };
+        relay.end(end, &ACCOUNT, 1)
+    }
+
+    #[test]
+    fn nothing_is_said_out_of_turn_or_twice() {
+        let (relay, code) = begun();
+        assert_eq!(
+            relay.join(&code.to_lowercase(), OTHER, ACCOUNT, 1),
+            Ok(SESSION)
+        );
+        assert_eq!(
+            answer(&relay, &ACCOUNT),
+            Err(Code::Conflict),
+            "before the commitment"
+        );
+        assert_eq!(
+            reveal(&relay),
+            Err(Code::Conflict),
+            "before the other's contribution"
+        );
+        commit(&relay).unwrap();
+        assert_eq!(commit(&relay), Err(Code::Conflict), "another commitment");
+        assert_eq!(reveal(&relay), Err(Code::Conflict));
+        assert_eq!(
+            answer(&relay, &Fixed([8; 16])),
+            Err(Code::NotFound),
+            "another account"
+        );
+        answer(&relay, &ACCOUNT).unwrap();
+        assert_eq!(answer(&relay, &ACCOUNT), Err(Code::Conflict));
+        assert_eq!(differ(&relay), Err(Code::Conflict), "before the reveal");
+        reveal(&relay).unwrap();
+        assert_eq!(reveal(&relay), Err(Code::Conflict));
+    }
+
+    #[test]
+    fn a_code_selects_a_session_for_one_and_for_ten_minutes() {
+        let (relay, code) = begun();
+        assert_eq!(
+            relay.join("BBBB-BBBB", OTHER, ACCOUNT, 1),
+            Err(Code::NotFound)
+        );
+        assert_eq!(
+            relay.join(&code, OTHER, ACCOUNT, LIFE_MS),
+            Err(Code::NotFound)
+        );
+        relay.join(&code, OTHER, ACCOUNT, 1).unwrap();
+        assert_eq!(relay.join(&code, OTHER, ACCOUNT, 1), Err(Code::NotFound));
+        assert!(relay.state(&SESSION, &OTHER, 1).is_ok());
+        assert!(relay.state(&SESSION, &NEW, 1).is_ok());
+        assert_eq!(
+            relay.state(&SESSION, &Fixed([7; 16]), 1),
+            Err(Code::NotFound)
+        );
+        assert_eq!(relay.state(&SESSION, &NEW, LIFE_MS), Err(Code::NotFound));
+    }
+
+    #[test]
+    fn after_three_tries_with_other_words_the_session_is_gone() {
+        let (relay, code) = begun();
+        relay.join(&code, OTHER, ACCOUNT, 1).unwrap();
+        for failed in 0..APPROVAL_TRIES {
+            assert_eq!(relay.state(&SESSION, &NEW, 1).unwrap().failed, failed);
+            commit(&relay).unwrap();
+            answer(&relay, &ACCOUNT).unwrap();
+            reveal(&relay).unwrap();
+            differ(&relay).unwrap();
+        }
+        assert_eq!(relay.state(&SESSION, &NEW, 1), Err(Code::NotFound));
+        let inner = relay.0.lock().unwrap();
+        assert!(inner.sessions.is_empty() && inner.by_code.is_empty());
+    }
+
+    #[test]
+    fn what_is_over_leaves_memory() {
+        let (relay, _) = begun();
+        let ids = Ids {
+            session: Fixed([6; 16]),
+            ticket: NEW,
+            code: Fixed([6; 16]),
+        };
+        relay.begin(ids, LIFE_MS).unwrap();
+        let inner = relay.0.lock().unwrap();
+        let sizes = (inner.sessions.len(), inner.by_code.len(), inner.order.len());
+        assert_eq!(sizes, (1, 1, 1));
+    }
+}
