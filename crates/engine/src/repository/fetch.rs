@@ -243,6 +243,11 @@ impl Fetcher {
             .map_err(|damage| EngineError::damaged("the index", damage))
     }
 
+    /// Drops what was kept of earlier reads.
+    pub(crate) fn forget(&self) {
+        *lock(&self.spans) = Vec::new();
+    }
+
     fn cached(&self, pack: u32, offset: u64, len: u64) -> Option<Vec<u8>> {
         let spans = lock(&self.spans);
         spans.iter().find_map(|span| {

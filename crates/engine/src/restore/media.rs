@@ -131,6 +131,8 @@ pub(super) fn restore(
         bytes: contents.iter().map(|content| content.bytes).sum(),
     };
     progress.phase(Phase::RestoringMedia, Some(total));
+    // What was read ahead for the messages is in the way now.
+    view.repository().fetcher.forget();
     let mut files: Vec<Open<'_>> = Vec::with_capacity(contents.len());
     let mut tasks: HashMap<ChunkId, Task> = HashMap::new();
     for content in &contents {
@@ -323,6 +325,9 @@ fn read_into(
     end: u64,
     buffer: &mut Buffer,
 ) -> Result<(), EngineError> {
+    // What was read before goes first: two of them would double what a worker needs.
+    buffer.pack = None;
+    buffer.bytes = Vec::new();
     let (start, bytes) = repository.pack_range(pack, offset, end)?;
     *buffer = Buffer {
         pack: Some(pack),

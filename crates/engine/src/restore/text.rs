@@ -1,12 +1,13 @@
 //! Messages back into archive form, by workers, a conversation each. What needs no change goes through as it is.
 
+use std::iter::Enumerate;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::vec::IntoIter;
 
 use heirloom_archive::form::{ArchiveWriter, ConversationEntry, ConversationWriter};
-use heirloom_archive::{Message, MessageKind, Presence, frames};
+use heirloom_archive::{Conversation, Message, MessageKind, Presence, frames};
 
 use super::media::Wanted;
 use super::{RestoreOptions, RestoreOutcome};
@@ -24,9 +25,15 @@ struct Text<'a> {
     dir: &'a Path,
     options: &'a RestoreOptions,
     progress: &'a dyn Progress,
-    writer: Mutex<&'a mut ArchiveWriter>,
+    waiting: Mutex<Waiting<'a>>,
     done: Mutex<Done>,
     failed: Mutex<Option<EngineError>>,
+}
+
+/// Conversations that nobody has begun yet, in id order.
+struct Waiting<'a> {
+    trees: Enumerate<IntoIter<(Conversation, Vec<proto::SegmentEntry>)>>,
+    writer: &'a mut ArchiveWriter,
 }
 
 #[derive(Default)]
@@ -55,35 +62,36 @@ pub(super) fn restore(
         .collect();
     view.read_trees_ahead(&chosen)?;
     chosen.sort_by(|a, b| a.entry.id.cmp(&b.entry.id));
+    let mut trees = Vec::with_capacity(chosen.len());
+    for conversation in &chosen {
+        trees.push(view.tree(conversation)?);
+    }
     let text = Text {
         view,
         dir,
         options,
         progress,
-        writer: Mutex::new(writer),
+        waiting: Mutex::new(Waiting {
+            trees: trees.into_iter().enumerate(),
+            writer,
+        }),
         done: Mutex::default(),
         failed: Mutex::default(),
     };
-    let mut writers = Vec::with_capacity(chosen.len());
-    for conversation in &chosen {
-        // Folders are named in this order, so that a second run gives the same names.
-        let (record, segments) = view.tree(conversation)?;
-        let out = lock(&text.writer)
-            .conversation(&record)
-            .map_err(|source| text.local(source))?;
-        writers.push(Mutex::new(Some((out, segments))));
-    }
-    let next = AtomicUsize::new(0);
     let work = || {
         loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = writers.get(at).and_then(|slot| lock(slot).take()) else {
-                return;
+            let job = match text.begin_next() {
+                Ok(Some(job)) => job,
+                Ok(None) => return,
+                Err(error) => {
+                    lock(&text.failed).get_or_insert(error);
+                    return;
+                }
             };
             if lock(&text.failed).is_some() {
                 return;
             }
-            if let Err(error) = text.conversation(at, job) {
+            if let Err(error) = text.conversation(job) {
                 lock(&text.failed).get_or_insert(error);
                 return;
             }
@@ -116,9 +124,25 @@ pub(super) fn restore(
     Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
-type Job = (ConversationWriter, Vec<proto::SegmentEntry>);
+struct Job {
+    at: usize,
+    out: ConversationWriter,
+    segments: Vec<proto::SegmentEntry>,
+}
 
 impl Text<'_> {
+    /// Begins the next conversation, if one is left. Only those that are being written are open: each has a buffer.
+    fn begin_next(&self) -> Result<Option<Job>, EngineError> {
+        let mut waiting = lock(&self.waiting);
+        let Some((at, (record, segments))) = waiting.trees.next() else {
+            return Ok(None);
+        };
+        // Folders are named in this order, so that a second run gives the same names.
+        let out = waiting.writer.conversation(&record);
+        let out = out.map_err(|source| self.local(source))?;
+        Ok(Some(Job { at, out, segments }))
+    }
+
     fn local(&self, source: std::io::Error) -> EngineError {
         EngineError::Local {
             path: self.dir.display().to_string(),
@@ -126,7 +150,12 @@ impl Text<'_> {
         }
     }
 
-    fn conversation(&self, at: usize, (mut out, mut segments): Job) -> Result<(), EngineError> {
+    fn conversation(&self, job: Job) -> Result<(), EngineError> {
+        let Job {
+            at,
+            mut out,
+            mut segments,
+        } = job;
         let RestoreOptions { from, until, .. } = self.options;
         segments.retain(|segment| {
             from.is_none_or(|from| segment.last_at >= from)
