@@ -8,6 +8,7 @@
 mod base;
 mod mark;
 mod media;
+mod notes;
 mod publish;
 mod scan;
 mod segments;
@@ -171,6 +172,7 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
     let pass = SecondPass {
         reader: reader.as_ref(),
         store: &store,
+        source_key: &source_key,
         options: &options,
         piled_up: false,
         now_ms,
@@ -211,9 +213,13 @@ fn both_passes(
     base: &mut Base,
     mut pass: SecondPass<'_>,
 ) -> Result<Merged, EngineError> {
+    // The second pass need not read again what the first one has read.
+    let mut files = Vec::new();
     for mark in [mark, None] {
         packer.progress.phase(Phase::Reading, None);
-        let scanned = scan::run(packer, source, mark, pass.options, pass.now_ms)?;
+        let mut scanned = scan::run(packer, source, mark, pass.options, pass.now_ms)?;
+        files.append(&mut scanned.files);
+        scanned.files.clone_from(&files);
         let messages = Amount {
             items: scanned.sorted.len(),
             bytes: 0,

@@ -202,6 +202,10 @@ impl Check<'_> {
             for id in &snapshot.message.participants {
                 self.chunk(&name, id, "the names of people", |holds| holds.other = true);
             }
+            for id in snapshot.message.notes.iter().flat_map(|note| &note.chunks) {
+                let what = "nothing that was backed up: a new computer has to read more";
+                self.chunk(&name, id, what, |holds| holds.other = true);
+            }
             for entry in &snapshot.message.conversations {
                 if trees.insert(entry.tree.clone()) {
                     self.tree(&name, entry);

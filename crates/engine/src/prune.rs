@@ -287,11 +287,14 @@ fn live_objects(
                 live.insert(names::index(&hash));
             }
         }
+        let notes = &snapshot.message.notes;
+        let others = notes.iter().flat_map(|note| &note.chunks);
         chunks.extend(
             snapshot
                 .message
                 .participants
                 .iter()
+                .chain(others)
                 .filter_map(|id| ChunkId::from_slice(id))
                 .map(|id| id.short()),
         );

@@ -75,6 +75,10 @@ impl Sorter {
         if self.arena.len() + id.len() + body.len() > ARENA_BYTES && !self.places.is_empty() {
             self.spill()?;
         }
+        if self.arena.capacity() == 0 {
+            // Address space only: memory is taken as it is filled. Growing by doubling would take a third more.
+            self.arena.reserve_exact(ARENA_BYTES);
+        }
         let narrow = |len: usize| u32::try_from(len).expect("records are limited");
         let at = narrow(self.arena.len());
         self.arena.extend_from_slice(id);

@@ -10,7 +10,7 @@ use super::unpublished::{UnpublishedHead, must_be_there};
 use crate::error::EngineError;
 use crate::format::index::ROW_BYTES;
 use crate::format::names;
-use crate::ids::{LineageId, ObjectHash};
+use crate::ids::{ChunkId, LineageId, ObjectHash};
 use crate::keys::ReaderKeys;
 use crate::ledger::{Change, Space};
 use crate::packer::{PackRecord, Packer, rows_of};
@@ -173,6 +173,9 @@ fn rebuild_ledger(
         .indexes
         .sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.hash.cmp(&b.hash)));
 
+    let mut snapshots: Vec<_> = repository.newest_snapshots().iter().collect();
+    snapshots.sort_by_key(|snapshot| snapshot.message.created_at);
+    super::notes::take_over(packer, repository, &snapshots, &mut base.state)?;
     for snapshot in repository.newest_snapshots() {
         base.state.merged.push(snapshot.hash.0.to_vec());
         base.state.created_at = base.state.created_at.max(snapshot.message.created_at);
@@ -210,9 +213,18 @@ fn remember_tree(
     key: &[u8],
     tree: &proto::ConversationTree,
 ) -> Result<(), EngineError> {
-    packer
-        .ledger
-        .apply(vec![super::trees::ledger_change(key, tree)])
+    let mut changes = vec![super::trees::ledger_change(key, tree)];
+    for segment in &tree.segments {
+        // Of its messages nothing is known yet, but that it need not be made again.
+        let Some(id) = ChunkId::from_slice(&segment.id) else {
+            continue;
+        };
+        if packer.ledger.get(Space::Segment, &id.short())?.is_none() {
+            let filter = segment.filter.clone();
+            changes.push((Space::Segment, id.short().to_vec(), Some(filter)));
+        }
+    }
+    packer.ledger.apply(changes)
 }
 
 /// Forgets what a prune is about to delete, so that nothing new refers to it.

@@ -1,11 +1,15 @@
 //! Media: read, cut into pieces, sealed where they were read to. Workers share one queue.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod results;
+
+pub(crate) use results::{Results, Stored};
+
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use heirloom_archive::{MediaFile, MediaStore, Stamp};
+use heirloom_archive::{MediaFile, MediaStore, Stamp, frames};
 use prost::Message as _;
 
 use crate::error::EngineError;
@@ -28,30 +32,26 @@ const WAITING: usize = 256;
 /// A file changed so shortly ago may change again within the same tick of its clock.
 const RACY_NS: i64 = 2_000_000_000;
 
-/// What became of a medium.
-#[derive(Debug, Clone)]
-pub(crate) enum Stored {
-    /// Where it lies, and the chunks that it needs.
-    Content {
-        content: Vec<u8>,
-        bytes: u64,
-        chunks: Vec<ShortId>,
-    },
-    /// It could not be read: a stable reason, and whether a person could have had it.
-    Unreadable {
-        reason: &'static str,
-        readable: bool,
-    },
-}
+/// Files of which the ledger is told at once.
+const REMEMBER: usize = 128;
 
 #[derive(Default)]
 struct Queue {
     waiting: BTreeMap<MediaKey, String>,
     seen: HashSet<MediaKey>,
-    results: HashMap<MediaKey, Stored>,
+    results: Results,
     remembered: Vec<Change>,
+    /// Framed records of the files that were read.
+    files: Vec<u8>,
     closed: bool,
     failed: Option<EngineError>,
+}
+
+/// What there is when all workers are done.
+pub(crate) struct Done {
+    pub(crate) results: Results,
+    /// Framed `KnownFile` records of the files that were read.
+    pub(crate) files: Vec<u8>,
 }
 
 /// The media of one run.
@@ -62,6 +62,8 @@ pub(crate) struct Media<'a, 'p> {
     changed: Condvar,
     inline: Option<Mutex<Option<Stream>>>,
     now_ns: i64,
+    /// Read files even if they are known by size and time.
+    force: bool,
 }
 
 impl<'a, 'p> Media<'a, 'p> {
@@ -71,6 +73,7 @@ impl<'a, 'p> Media<'a, 'p> {
         files: &'a dyn MediaStore,
         workers: usize,
         now_ns: i64,
+        force: bool,
     ) -> Self {
         let inline = (workers == 0).then(|| Mutex::new(Some(packer.stream())));
         Self {
@@ -80,6 +83,7 @@ impl<'a, 'p> Media<'a, 'p> {
             changed: Condvar::new(),
             inline,
             now_ns,
+            force,
         }
     }
 
@@ -164,21 +168,28 @@ impl<'a, 'p> Media<'a, 'p> {
         }
     }
 
-    /// The results, when all workers are done; what the ledger is to remember comes with them.
-    pub(crate) fn finish(self) -> Result<(HashMap<MediaKey, Stored>, Vec<Change>), EngineError> {
+    /// The results, when all workers are done. The ledger knows what was read.
+    pub(crate) fn finish(self) -> Result<Done, EngineError> {
         if let Some(stream) = self
             .inline
             .and_then(|stream| stream.into_inner().unwrap_or_else(PoisonError::into_inner))
         {
             self.packer.finish(stream)?;
         }
-        let queue = self
+        let Queue {
+            results,
+            remembered,
+            files,
+            failed,
+            ..
+        } = self
             .queue
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        match queue.failed {
+        self.packer.remember(remembered)?;
+        match failed {
             Some(error) => Err(error),
-            None => Ok((queue.results, queue.remembered)),
+            None => Ok(Done { results, files }),
         }
     }
 
@@ -198,6 +209,7 @@ impl<'a, 'p> Media<'a, 'p> {
         }
         let stamp = self.files.stamp(path).ok().flatten();
         if let Some(stamp) = stamp
+            && !self.force
             && let Some(stored) = self.remembered(key, &stamp)?
         {
             let bytes = if let Stored::Content { bytes, .. } = &stored {
@@ -206,7 +218,7 @@ impl<'a, 'p> Media<'a, 'p> {
                 0
             };
             self.packer.progress.advance(Phase::StoringMedia, 1, bytes);
-            self.lock().results.insert(key, stored);
+            self.lock().results.insert(key, &stored);
             return Ok(());
         }
         let stored = match self.files.open(path) {
@@ -218,17 +230,26 @@ impl<'a, 'p> Media<'a, 'p> {
             Err(error) => unreadable(&error),
         };
         let mut queue = self.lock();
-        if let (Stored::Content { content, .. }, Some(stamp)) = (&stored, stamp)
-            && stamp.modified_ns < self.now_ns - RACY_NS
-        {
-            let mut value = encode_stamp(&stamp).to_vec();
-            value.extend_from_slice(content);
-            queue
-                .remembered
-                .push((Space::File, key.to_vec(), Some(value)));
+        queue.results.insert(key, &stored);
+        let (Stored::Content { content, .. }, Some(stamp)) = (&stored, stamp) else {
+            return Ok(());
+        };
+        if stamp.modified_ns >= self.now_ns - RACY_NS {
+            return Ok(());
         }
-        queue.results.insert(key, stored);
-        Ok(())
+        let file = proto::KnownFile {
+            key: key.to_vec(),
+            modified_ns: stamp.modified_ns,
+            content: content.clone(),
+        };
+        frames::push(&file, &mut queue.files);
+        queue.remembered.push(known_file(key, &stamp, content));
+        if queue.remembered.len() < REMEMBER {
+            return Ok(());
+        }
+        let full = std::mem::take(&mut queue.remembered);
+        drop(queue);
+        self.packer.remember(full)
     }
 
     /// What is known of a file that has not changed, if all its chunks are stored.
@@ -236,13 +257,18 @@ impl<'a, 'p> Media<'a, 'p> {
         let Some(value) = self.packer.ledger.get(Space::File, &key)? else {
             return Ok(None);
         };
-        let Some(encoded) = value.strip_prefix(encode_stamp(stamp).as_slice()) else {
+        let Some((known, encoded)) = value.split_first_chunk::<STAMP_BYTES>() else {
             return Ok(None);
         };
+        let exact = *known == encode_stamp(stamp);
+        let told = stamp.modified_ns != 0 && *known == encode_stamp(&noted(stamp));
+        if !exact && !told {
+            return Ok(None);
+        }
         let Ok(content) = proto::Content::decode(encoded) else {
             return Ok(None);
         };
-        if !content.lists.is_empty() {
+        if !content.lists.is_empty() || content.bytes != stamp.len {
             // Long lists lie in the store; reading the file again is simpler than keeping them here.
             return Ok(None);
         }
@@ -251,6 +277,11 @@ impl<'a, 'p> Media<'a, 'p> {
             if !self.packer.is_stored(chunk)? {
                 return Ok(None);
             }
+        }
+        if !exact {
+            // From now on this device knows more of the file than the backup told.
+            let change = known_file(key, stamp, encoded);
+            self.lock().remembered.push(change);
         }
         Ok(Some(Stored::Content {
             content: encoded.to_vec(),
@@ -375,14 +406,45 @@ fn unreadable(error: &io::Error) -> Stored {
     }
 }
 
-fn encode_stamp(stamp: &Stamp) -> [u8; 32] {
+/// Bytes of a stamp in the ledger.
+pub(crate) const STAMP_BYTES: usize = 32;
+
+/// What the ledger keeps of a file.
+pub(crate) fn known_file(key: MediaKey, stamp: &Stamp, content: &[u8]) -> Change {
+    let mut value = encode_stamp(stamp).to_vec();
+    value.extend_from_slice(content);
+    (Space::File, key.to_vec(), Some(value))
+}
+
+/// What the backup tells of a file: another computer gives it another inode, and a copy another time of its own.
+pub(crate) fn noted(stamp: &Stamp) -> Stamp {
+    let Stamp {
+        len,
+        modified_ns,
+        changed_ns: _,
+        inode: _,
+    } = *stamp;
+    Stamp {
+        len,
+        modified_ns,
+        changed_ns: 0,
+        inode: 0,
+    }
+}
+
+/// The time of change in an encoded stamp.
+pub(crate) fn modified_of(stamp: &[u8; STAMP_BYTES]) -> i64 {
+    i64::from_le_bytes(stamp[8..16].try_into().expect("8 bytes"))
+}
+
+fn encode_stamp(stamp: &Stamp) -> [u8; STAMP_BYTES] {
     let Stamp {
         len,
         modified_ns,
         changed_ns,
         inode,
     } = stamp;
-    let mut bytes = [0; 32];
+    let mut bytes = [0; STAMP_BYTES];
     bytes[..8].copy_from_slice(&len.to_le_bytes());
     bytes[8..16].copy_from_slice(&modified_ns.to_le_bytes());
     bytes[16..24].copy_from_slice(&changed_ns.to_le_bytes());

@@ -54,6 +54,7 @@ pub(crate) fn run(
         participant_count,
         remembered,
         mark,
+        notes,
     } = merged;
     let mut changes: Vec<Change> = remembered;
     for tree in trees {
@@ -102,6 +103,7 @@ pub(crate) fn run(
             })
             .collect(),
         packs: packer.packs(),
+        notes: notes.iter().filter_map(|note| note.note.clone()).collect(),
         mac: Vec::new(),
     };
     snapshot.mac = writer_mac(
@@ -122,6 +124,8 @@ pub(crate) fn run(
     });
     state.participants = participants;
     state.participant_count = participant_count;
+    state.notes = notes;
+    state.stored = state.stored.saturating_add(packer.stored_bytes());
     let list = Conversations {
         entries: snapshot.conversations,
     }

@@ -9,10 +9,9 @@ use heirloom_archive::{
 use prost::Message as _;
 
 use super::BackupOptions;
-use super::media::{Media, MediaKey, Stored};
+use super::media::{Done, Media, Results};
 use crate::error::EngineError;
 use crate::keys::purpose;
-use crate::ledger::Change;
 use crate::packer::Packer;
 use crate::progress::Phase;
 use crate::sorter::{Sorted, Sorter};
@@ -30,8 +29,9 @@ pub(crate) struct Scanned {
     pub(crate) sorted: Sorted,
     pub(crate) conversations: Vec<ScannedConversation>,
     pub(crate) participants: BTreeMap<String, Participant>,
-    pub(crate) media: HashMap<MediaKey, Stored>,
-    pub(crate) remembered: Vec<Change>,
+    pub(crate) media: Results,
+    /// Framed records of the files that were read.
+    pub(crate) files: Vec<u8>,
     pub(crate) report: Report,
     /// Whether every message of the source is among them.
     pub(crate) whole: bool,
@@ -54,6 +54,7 @@ pub(crate) fn run(
         files.as_ref(),
         options.workers,
         now_ms.saturating_mul(1_000_000),
+        options.force,
     );
     let mut sink = ScanSink {
         packer,
@@ -106,13 +107,16 @@ pub(crate) fn run(
         }
         Err(error) => return Err(error.into()),
     };
-    let (media, remembered) = stored?;
+    let Done {
+        results: media,
+        files,
+    } = stored?;
     Ok(Scanned {
         sorted: sorter.finish()?,
         conversations,
         participants,
         media,
-        remembered,
+        files,
         report,
         whole,
         mark,

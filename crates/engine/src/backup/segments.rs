@@ -4,7 +4,7 @@
 mod additions;
 mod seal;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +13,9 @@ use heirloom_archive::{Attachment, Kind, Presence, Report, frames};
 use prost::Message as _;
 
 use super::base::Base;
-use super::media::{MediaKey, Stored};
+use super::media::{MediaKey, Results, Stored};
 use super::scan::{Scanned, ScannedConversation};
+use super::state::NoteState;
 use super::trees::{Added, Thinned, Trees, WrittenTree};
 use super::{BackupOptions, NewCounts};
 use crate::error::EngineError;
@@ -44,6 +45,8 @@ pub(crate) struct Merged {
     pub(crate) remembered: Vec<Change>,
     /// What the source was like, if nothing of it was left out.
     pub(crate) mark: Option<Vec<u8>>,
+    /// What the snapshot tells a device without local state.
+    pub(crate) notes: Vec<NoteState>,
 }
 
 struct Job {
@@ -93,6 +96,7 @@ impl Streams {
 pub(crate) struct SecondPass<'a> {
     pub(crate) reader: Option<&'a Arc<dyn ReaderKeys>>,
     pub(crate) store: &'a Arc<dyn Store>,
+    pub(crate) source_key: &'a [u8; 32],
     pub(crate) options: &'a BackupOptions,
     /// Everything is read because deltas have piled up.
     pub(crate) piled_up: bool,
@@ -109,6 +113,7 @@ pub(crate) fn run(
     let SecondPass {
         reader,
         store,
+        source_key,
         options,
         piled_up,
         now_ms,
@@ -118,7 +123,7 @@ pub(crate) fn run(
         conversations,
         participants,
         media,
-        mut remembered,
+        files,
         mut report,
         whole,
         mark,
@@ -164,11 +169,10 @@ pub(crate) fn run(
         }
     })?;
     if !fits {
-        // What was learned of media is worth keeping: they are stored.
-        packer.remember(remembered)?;
         return Ok(None);
     }
 
+    let mut remembered = Vec::new();
     let new = trees.new_counts();
     for conversation in trees.finish(&mut lock(&streams.meta))? {
         remembered.push(conversation);
@@ -181,6 +185,16 @@ pub(crate) fn run(
         base,
         &mut remembered,
     )?;
+    // What was left out may be there next time, and is said again until then: so everything is looked at again.
+    let mark = mark.filter(|_| report.skips().next().is_none());
+    let notes = super::notes::write(
+        packer,
+        &mut lock(&streams.meta),
+        &base.state,
+        &files,
+        source_key,
+        mark.as_deref(),
+    )?;
     let Streams {
         text,
         meta,
@@ -189,8 +203,6 @@ pub(crate) fn run(
     remembered.extend(learned.into_inner().unwrap_or_else(PoisonError::into_inner));
     packer.finish(text.into_inner().unwrap_or_else(PoisonError::into_inner))?;
     packer.finish(meta.into_inner().unwrap_or_else(PoisonError::into_inner))?;
-    // What was left out may be there next time, and is said again until then: so everything is looked at again.
-    let mark = mark.filter(|_| report.skips().next().is_none());
     Ok(Some(Merged {
         report,
         new,
@@ -199,6 +211,7 @@ pub(crate) fn run(
         participant_count,
         remembered,
         mark,
+        notes,
     }))
 }
 
@@ -208,7 +221,7 @@ struct Feeder<'a, 'p> {
     jobs: Option<SyncSender<Job>>,
     done_sender: Sender<Done>,
     done: &'a Receiver<Done>,
-    media: &'a HashMap<MediaKey, Stored>,
+    media: &'a Results,
     report: &'a mut Report,
     /// Finished segments by conversation, until all of one are there.
     sealed: BTreeMap<u32, Vec<SealedSegment>>,
@@ -485,19 +498,19 @@ impl Feeder<'_, '_> {
                         bytes,
                         chunks,
                     }) => {
-                        attachment.content.clone_from(content);
+                        attachment.content = content;
                         // Where the source kept it says nothing any more, and would make equal messages differ.
                         attachment.source_path.clear();
                         attachment.path.clear();
-                        attachment.bytes = *bytes;
-                        contents.extend_from_slice(chunks);
+                        attachment.bytes = bytes;
+                        contents.extend(chunks);
                     }
                     Some(Stored::Unreadable { reason, readable }) => {
                         attachment.set_presence(Presence::Unreadable);
                         self.report.lose(
                             Kind::Attachments,
                             reason,
-                            *readable,
+                            readable,
                             attachment.source_path.as_str(),
                         );
                     }

@@ -20,6 +20,16 @@ pub(crate) struct IndexState {
     pub(crate) rows: u64,
 }
 
+/// A note of the newest snapshot.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct NoteState {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) note: Option<proto::Note>,
+    /// How much the lineage had stored in all when it was written.
+    #[prost(uint64, tag = "2")]
+    pub(crate) stored: u64,
+}
+
 /// Where a device's lineage stands.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct LineageState {
@@ -49,6 +59,11 @@ pub(crate) struct LineageState {
     /// Prune marks that were heeded.
     #[prost(string, repeated, tag = "11")]
     pub(crate) heeded: Vec<String>,
+    #[prost(message, repeated, tag = "12")]
+    pub(crate) notes: Vec<NoteState>,
+    /// Bytes that all runs of the lineage have stored.
+    #[prost(uint64, tag = "13")]
+    pub(crate) stored: u64,
 }
 
 impl LineageState {

@@ -373,8 +373,12 @@ impl<'a, 'p> Trees<'a, 'p> {
             return Ok(Vec::new());
         };
         let short: ShortId = id.short();
-        if let Some(value) = self.packer.ledger.get(Space::Segment, &short)? {
-            return Ok(Fingerprint::decode_all(value.get(32..).unwrap_or_default()));
+        // A device that has joined knows of many segments only which filter they have.
+        let known = self.packer.ledger.get(Space::Segment, &short)?;
+        if let Some(prints) = known.as_ref().and_then(|value| value.get(32..))
+            && !prints.is_empty()
+        {
+            return Ok(Fingerprint::decode_all(prints));
         }
         let Some(reader) = self.reader else {
             return Ok(Vec::new());

@@ -14,6 +14,7 @@ pub(crate) enum ChunkKind {
     Participants,
     Piece,
     PieceList,
+    Note,
 }
 
 impl ChunkKind {
@@ -25,6 +26,7 @@ impl ChunkKind {
             Self::Participants => 4,
             Self::Piece => 5,
             Self::PieceList => 6,
+            Self::Note => 7,
         }
     }
 }

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on may panic; what it makes is small"
 )]
 
+pub mod tracked;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -83,7 +83,8 @@ pub(super) fn seal(
         attachments_at,
     } = segment;
     let id = packer.ids.chunk_id(&plaintext);
-    let filter = if let Some(filter) = known_filter(packer, &id)? {
+    let known = known_filter(packer, &id)?;
+    let filter = if let Some((filter, _)) = known {
         filter
     } else {
         let filter = make_filter(&plaintext);
@@ -107,11 +108,13 @@ pub(super) fn seal(
                 compressed.as_deref(),
             )?;
         }
-        let mut value = filter_id.0.to_vec();
-        value.extend_from_slice(&Fingerprint::encode_all(&fingerprints));
-        streams.learn(packer, (Space::Segment, id.short().to_vec(), Some(value)))?;
         filter_id
     };
+    if !known.is_some_and(|(_, complete)| complete) {
+        let mut value = filter.0.to_vec();
+        value.extend_from_slice(&Fingerprint::encode_all(&fingerprints));
+        streams.learn(packer, (Space::Segment, id.short().to_vec(), Some(value)))?;
+    }
     let entry = proto::SegmentEntry {
         id: id.0.to_vec(),
         first_at,
@@ -134,18 +137,23 @@ pub(super) fn seal(
     ))
 }
 
-/// The filter of a segment that is stored together with it.
-fn known_filter(packer: &Packer<'_>, id: &ChunkId) -> Result<Option<ChunkId>, EngineError> {
+/// The filter of a segment that is stored together with it, and whether its messages are known too: a device that has
+/// joined learns of them when it meets them.
+fn known_filter(packer: &Packer<'_>, id: &ChunkId) -> Result<Option<(ChunkId, bool)>, EngineError> {
     if !packer.is_stored(&id.short())? {
         return Ok(None);
     }
     let Some(value) = packer.ledger.get(Space::Segment, &id.short())? else {
         return Ok(None);
     };
-    let Some(filter) = value.get(..32).and_then(ChunkId::from_slice) else {
+    let Some((filter, prints)) = value.split_first_chunk() else {
         return Ok(None);
     };
-    Ok(packer.is_stored(&filter.short())?.then_some(filter))
+    let filter = ChunkId(*filter);
+    let complete = !prints.is_empty();
+    Ok(packer
+        .is_stored(&filter.short())?
+        .then_some((filter, complete)))
 }
 
 /// The term filter of a segment's framed messages.

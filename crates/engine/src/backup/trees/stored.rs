@@ -68,14 +68,17 @@ impl StoredConversation {
         print: &Fingerprint,
     ) -> Result<Standing, EngineError> {
         let mut standing = Standing::New;
+        let mut unknown = false;
         for near in [true, false] {
             for at in 0..self.segments.len() {
                 let entry = &self.segments[at];
                 if (entry.first_at <= sent_at && sent_at <= entry.last_at) != near {
                     continue;
                 }
+                // Another one may say of this message what is needed: a device that has joined never learns of some.
                 let Some(prints) = self.prints(trees, at)? else {
-                    return Ok(Standing::Unknown);
+                    unknown = true;
+                    continue;
                 };
                 let from = prints.partition_point(|known| known.id < print.id);
                 for known in prints[from..]
@@ -89,11 +92,18 @@ impl StoredConversation {
                 }
             }
             let latest = self.segments.iter().map(|entry| entry.last_at).max();
-            if standing == Standing::OtherVersion || latest.is_none_or(|latest| sent_at > latest) {
+            if standing == Standing::OtherVersion
+                || unknown
+                || latest.is_none_or(|latest| sent_at > latest)
+            {
                 break;
             }
         }
-        Ok(standing)
+        Ok(if unknown && standing == Standing::New {
+            Standing::Unknown
+        } else {
+            standing
+        })
     }
 
     fn prints(
@@ -103,13 +113,12 @@ impl StoredConversation {
     ) -> Result<Option<&[Fingerprint]>, EngineError> {
         if !self.prints.contains_key(&at) {
             let mut prints = trees.fingerprints(&self.segments[at])?;
-            if prints.is_empty() {
-                return Ok(None);
-            }
             prints.sort_unstable();
             self.prints.insert(at, prints);
         }
-        Ok(self.prints.get(&at).map(Vec::as_slice))
+        // No segment is without messages: nothing is known of this one.
+        let known = self.prints.get(&at).filter(|prints| !prints.is_empty());
+        Ok(known.map(Vec::as_slice))
     }
 
     /// Which stretch a time lies in: from the beginning of a whole segment to that of the next.
