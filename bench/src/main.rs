@@ -9,9 +9,11 @@ mod compare;
 mod daily;
 mod generate;
 mod measure;
+mod outs;
 mod report;
 mod tools;
 mod unlock;
+mod vault;
 
 use std::path::PathBuf;
 
@@ -31,6 +33,11 @@ struct Args {
 enum Command {
     /// Measures how long a passkey takes to open a keyring, without the person and the browser.
     Unlock,
+    /// Measures password unlocks a second on a server, against what its parts alone would do.
+    Vault(vault::Options),
+    /// The server of that.
+    #[command(hide = true)]
+    VaultServer(vault::Serve),
     /// Makes a WhatsApp-like folder, or adds a day to one.
     Generate {
         size: Size,
@@ -105,6 +112,8 @@ fn main() -> Result<()> {
             compare::run(&options)?;
             println!("\n{}", unlock::run()?);
         }
+        Command::Vault(options) => print!("{}", vault::run(&options)?),
+        Command::VaultServer(options) => vault::serve(&options)?,
         Command::Unlock => println!("{}", unlock::run()?),
         Command::Measure { into, command } => {
             if !measure::inner(&into, &command)? {

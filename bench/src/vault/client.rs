@@ -1,0 +1,220 @@
+//! One person's unlocks, without the stretching that is the person's own computer's work.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use heirloom_vault_api::{
+    Activate, Evaluated, Fixed, GuessStart, Identity, OpaqueRng, OwnerAct, OwnerKey, Proof,
+    RecordName, Registered, RegistrationFinish, RegistrationStart, RegistrationStarted, SignIn,
+    SignedIn, Token, VaultInfo, Which, suite,
+};
+use opaque_ke::argon2::{Algorithm, Argon2, Params, Version};
+use opaque_ke::{
+    ClientLogin, ClientLoginFinishParameters, ClientRegistration,
+    ClientRegistrationFinishParameters, CredentialResponse, Identifiers, RegistrationResponse,
+};
+use secrecy::SecretBox;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const TEXT: &[u8] = b"correct horse";
+
+/// A connection that stays.
+pub(super) struct Client {
+    stream: BufReader<TcpStream>,
+    token: Option<Token>,
+    identity: Identity,
+}
+
+fn random() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
+}
+
+/// As cheap as it gets.
+pub(super) fn cheap() -> Result<Argon2<'static>> {
+    let params = Params::new(8, 1, 1, None).map_err(|error| anyhow!("{error}"))?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+fn identifiers(record: &RecordName) -> Identifiers<'_> {
+    Identifiers {
+        client: Some(record.as_bytes()),
+        server: None,
+    }
+}
+
+impl Client {
+    pub(super) fn new(address: SocketAddr, token: Option<Token>) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let mut client = Self {
+            stream: BufReader::new(stream),
+            token,
+            identity: Identity::new(
+                &OwnerKey::new(SecretBox::new(Box::new([1; 32])))
+                    .public()
+                    .to_bytes(),
+            )
+            .map_err(|_| anyhow!("an identity"))?,
+        };
+        let info: VaultInfo = client.ask("GET", "/v1/vault", &())?;
+        client.identity = Identity::new(&info.identity).map_err(|_| anyhow!("an identity"))?;
+        Ok(client)
+    }
+
+    /// The first account.
+    pub(super) fn sign_in(&mut self) -> Result<Token> {
+        let signed_in: SignedIn = self.ask("POST", "/v1/accounts", &SignIn::by(None))?;
+        self.token = Some(signed_in.token.clone());
+        Ok(signed_in.token)
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        let body = if method == "GET" {
+            Vec::new()
+        } else {
+            serde_json::to_vec(body)?
+        };
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: vault\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        if let Some(Token(token)) = &self.token {
+            head.push_str("authorization: Bearer ");
+            head.push_str(&token.to_text());
+            head.push_str("\r\n");
+        }
+        head.push_str("\r\n");
+        let stream = self.stream.get_mut();
+        stream.write_all(&[head.as_bytes(), &body].concat())?;
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let status: u16 = line
+            .split(' ')
+            .nth(1)
+            .and_then(|s| s.parse().ok())
+            .context("an answer")?;
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line)?;
+            let line = line.trim_end().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.parse()?;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        if !(200..300).contains(&status) {
+            bail!("{path}: {status} {}", String::from_utf8_lossy(&body).trim());
+        }
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// A record with a password in force.
+    pub(super) fn enrol(&mut self) -> Result<RecordName> {
+        let record = self.register()?;
+        self.unlock(record, Which::Pending)?;
+        let owner = OwnerKey::new(SecretBox::new(Box::new([1; 32])));
+        let act = OwnerAct::Activate { version: 1 };
+        let activate = Activate {
+            record,
+            version: 1,
+            signature: owner.sign(&self.identity, &record, &act),
+        };
+        let _: serde_json::Value = self.ask("POST", "/v1/records/activate", &activate)?;
+        Ok(record)
+    }
+
+    /// A record with a pending password.
+    pub(super) fn register(&mut self) -> Result<RecordName> {
+        let owner = OwnerKey::new(SecretBox::new(Box::new([1; 32])));
+        let wrong = |error: opaque_ke::errors::ProtocolError| anyhow!("{error:?}");
+        let started = ClientRegistration::<suite::V1>::start(&mut OpaqueRng(&mut random()), TEXT)
+            .map_err(wrong)?;
+        let request = RegistrationStart {
+            record: None,
+            suite: suite::NEWEST,
+            request: Fixed(started.message.serialize().into()),
+        };
+        let answer: RegistrationStarted = self.ask("POST", "/v1/registrations", &request)?;
+        let response =
+            RegistrationResponse::deserialize(answer.response.as_bytes()).map_err(wrong)?;
+        let ksf = cheap()?;
+        let parameters = ClientRegistrationFinishParameters {
+            identifiers: identifiers(&answer.record),
+            ksf: Some(&ksf),
+        };
+        let finished = started
+            .state
+            .finish(&mut OpaqueRng(&mut random()), TEXT, response, parameters)
+            .map_err(wrong)?;
+        let upload = Fixed::try_from(finished.message.serialize().as_slice())
+            .map_err(|_| anyhow!("192 bytes"))?;
+        let next_owner = owner.public().to_bytes();
+        let act = OwnerAct::Register {
+            registration: &answer.registration,
+            upload: &upload,
+            next_owner: &next_owner,
+        };
+        let finish = RegistrationFinish {
+            registration: answer.registration,
+            upload,
+            next_owner,
+            signature: owner.sign(&self.identity, &answer.record, &act),
+        };
+        let _: Registered = self.ask("POST", "/v1/registrations/finish", &finish)?;
+        Ok(answer.record)
+    }
+
+    /// One whole unlock: the guess and its proof.
+    pub(super) fn unlock(&mut self, record: RecordName, which: Which) -> Result<()> {
+        let wrong = |error: opaque_ke::errors::ProtocolError| anyhow!("{error:?}");
+        let started =
+            ClientLogin::<suite::V1>::start(&mut OpaqueRng(&mut random()), TEXT).map_err(wrong)?;
+        let ke1 = Fixed::try_from(started.message.serialize().as_slice())
+            .map_err(|_| anyhow!("96 bytes"))?;
+        let request = GuessStart {
+            record,
+            suite: suite::NEWEST,
+            which,
+            ke1,
+        };
+        let answer: Evaluated = self.ask("POST", "/v1/guesses", &request)?;
+        let response = CredentialResponse::deserialize(answer.ke2.as_bytes()).map_err(wrong)?;
+        let context = suite::context(
+            suite::NEWEST,
+            &record,
+            &self.identity.to_bytes(),
+            &answer.session,
+            &answer.commitment,
+        );
+        let ksf = cheap()?;
+        let parameters = ClientLoginFinishParameters {
+            context: Some(&context),
+            identifiers: identifiers(&record),
+            ksf: Some(&ksf),
+        };
+        let finished = started
+            .state
+            .finish(&mut OpaqueRng(&mut random()), TEXT, response, parameters)
+            .map_err(wrong)?;
+        let proof = Proof {
+            session: answer.session,
+            ke3: Fixed(finished.message.serialize().into()),
+        };
+        let _: heirloom_vault_api::Proved = self.ask("POST", "/v1/proofs", &proof)?;
+        Ok(())
+    }
+}
