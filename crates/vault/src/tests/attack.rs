@@ -407,7 +407,7 @@ fn run(engine: Engine, kills: u32, is_control: bool, seed: u64) -> Came {
                 Err(code) => {
                     assert_eq!(code, Code::Destroyed);
                     // For good: the right password, a new version, time.
-                    now += 400 * DAY;
+                    now += 30 * DAY;
                     set(&clock, now);
                     assert_eq!(owner.login(Which::Active).unwrap_err(), Code::Destroyed);
                     assert!(owner.register(Some(owner.record)).is_none());
