@@ -315,11 +315,20 @@ fn from_io(name: &str, error: &std::io::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
+    std::thread_local! {
+        /// Folders of this test, which has a thread of its own: they go when it ends.
+        static FOLDERS: RefCell<Vec<tempfile::TempDir>> = const { RefCell::new(Vec::new()) };
+    }
+
     fn folder() -> FolderStore {
-        let dir = tempfile::tempdir().unwrap().keep();
-        FolderStore::open(&dir, true).unwrap()
+        let dir = tempfile::tempdir().unwrap();
+        let store = FolderStore::open(dir.path(), true).unwrap();
+        FOLDERS.with_borrow_mut(|folders| folders.push(dir));
+        store
     }
 
     super::super::contract::store_contract!(super::tests::folder());

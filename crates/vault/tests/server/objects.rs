@@ -115,7 +115,7 @@ fn a_file_that_no_name_leads_to_goes_when_it_is_old() {
         .set_modified(old)
         .unwrap();
     let server = start_in(folder, |_| ());
-    for _ in 0..500 {
+    for _ in 0..6000 {
         if !orphan.exists() {
             break;
         }
@@ -199,13 +199,14 @@ fn an_upload_that_breaks_off_leaves_nothing() {
     let mut stream = std::net::TcpStream::connect(server.address).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
     drop(stream);
-    for _ in 0..200 {
+    // Time for the server to begin with it, and then all the time that it takes to be rid of it.
+    std::thread::sleep(Duration::from_millis(200));
+    for _ in 0..6000 {
         if walk(&server.folder.path().join("data/blobs")).is_empty() {
             break;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    std::thread::sleep(Duration::from_millis(100));
     assert!(walk(&server.folder.path().join("data/blobs")).is_empty());
     assert_eq!(client.get("/v1/blobs/a").problem().code, Code::NotFound);
     server.stop();
