@@ -23,6 +23,7 @@ pub(crate) enum Need {
     Browser,
 }
 
+const MOTO: &str = "moto[server,s3]==5.2.5";
 const PYTHON_PACKAGES: &[&str] = &["kyber-py", "cryptography", "blake3", "zstandard"];
 
 /// Installs what is missing of `needs`; says what could not be had.
@@ -59,6 +60,10 @@ pub(crate) fn install(needs: &BTreeSet<Need>) -> BTreeMap<Need, String> {
 
 /// Installs what some tests use where it is there; they say a word where it is not.
 pub(crate) fn wish() {
+    let has_moto = on_path("moto_server") || target().join("venv/bin/moto_server").is_file();
+    if !has_moto && let Err(error) = moto() {
+        println!("without moto, an S3 server: {error:#}");
+    }
     if !on_path("softhsm2-util")
         && let Err(error) = apt(&["softhsm2"])
     {
@@ -87,6 +92,23 @@ fn postgres() -> Result<()> {
         std::fs::write(settings, "create_main_cluster = false\n")?;
     }
     apt(&["postgresql"])
+}
+
+/// A real S3 server for the vault's tests.
+fn moto() -> Result<()> {
+    if !venv_can_be_made() {
+        apt(&["python3", "python3-venv"])?;
+    }
+    venv()?;
+    println!("getting {MOTO}");
+    let got = Cmd::new(python())
+        .args(["-m", "pip", "install", "--quiet"])
+        .args(["--disable-pip-version-check", MOTO])
+        .run()?;
+    if !got.success {
+        bail!("pip could not install {MOTO}: {}", last_lines(&got.output));
+    }
+    Ok(())
 }
 
 /// Python of the environment that has the reader's packages.

@@ -123,11 +123,14 @@ enum Fault {
     Silent,
 }
 
+/// What happens to a request with this head.
+type Faults = Box<dyn FnMut(&str) -> Fault + Send>;
+
 /// A line to the storage that fails.
 #[derive(Clone)]
 struct Line {
     address: SocketAddr,
-    faults: Arc<Mutex<Box<dyn FnMut(&str) -> Fault + Send>>>,
+    faults: Arc<Mutex<Faults>>,
     requests: Arc<AtomicU64>,
     seen: Arc<Mutex<Vec<Fault>>>,
     is_down: Arc<AtomicBool>,
@@ -322,11 +325,11 @@ fn keeps_the_contract(server: &Running) {
         sha256: Fixed(<sha2::Sha256 as sha2::Digest>::digest(&large).into()),
     };
     let at: UploadAt = client.post("/v1/uploads", &words).unwrap().json();
-    let path = format!("/v1/uploads/{}", at.upload.to_text());
+    let place = format!("/v1/uploads/{}", at.upload.to_text());
     let patch = |offset: usize, part: &[u8]| {
         let offset = offset.to_string();
         let header = [("upload-offset", offset.as_str())];
-        client.send("PATCH", &path, &header, part).unwrap().status
+        client.send("PATCH", &place, &header, part).unwrap().status
     };
     assert_eq!(patch(0, &large[..9_000_000]), 200);
     assert_eq!(patch(9_000_000, &large[9_000_000..]), 201);
@@ -432,7 +435,7 @@ fn over_a_line_that_fails_in_every_way_nothing_is_lost_and_nothing_doubled() {
     line.fail(move |_| {
         let roll = next();
         // Never so often in a row that patience may end, so that every request must be done.
-        if row < 2 && roll % 3 == 0 {
+        if row < 2 && roll.is_multiple_of(3) {
             row += 1;
             kinds[usize::try_from((roll >> 8) % 9).unwrap()]
         } else {
