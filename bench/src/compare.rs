@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::daily;
 use crate::generate::{self, Amount};
 use crate::measure::{Usage, stored};
+use crate::outs::Outs;
 use crate::report;
 use crate::tools::{Place, Step, Tool};
 
@@ -90,6 +91,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Scale::Large => ("large", Amount::LARGE),
         };
         let day = bench.folders(options.data.as_deref(), amount)?;
+        let outs = Outs::new(&bench.dir, stored(&bench.dir.join("day1"))?)?;
+        println!("restores go to {outs}");
         let mut rows = Vec::new();
         for pair in 0..options.pairs {
             for &peer in &options.peers {
@@ -104,10 +107,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                         continue;
                     }
                     eprintln!("pair {}: {}", pair + 1, tool.name());
-                    rows.extend(bench.sequence(tool, peer, pair)?);
+                    rows.extend(bench.sequence(tool, peer, pair, &outs)?);
                 }
             }
         }
+        outs.remove()?;
         let file = dir.join(format!("compare-{name}.json"));
         fs::write(
             &file,
@@ -167,10 +171,11 @@ impl Bench {
     }
 
     /// All steps of one tool.
-    fn sequence(&self, tool: Tool, peer: Tool, pair: usize) -> Result<Vec<Measured>> {
-        let place = Place {
+    fn sequence(&self, tool: Tool, peer: Tool, pair: usize, outs: &Outs) -> Result<Vec<Measured>> {
+        let mut place = Place {
             root: self.dir.join(tool.name()),
             source: self.dir.join("source"),
+            out: PathBuf::new(),
         };
         remove(&place.root)?;
         fs::create_dir_all(place.root.join("home"))?;
@@ -206,10 +211,13 @@ impl Bench {
             } else {
                 0
             };
-            remove(&place.out())?;
+            let restores = matches!(step, Step::Restore | Step::Messages) || tool != Tool::Heirloom;
+            if restores {
+                place.out = outs.next();
+            }
             // Heirloom makes its own folder; a peer is given one.
             if tool != Tool::Heirloom {
-                fs::create_dir_all(place.out())?;
+                fs::create_dir_all(&place.out)?;
             }
             fs::rename(self.dir.join(day), &place.source)?;
             settle();
@@ -233,6 +241,9 @@ impl Bench {
             }
             if pair == 0 {
                 self.verify(tool, step, &place)?;
+            }
+            if restores {
+                outs.used(&place.out)?;
             }
         }
         remove(&place.root)?;
@@ -261,7 +272,7 @@ impl Bench {
             ) => {}
             (_, Step::Restore | Step::Messages) => {
                 let found =
-                    find(&place.out(), "msgstore.db")?.context("no msgstore.db was restored")?;
+                    find(&place.out, "msgstore.db")?.context("no msgstore.db was restored")?;
                 let (restored, source) = match step {
                     Step::Restore => (
                         found.parent().map(Path::to_path_buf).unwrap_or_default(),

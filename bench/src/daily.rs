@@ -1,6 +1,7 @@
 //! Thirty days, one backup a day: does the repository grow by what was new, and does it stay quick to open?
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -24,8 +25,10 @@ const DAY: Amount = Amount {
 pub(crate) struct Day {
     pub(crate) number: u64,
     pub(crate) backup: Usage,
-    /// Listing the snapshots: the least that opening takes.
+    /// Opening the newest state and listing its conversations.
     pub(crate) open: Usage,
+    /// Listing the snapshots: one more each day.
+    pub(crate) list: Usage,
     pub(crate) stored: u64,
     pub(crate) grown: u64,
     pub(crate) unique_media_bytes: u64,
@@ -38,6 +41,7 @@ pub(crate) fn run(bench: &Bench, days: u64) -> Result<Vec<Day>> {
     let place = Place {
         root: bench.dir.join("daily"),
         source: bench.dir.join("daily-source"),
+        out: PathBuf::new(),
     };
     for old in [&place.root, &place.source] {
         remove(old)?;
@@ -60,18 +64,21 @@ pub(crate) fn run(bench: &Bench, days: u64) -> Result<Vec<Day>> {
         let new_messages = last_line(&place.root.join("stdout.txt"))?["messages"]["new"]
             .as_u64()
             .unwrap_or(0);
-        let args = [
-            "snapshots",
-            &place.repository().display().to_string(),
-            "--recovery-key-file",
-            &place.root.join("key.txt").display().to_string(),
-            "--json",
-        ];
-        let open = Job {
-            args: args.map(str::to_owned).to_vec(),
-            ..job
-        }
-        .measure(&place.root)?;
+        let look = |verb: &str| -> Result<Usage> {
+            let args = [
+                verb,
+                &place.repository().display().to_string(),
+                "--recovery-key-file",
+                &place.root.join("key.txt").display().to_string(),
+                "--json",
+            ];
+            let job = Job {
+                args: args.map(str::to_owned).to_vec(),
+                ..job.clone()
+            };
+            job.measure(&place.root)
+        };
+        let (open, list) = (look("browse")?, look("snapshots")?);
         let stored = stored(&place.repository())?;
         let grown = stored - out.last().map_or(0, |before| before.stored.min(stored));
         let unique_media_bytes = made.map_or(0, |made| made.unique_media_bytes);
@@ -79,6 +86,7 @@ pub(crate) fn run(bench: &Bench, days: u64) -> Result<Vec<Day>> {
             number: day,
             backup,
             open,
+            list,
             stored,
             grown,
             unique_media_bytes,

@@ -125,6 +125,14 @@ pub(crate) fn daily(days: &[Day]) -> String {
                 open(last, |d| d.open.cpu)
             ),
         ),
+        (
+            "list the snapshots, first and last 5 days, CPU s",
+            format!(
+                "{:.3}, {:.3}",
+                open(first, |d| d.list.cpu),
+                open(last, |d| d.list.cpu)
+            ),
+        ),
     ];
     for (name, value) in lines {
         let _ = writeln!(out, "| {name} | {value} |");

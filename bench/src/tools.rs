@@ -60,15 +60,13 @@ impl Step {
 pub(crate) struct Place {
     pub(crate) root: PathBuf,
     pub(crate) source: PathBuf,
+    /// Where it restores to: a folder that was not there before.
+    pub(crate) out: PathBuf,
 }
 
 impl Place {
     pub(crate) fn repository(&self) -> PathBuf {
         self.root.join("repository")
-    }
-
-    pub(crate) fn out(&self) -> PathBuf {
-        self.root.join("out")
     }
 
     fn text(&self, name: &str) -> String {
@@ -145,7 +143,7 @@ impl Tool {
     /// The work as a command line; `None` where a tool has no such thing.
     pub(crate) fn job(self, step: Step, place: &Place, peers: Option<&Path>) -> Option<Job> {
         let source = place.source_text();
-        let (repository, out) = (place.text("repository"), place.text("out"));
+        let (repository, out) = (place.text("repository"), place.out.display().to_string());
         let below = source.trim_start_matches('/').to_owned();
         let (mut dir, mut stdout) = (None, None);
         let args: Vec<String> = match (self, step) {
@@ -183,7 +181,7 @@ impl Tool {
             (Self::Borg, Step::Unchanged) => words(&["create", "::again", &source]),
             (Self::Borg, Step::NextDay) => words(&["create", "::next", &source]),
             (Self::Borg, Step::Restore | Step::Messages) => {
-                dir = Some(place.out());
+                dir = Some(place.out.clone());
                 let database = format!("{below}/msgstore.db");
                 let path = (step == Step::Messages).then_some(database.as_str());
                 words(&[&["extract", "::next"], path.as_slice()].concat())
@@ -204,7 +202,7 @@ impl Tool {
                 words(&["restore", "--quiet", "--into", &out, "step=next-day"])
             }
             (Self::Bupstash, Step::Messages) => {
-                stdout = Some(place.out().join("msgstore.db"));
+                stdout = Some(place.out.join("msgstore.db"));
                 words(&["get", "--quiet", "--pick", "msgstore.db", "step=next-day"])
             }
             // It has no check of the data: reading everything is the nearest.
