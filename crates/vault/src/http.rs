@@ -6,15 +6,24 @@
 //! Types of the wire derive `utoipa::ToSchema` behind the feature `openapi` of `heirloom-vault-api`.
 
 mod accounts;
+mod approvals;
 mod around;
 mod blobs;
+mod devices;
 mod guesses;
 mod health;
+mod idempotency;
 pub(crate) mod openapi;
 pub(crate) mod operator;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod reading;
 mod records;
 mod registrations;
+mod rollout;
 mod uploads;
+mod signin;
+mod signin_page;
+mod wellknown;
 mod witness;
 
 use std::net::{IpAddr, SocketAddr};
@@ -22,12 +31,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
-use heirloom_vault_api::{AccountId, Code, Fixed, MAX_REQUEST_BYTES, PADDED_BYTES, Problem, Token};
+use heirloom_vault_api::{AccountId, Code, DeviceId, Fixed, MAX_REQUEST_BYTES, PADDED_BYTES, Problem, Token};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -36,11 +45,18 @@ use self::openapi::{Routes, document, op};
 use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::config::proxies::Proxies;
+use crate::config::well_known::WellKnown;
 use crate::limits::RateLimit;
 use crate::log::Log;
 use crate::metrics::{LimitedBy, Metrics};
 use crate::refusal::Refusal;
-use crate::store::account;
+use crate::store::repeat::Once;
+use crate::rollout::Rollout;
+use crate::accounts::Tenants;
+use crate::accounts::messenger::Messengers;
+use crate::accounts::relay::Relay;
+use crate::accounts::tickets::Tickets;
+use crate::store::device::{self, Found};
 use crate::vault::Vault;
 
 /// For the whole of a JSON request.
@@ -55,14 +71,22 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct App {
     vault: Arc<Vault>,
     blobs: Arc<Blobs>,
+    rollout: Arc<Rollout>,
     guesses: RateLimit<IpAddr>,
     requests: RateLimit<IpAddr>,
     of_account: RateLimit<AccountId>,
+    /// How long a sign-in may stay unused.
+    unused_ms: u64,
     proxies: Proxies,
+    well_known: WellKnown,
     metrics: Arc<Metrics>,
     /// Limits count by a clock that nobody sets.
     started: Instant,
     quota_bytes: u64,
+    tenants: Tenants,
+    tickets: Tickets,
+    relay: Relay,
+    messengers: Messengers,
     /// Whoever reaches loopback may open the first account.
     first_is_free: bool,
     log: Log,
@@ -74,18 +98,26 @@ impl App {
         blobs: Arc<Blobs>,
         config: &Config,
         address: SocketAddr,
+        rollout: Arc<Rollout>,
     ) -> Arc<Self> {
         let vault_metrics = Arc::clone(vault.metrics());
         Arc::new(Self {
             vault,
             blobs,
+            rollout,
             guesses: RateLimit::new(config.limits.guesses_per_minute, 60_000),
             requests: RateLimit::new(config.limits.requests_per_second, 1000),
             of_account: RateLimit::new(config.account_requests_per_second, 1000),
+            unused_ms: u64::try_from(config.sign_in_unused.as_millis()).unwrap_or(u64::MAX),
             proxies: config.proxies.clone(),
+            well_known: config.well_known.clone(),
             metrics: vault_metrics,
             started: Instant::now(),
             quota_bytes: config.quota_bytes,
+            tenants: config.tenants.clone().at(address),
+            tickets: Tickets::default(),
+            relay: Relay::default(),
+            messengers: Messengers::new(config.log.clone()),
             first_is_free: config.first_account_is_free
                 && config.proxies.trusted.is_empty()
                 && address.ip().is_loopback(),
@@ -117,16 +149,32 @@ impl App {
 
     /// Whoever is signed in; nobody where no token came. A token that is none is refused.
     async fn account(&self, headers: &HeaderMap) -> Result<Option<AccountId>, Refusal> {
-        let Some(token) = bearer(headers)? else {
-            return Ok(None);
-        };
+        match bearer(headers)? {
+            Some(token) => self.by_token(token).await.map(|(account, _)| Some(account)),
+            None => Ok(None),
+        }
+    }
+
+    /// The device that asks, and its account.
+    async fn device(&self, headers: &HeaderMap) -> Result<(AccountId, DeviceId), Refusal> {
+        self.by_token(bearer(headers)?.ok_or(Code::SignInNeeded)?)
+            .await
+    }
+
+    async fn by_token(&self, token: Token) -> Result<(AccountId, DeviceId), Refusal> {
+        let (now, unused) = (self.vault.now(), self.unused_ms);
         let found = self
             .vault
-            .run(move |sql| account::by_token(sql, &token))
+            .run(move |sql| device::by_token(sql, &token, now, unused))
             .await?;
-        let account = found.ok_or(Code::SignInNeeded)?;
+        let (account, device) = match found {
+            Found::Live { account, device } => (account, device),
+            Found::Ended => return Err(Code::SignedOut.into()),
+            Found::Expired => return Err(Code::SignInExpired.into()),
+            Found::Unknown => return Err(Code::SignInNeeded.into()),
+        };
         self.limit_account(account)?;
-        Ok(Some(account))
+        Ok((account, device))
     }
 
     /// The same, where nobody will not do.
@@ -170,10 +218,38 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Asked<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+        let AskedOnce {
+            account,
+            what,
+            once: _,
+        } = AskedOnce::from_request(request, app).await?;
+        Ok(Self { account, what })
+    }
+}
+
+/// The same, of a request that may come again.
+struct AskedOnce<T> {
+    account: AccountId,
+    what: T,
+    /// Where it has an idempotency key.
+    once: Option<Arc<Once>>,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for AskedOnce<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
+        let token = bearer(&parts.headers)?.ok_or(Code::SignInNeeded)?;
+        let (account, _) = app.by_token(token.clone()).await?;
+        let bytes = body_of_json(&parts.headers, body, MAX_REQUEST_BYTES).await?;
+        let route = parts.extensions.get::<MatchedPath>();
+        let route = route.map_or("", MatchedPath::as_str);
+        let once = idempotency::once_of_token(&parts.headers, route, &token, &bytes)?;
         Ok(Self {
-            account: app.signed_in(&parts.headers).await?,
-            what: json(&parts.headers, body).await?,
+            account,
+            what: parse(&bytes)?,
+            once: once.map(Arc::new),
         })
     }
 }
@@ -182,11 +258,16 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Asked<T> {
 fn routes() -> Routes {
     Routes::new()
         .merge(health::routes())
+        .merge(wellknown::routes())
         .merge(guesses::routes())
         .merge(registrations::routes())
         .merge(records::routes())
         .merge(witness::routes())
+        .merge(rollout::routes())
         .merge(accounts::routes())
+        .merge(devices::routes())
+        .merge(signin::routes())
+        .merge(approvals::routes())
         .merge(blobs::routes())
         .merge(uploads::routes())
 }
@@ -195,6 +276,7 @@ fn routes() -> Routes {
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, paths, parts) = routes().merge(api_document()).split();
     router
+        .merge(signin_page::router())
         .fallback(async || refuse(&Code::NotFound.into()))
         .method_not_allowed_fallback(async || refuse(&Code::MethodNotAllowed.into()))
         .layer(Extension(Document(document(paths, parts))))
@@ -226,18 +308,35 @@ struct Line(String);
 
 /// Reads a JSON request, whole.
 async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
+    json_within(headers, body, MAX_REQUEST_BYTES).await
+}
+
+/// The same of a request that may be longer than others.
+async fn json_within<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<T, Refusal> {
+    parse(&body_of_json(headers, body, most).await?)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(bytes).map_err(|_| Code::BadRequest.into())
+}
+
+/// The bytes of a JSON request, at most `most`.
+async fn body_of_json(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Refusal> {
     let is_json = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().eq_ignore_ascii_case(b"application/json"));
     if !is_json {
         return Err(Code::BadRequest.into());
     }
-    let read = axum::body::to_bytes(body, MAX_REQUEST_BYTES);
-    let bytes = tokio::time::timeout(BODY_TIME, read)
+    let read = axum::body::to_bytes(body, most);
+    tokio::time::timeout(BODY_TIME, read)
         .await
         .map_err(|_| Code::BadRequest)?
-        .map_err(|_| Code::TooLarge)?;
-    serde_json::from_slice(&bytes).map_err(|_| Code::BadRequest.into())
+        .map_err(|_| Code::TooLarge.into())
 }
 
 /// A JSON answer.

@@ -1,16 +1,22 @@
 //! `POST /v1/accounts`, `GET /v1/account`, `POST /v1/invitations`, `DELETE /v1/session`.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use heirloom_vault_api::{Account, Code, Invitation, Invite, SignIn, SignedIn, Token};
+use heirloom_vault_api::{
+    Account, Code, Invitation, Invite, SignIn, SignedIn, SignedInBy, Token, MAX_REQUEST_BYTES,
+};
 
 use super::openapi::{Nothing, Routes, op};
-use super::{Peer, Shared, answer, bearer, json};
+use super::idempotency::{key, once, once_of_token};
+use super::{Peer, Shared, answer, bearer, body_of_json, parse};
 use crate::refusal::Refusal;
 use crate::store::account::{self, NewSignIn};
+use crate::store::device::{self, NewDevice};
 use crate::vault::random;
 
 pub(crate) fn routes() -> Routes {
@@ -21,7 +27,12 @@ pub(crate) fn routes() -> Routes {
             op("signIn", "Opens an account, or lets a device into one")
                 .takes::<SignIn>()
                 .answers::<SignedIn>(201)
-                .refuses(&[Code::SignInNeeded, Code::OutcomeUnknown]),
+                .refuses(&[
+                    Code::SignInNeeded,
+                    Code::TooManyDevices,
+                    Code::OutcomeUnknown,
+                ])
+                .idempotent(),
         )
         .get(
             "/v1/account",
@@ -42,7 +53,8 @@ pub(crate) fn routes() -> Routes {
             invite,
             op("invite", "Invites another device into the account")
                 .signed_in()
-                .answers::<Invitation>(201),
+                .answers::<Invitation>(201)
+                .idempotent(),
         )
 }
 
@@ -54,22 +66,39 @@ async fn sign_in(
     body: Body,
 ) -> Result<Response, Refusal> {
     app.limit_guesses(peer)?;
-    let SignIn { invite } = json(&headers, body).await?;
+    let body = body_of_json(&headers, body, MAX_REQUEST_BYTES).await?;
+    let SignIn { invite, name } = parse(&body)?;
+    // Who has the invitation may hear the answer again. Without one, anybody could ask for it.
+    let once = match &invite {
+        Some(invite) => once(&headers, "/v1/accounts", invite.0.as_bytes(), &body)?,
+        None => key(&headers).map(|_| None)?,
+    };
     let token = Token(random());
+    let by = match &invite {
+        Some(_) => SignedInBy::Invitation,
+        None => SignedInBy::First,
+    };
     let new = NewSignIn {
         invite,
-        account: random(),
-        token: token.clone(),
-        quota_bytes: app.quota_bytes,
+        new: app.tenants.new_accounts(app.quota_bytes),
+        device: NewDevice {
+            token: token.clone(),
+            device: random(),
+            name,
+            by,
+            now: app.vault.now(),
+        },
         first_is_free: app.first_is_free,
-        now: app.vault.now(),
     };
-    let account = app
+    let signed_in = app
         .vault
-        .run(move |sql| account::sign_in(sql, &new))
-        .await?
-        .ok_or(Code::SignInNeeded)?;
-    Ok(answer(StatusCode::CREATED, &SignedIn { account, token }))
+        .run_once(once.map(Arc::new), move |sql| {
+            let account = account::sign_in(sql, &new)?;
+            let token = token.clone();
+            Ok(account.map(|account| SignedIn { account, token }))
+        })
+        .await?;
+    Ok(answer(StatusCode::CREATED, &signed_in))
 }
 
 /// Whose token this is, and how much of the quota is used.
@@ -89,13 +118,20 @@ async fn account(State(app): Shared, headers: HeaderMap) -> Result<Response, Ref
 
 /// Invites another device into the account.
 async fn invite(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
+    let token = bearer(&headers)?.ok_or(Code::SignInNeeded)?;
     let account = app.signed_in(&headers).await?;
+    let once = once_of_token(&headers, "/v1/invitations", &token, b"")?;
     let invite = Invite(random());
-    let (given, now) = (invite.clone(), app.vault.now());
-    app.vault
-        .run(move |sql| account::invite(sql, &given, Some(account), now))
+    let now = app.vault.now();
+    let invitation = app
+        .vault
+        .run_once(once.map(Arc::new), move |sql| {
+            account::invite(sql, &invite, Some(account), None, now)?;
+            let invite = invite.clone();
+            Ok(Ok::<_, Code>(Invitation { invite }))
+        })
         .await?;
-    Ok(answer(StatusCode::CREATED, &Invitation { invite }))
+    Ok(answer(StatusCode::CREATED, &invitation))
 }
 
 /// Ends this sign-in.
@@ -103,7 +139,7 @@ async fn sign_out(State(app): Shared, headers: HeaderMap) -> Result<Response, Re
     let token = bearer(&headers)?.ok_or(Code::SignInNeeded)?;
     let ended = app
         .vault
-        .run(move |sql| account::sign_out(sql, &token))
+        .run(move |sql| device::sign_out(sql, &token))
         .await?;
     if !ended {
         return Err(Code::SignInNeeded.into());

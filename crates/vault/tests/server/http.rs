@@ -194,19 +194,19 @@ fn the_first_account_on_loopback_is_free_and_no_other() {
     let server = start(|_| ());
     let first = server
         .client()
-        .post("/v1/accounts", &SignIn { invite: None })
+        .post("/v1/accounts", &SignIn::by(None))
         .unwrap();
     assert_eq!(first.status, 201);
     let second = server
         .client()
-        .post("/v1/accounts", &SignIn { invite: None })
+        .post("/v1/accounts", &SignIn::by(None))
         .unwrap();
     assert_eq!(second.problem().code, Code::SignInNeeded);
     server.stop();
     let server = start(|config| config.first_account_is_free = false);
     let first = server
         .client()
-        .post("/v1/accounts", &SignIn { invite: None })
+        .post("/v1/accounts", &SignIn::by(None))
         .unwrap();
     assert_eq!(first.problem().code, Code::SignInNeeded);
     server.stop();
@@ -220,9 +220,7 @@ fn an_invitation_is_good_once_and_a_device_can_be_signed_out() {
         .send("POST", "/v1/invitations", &[], b"")
         .unwrap()
         .json();
-    let sign_in = SignIn {
-        invite: Some(invite),
-    };
+    let sign_in = SignIn::by(Some(invite));
     let mut device = server.client();
     let signed_in: SignedIn = device.post("/v1/accounts", &sign_in).unwrap().json();
     device.token = Some(signed_in.token);

@@ -148,7 +148,7 @@ fn v1_v2_a_server_that_is_killed_at_any_instant_never_answers_more_than_the_limi
     let process = Process::start(folder.path(), time);
     let mut owner = Client::new(process.address);
     let signed_in: SignedIn = owner
-        .post("/v1/accounts", &SignIn { invite: None })
+        .post("/v1/accounts", &SignIn::by(None))
         .unwrap()
         .json();
     owner.token = Some(signed_in.token.clone());

@@ -1,6 +1,11 @@
 //! The real server, over HTTP.
 
 #[cfg(test)]
+#[cfg(unix)]
+mod admin;
+#[cfg(test)]
+mod again;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod http;
@@ -8,11 +13,15 @@ mod http;
 #[cfg(unix)]
 mod kill;
 #[cfg(test)]
+mod malformed;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
 mod second_port;
+#[cfg(test)]
+mod signin;
 #[cfg(test)]
 mod stolen;
 #[cfg(test)]

@@ -74,9 +74,7 @@ impl Running {
         let signed_in: SignedIn = client
             .post(
                 "/v1/accounts",
-                &SignIn {
-                    invite: Some(invite),
-                },
+                &SignIn::by(Some(invite)),
             )
             .unwrap()
             .json();

@@ -69,13 +69,13 @@ impl Op {
     /// For a signed-in account alone.
     pub(crate) fn signed_in(mut self) -> Self {
         self.sign_in = SignIn::Needed;
-        self.refuses(&[Code::SignInNeeded, Code::OutcomeUnknown])
+        self.refuses(&[Code::SignInNeeded, Code::SignedOut, Code::OutcomeUnknown])
     }
 
     /// For strangers too; whoever is signed in may get more.
     pub(crate) fn maybe_signed_in(mut self) -> Self {
         self.sign_in = SignIn::Anybody;
-        self.refuses(&[Code::SignInNeeded, Code::OutcomeUnknown])
+        self.refuses(&[Code::SignInNeeded, Code::SignedOut, Code::OutcomeUnknown])
     }
 
     /// Takes a JSON body.
@@ -105,6 +105,14 @@ impl Op {
         self
     }
 
+    /// Answers plain text.
+    pub(crate) fn answers_text(mut self, status: u16) -> Self {
+        let text = ObjectBuilder::new().schema_type(Type::String).build();
+        self.answers
+            .push((status, "text/plain; charset=utf-8", Some(Schema::from(text).into())));
+        self
+    }
+
     /// Answers bytes.
     pub(crate) fn answers_bytes(mut self, status: u16) -> Self {
         self.answers.push((status, BYTES, Some(bytes())));
@@ -115,6 +123,21 @@ impl Op {
     pub(crate) fn refuses(mut self, codes: &[Code]) -> Self {
         self.codes.extend_from_slice(codes);
         self
+    }
+
+    /// May be sent again with the same `Idempotency-Key`.
+    pub(crate) fn idempotent(self) -> Self {
+        let key = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(16))
+            .max_length(Some(255))
+            .pattern(Some(r"^[!#-+\--\[\]-~]+$"));
+        self.of_header(
+            "Idempotency-Key",
+            "The same request with the same key gets the same answer, for a day",
+            key,
+        )
+        .refuses(&[Code::BadRequest, Code::KeyReused])
     }
 
     /// A parameter of the path.
@@ -180,9 +203,15 @@ impl Op {
             .responses(responses.build())
             .parameters((!parameters.is_empty()).then_some(parameters))
             .request_body(body.map(|(kind, schema)| {
+                // No bytes are bytes, too.
+                let required = if kind == BYTES {
+                    Required::False
+                } else {
+                    Required::True
+                };
                 RequestBodyBuilder::new()
                     .content(kind, ContentBuilder::new().schema(Some(schema)).build())
-                    .required(Some(Required::True))
+                    .required(Some(required))
                     .build()
             }));
         let token = || SecurityRequirement::new("token", Vec::<String>::new());
