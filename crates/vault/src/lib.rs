@@ -41,13 +41,11 @@ pub use admin::{
     ActInfo, Admin, AdminError, Answer, Ask, AuditInfo, KeysInfo, LockInfo, StatsInfo, UserInfo,
     Verdict,
 };
-pub use clock::{Clock, SystemClock};
 pub use blobs::ObjectsFileError;
+pub use clock::{Clock, SystemClock};
 pub use config::file::{ConfigFile, ConfigFileError, LogFormat};
 pub use config::proxies::{BadNetwork, ForwardedHeader, Network, Proxies};
-pub use config::well_known::{
-    AndroidApp, BadWellKnown, PasskeyEndpoints, SecurityTxt, WellKnown,
-};
+pub use config::well_known::{AndroidApp, BadWellKnown, PasskeyEndpoints, SecurityTxt, WellKnown};
 pub use config::{Config, Limits, Objects};
 pub use db::postgres::address::{AddressError, Isolation, Postgres};
 pub use db::sqlite::OpenError;

@@ -130,7 +130,10 @@ fn make_private_file(_: &Path) -> io::Result<()> {
 }
 
 /// On a thread of its own: it waits for a server elsewhere.
-async fn open_postgres(config: Postgres, watermark: PathBuf) -> Result<postgres::Opened, ServeError> {
+async fn open_postgres(
+    config: Postgres,
+    watermark: PathBuf,
+) -> Result<postgres::Opened, ServeError> {
     make_private_file(&watermark)?;
     let open = move || postgres::Postgres::open(&config, &watermark, &mut rng());
     let opened = tokio::task::spawn_blocking(open).await;
