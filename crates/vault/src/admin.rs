@@ -17,9 +17,7 @@ use crate::rotation::{Rotation, Step};
 use crate::store::{account, log, sweep};
 use crate::vault::{Vault, random};
 
-pub use self::wire::{
-    ActInfo, Answer, Ask, AuditInfo, KeysInfo, LockInfo, StatsInfo, UserInfo,
-};
+pub use self::wire::{ActInfo, Answer, Ask, AuditInfo, KeysInfo, LockInfo, StatsInfo, UserInfo};
 
 /// An act of the operator that was not done.
 #[derive(Debug, thiserror::Error)]

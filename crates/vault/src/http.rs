@@ -20,9 +20,9 @@ pub(crate) mod reading;
 mod records;
 mod registrations;
 mod rollout;
-mod uploads;
 mod signin;
 mod signin_page;
+mod uploads;
 mod wellknown;
 mod witness;
 
@@ -36,12 +36,18 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
-use heirloom_vault_api::{AccountId, Code, DeviceId, Fixed, MAX_REQUEST_BYTES, PADDED_BYTES, Problem, Token};
+use heirloom_vault_api::{
+    AccountId, Code, DeviceId, Fixed, MAX_REQUEST_BYTES, PADDED_BYTES, Problem, Token,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use self::openapi::{Routes, document, op};
+use crate::accounts::Tenants;
+use crate::accounts::messenger::Messengers;
+use crate::accounts::relay::Relay;
+use crate::accounts::tickets::Tickets;
 use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::config::proxies::Proxies;
@@ -50,13 +56,9 @@ use crate::limits::RateLimit;
 use crate::log::Log;
 use crate::metrics::{LimitedBy, Metrics};
 use crate::refusal::Refusal;
-use crate::store::repeat::Once;
 use crate::rollout::Rollout;
-use crate::accounts::Tenants;
-use crate::accounts::messenger::Messengers;
-use crate::accounts::relay::Relay;
-use crate::accounts::tickets::Tickets;
 use crate::store::device::{self, Found};
+use crate::store::repeat::Once;
 use crate::vault::Vault;
 
 /// For the whole of a JSON request.

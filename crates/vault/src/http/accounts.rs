@@ -8,11 +8,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use heirloom_vault_api::{
-    Account, Code, Invitation, Invite, SignIn, SignedIn, SignedInBy, Token, MAX_REQUEST_BYTES,
+    Account, Code, Invitation, Invite, MAX_REQUEST_BYTES, SignIn, SignedIn, SignedInBy, Token,
 };
 
-use super::openapi::{Nothing, Routes, op};
 use super::idempotency::{key, once, once_of_token};
+use super::openapi::{Nothing, Routes, op};
 use super::{Peer, Shared, answer, bearer, body_of_json, parse};
 use crate::refusal::Refusal;
 use crate::store::account::{self, NewSignIn};

@@ -72,10 +72,7 @@ impl Running {
         let invite = self.runtime.block_on(self.admin.invite()).unwrap();
         let mut client = self.client();
         let signed_in: SignedIn = client
-            .post(
-                "/v1/accounts",
-                &SignIn::by(Some(invite)),
-            )
+            .post("/v1/accounts", &SignIn::by(Some(invite)))
             .unwrap()
             .json();
         client.token = Some(signed_in.token);

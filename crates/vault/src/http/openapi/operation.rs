@@ -108,8 +108,11 @@ impl Op {
     /// Answers plain text.
     pub(crate) fn answers_text(mut self, status: u16) -> Self {
         let text = ObjectBuilder::new().schema_type(Type::String).build();
-        self.answers
-            .push((status, "text/plain; charset=utf-8", Some(Schema::from(text).into())));
+        self.answers.push((
+            status,
+            "text/plain; charset=utf-8",
+            Some(Schema::from(text).into()),
+        ));
         self
     }
 
