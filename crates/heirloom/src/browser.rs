@@ -153,9 +153,13 @@ impl Form {
         let path = folder.join(format!("open-{}.html", hex::encode(name)));
         let inputs: String = fields
             .iter()
-            .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">\n"))
+            .map(|(name, value)| {
+                format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">\n")
+            })
             .collect();
-        let text = FORM.replace("{{page}}", page).replace("{{inputs}}", &inputs);
+        let text = FORM
+            .replace("{{page}}", page)
+            .replace("{{inputs}}", &inputs);
         atomic::create_private(&path, text.as_bytes())
             .map_err(|error| Failure::file("write", &path, &error))?;
         start(&path, browser, context);

@@ -227,7 +227,6 @@ impl SeenRules {
             rules: stamp.rules,
         };
         match seen {
-            None => Ok(Some(now)),
             Some(seen) if seen.operator != now.operator => Err(NotTaken::AnotherOperator),
             Some(seen) if now.version < seen.version => Err(NotTaken::Older {
                 seen: seen.version,
@@ -236,7 +235,7 @@ impl SeenRules {
             Some(seen) if now.version == seen.version && now.rules != seen.rules => {
                 Err(NotTaken::Two(now.version))
             }
-            Some(_) => Ok(Some(now)),
+            Some(_) | None => Ok(Some(now)),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use heirloom_vault::{
-    Clock as _, Config, ConfigFile, Log, LogFormat, Objects, Postgres, ServeError, Server, SystemClock,
+    Clock as _, Config, ConfigFile, Log, LogFormat, Objects, Postgres, ServeError, Server,
+    SystemClock,
 };
 use serde::Serialize;
 

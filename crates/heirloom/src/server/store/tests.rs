@@ -41,9 +41,8 @@ fn serve(quota_bytes: u64) -> Served {
     });
     let address = Address::parse(&url).unwrap();
     let client = Client::new(&address, None);
-    let SignedIn { account: _, token } = client
-        .post_once("/v1/accounts", &SignIn::by(None))
-        .unwrap();
+    let SignedIn { account: _, token } =
+        client.post_once("/v1/accounts", &SignIn::by(None)).unwrap();
     Served {
         address,
         token,
