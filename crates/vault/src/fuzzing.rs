@@ -43,7 +43,7 @@ pub fn request(bytes: &[u8]) -> bool {
         16 => one_header(rest, header::AUTHORIZATION.as_str(), |headers| {
             reading::is_token(headers)
         }),
-        17 => one_header(rest, "idempotency-key", |headers| reading::is_key(headers)),
+        17 => one_header(rest, "idempotency-key", reading::is_key),
         _ => std::str::from_utf8(rest)
             .is_ok_and(|text| ConfigFile::parse(text, std::path::Path::new("")).is_ok()),
     }

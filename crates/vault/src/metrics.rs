@@ -284,7 +284,7 @@ impl Metrics {
         self.ready.set(if ready { 1.0 } else { 0.0 });
     }
 
-    /// All of it, in the text form of OpenMetrics 1.0, which Prometheus reads.
+    /// All of it, in the text form of `OpenMetrics` 1.0, which Prometheus reads.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // A `String` takes everything.

@@ -1,4 +1,4 @@
-//! Where issuers keep their public keys: a file, or an address that OpenID Connect Discovery names.
+//! Where issuers keep their public keys: a file, or an address that `OpenID` Connect Discovery names.
 
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub(super) async fn read(path: &Path) -> Result<Bytes, String> {
     Ok(bytes.into())
 }
 
-/// Asks an issuer for its keys (OpenID Connect Discovery 1.0, section 4). Redirects are not followed.
+/// Asks an issuer for its keys (`OpenID` Connect Discovery 1.0, section 4). Redirects are not followed.
 pub(super) async fn discover(issuer: &str, time: Duration) -> Result<Bytes, String> {
     let ask = async {
         let address = format!(

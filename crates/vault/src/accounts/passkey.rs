@@ -55,7 +55,7 @@ struct ClientData {
     top_origin: Option<String>,
 }
 
-/// Verifies a registration (WebAuthn Level 3, section 7.1).
+/// Verifies a registration (`WebAuthn` Level 3, section 7.1).
 pub(crate) fn registered(
     site: &Site,
     challenge: &Fixed<32>,
@@ -103,7 +103,7 @@ pub(crate) fn registered(
     })
 }
 
-/// Verifies an authentication (WebAuthn Level 3, section 7.2) and gives the counter.
+/// Verifies an authentication (`WebAuthn` Level 3, section 7.2) and gives the counter.
 pub(crate) fn signed(
     site: &Site,
     challenge: &Fixed<32>,

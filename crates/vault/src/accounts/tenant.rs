@@ -53,7 +53,7 @@ pub struct Messenger {
 /// Where an issuer's public keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// OpenID Connect Discovery 1.0, below the issuer's address.
+    /// `OpenID` Connect Discovery 1.0, below the issuer's address.
     Discovery,
     /// A JWKS file (RFC 7517), read again when it changes.
     File(PathBuf),

@@ -264,7 +264,7 @@ mod tests {
             |w| w.related_origins.push("http://example.org".to_owned()),
             |w| {
                 w.related_origins
-                    .push("https://example.org/path".to_owned())
+                    .push("https://example.org/path".to_owned());
             },
             |w| w.apple.push("org.example.app".to_owned()),
             |w| w.android[0].sha256.push("AB:CD".to_owned()),

@@ -77,13 +77,10 @@ async fn opened(body: Body) -> Response {
             .replace("{{state}}", &state.to_text());
         (port >= 1024).then(|| page(&text))
     };
-    match tokio::time::timeout(super::BODY_TIME, read).await {
-        Ok(Some(page)) => page,
-        Ok(None) | Err(_) => {
-            let mut notice = page(NOTICE);
-            *notice.status_mut() = StatusCode::BAD_REQUEST;
-            notice
-        }
+    if let Ok(Some(page)) = tokio::time::timeout(super::BODY_TIME, read).await { page } else {
+        let mut notice = page(NOTICE);
+        *notice.status_mut() = StatusCode::BAD_REQUEST;
+        notice
     }
 }
 

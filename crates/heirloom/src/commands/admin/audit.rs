@@ -46,7 +46,7 @@ pub(super) fn verify(asking: &Asking, context: &Context) -> Result<Exit, Failure
         acts_hash,
         acts_wrong_from,
     } = audit;
-    let wrong: Vec<_> = wrong.iter().map(|name| name.to_text()).collect();
+    let wrong: Vec<_> = wrong.iter().map(heirloom_vault_api::Fixed::to_text).collect();
     let ok = wrong.is_empty() && acts_wrong_from.is_none();
     let output = &context.output;
     for name in &wrong {
