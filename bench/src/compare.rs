@@ -76,8 +76,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         peers: options.peers_dir.clone(),
     };
     fs::create_dir_all(&bench.dir)?;
-    let ours = (!options.without_heirloom).then_some(&Tool::Heirloom);
-    for tool in ours.into_iter().chain(&options.peers) {
+    let heirloom = (!options.without_heirloom).then_some(&Tool::Heirloom);
+    for tool in heirloom.into_iter().chain(&options.peers) {
         let version = tool.version(bench.peers.as_deref());
         println!(
             "{}: {}",

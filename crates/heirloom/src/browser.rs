@@ -1,5 +1,6 @@
 //! The browser in which a passkey is asked for: how it is opened, and the page of one session.
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -151,12 +152,15 @@ impl Form {
         let mut name = [0; 8];
         rand_core::Rng::fill_bytes(&mut keys::rng(), &mut name);
         let path = folder.join(format!("open-{}.html", hex::encode(name)));
-        let inputs: String = fields
+        let inputs = fields
             .iter()
-            .map(|(name, value)| {
-                format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">\n")
-            })
-            .collect();
+            .fold(String::new(), |mut inputs, (name, value)| {
+                let _ = writeln!(
+                    inputs,
+                    "<input type=\"hidden\" name=\"{name}\" value=\"{value}\">"
+                );
+                inputs
+            });
         let text = FORM
             .replace("{{page}}", page)
             .replace("{{inputs}}", &inputs);

@@ -284,8 +284,8 @@ fn off_means_that_nothing_is_added_and_everything_still_opens() {
     ];
     let made = done(session.run(&made)).summary();
     let operator = made["operator"].as_str().unwrap().to_owned();
-    let mode = fs::metadata(session.path("operator.key")).unwrap();
-    assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    let metadata = fs::metadata(session.path("operator.key")).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
     let on = "ENABLED";
     let off = "DISABLED";
     let first = rules([("passkey", off), ("password", on), ("recovery-key", on)]);

@@ -119,52 +119,50 @@ impl Line {
 
 fn serve(client: &TcpStream, plan: &Mutex<Plan>, stop: &mpsc::Sender<()>) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
+    let (mut head, mut length) = (String::new(), 0);
     loop {
-        let (mut head, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            head.push_str(&line);
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let (to, moment) = {
-            let mut plan = plan.lock().unwrap();
-            let number = plan.seen.len();
-            plan.seen.push(head.lines().next().unwrap().to_owned());
-            let is_here = plan.stop_at.filter(|(at, _)| *at <= number);
-            (plan.to.clone(), is_here.map(|(_, moment)| moment))
-        };
-        if moment == Some(Moment::Before) {
-            let _ = stop.send(());
-            std::thread::sleep(Duration::from_secs(20));
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        let mut server = TcpStream::connect(to)?;
-        server.write_all(
-            head.replacen("\r\n", "\r\nConnection: close\r\n", 1)
-                .as_bytes(),
-        )?;
-        server.write_all(&body)?;
-        let mut answer = Vec::new();
-        server.read_to_end(&mut answer)?;
-        if moment.is_some() {
-            let _ = stop.send(());
-            std::thread::sleep(Duration::from_secs(20));
-            return Ok(());
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
         }
-        (&*client).write_all(&answer)?;
-        // The answer says that the connection ends.
+        head.push_str(&line);
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let (to, moment) = {
+        let mut plan = plan.lock().unwrap();
+        let number = plan.seen.len();
+        plan.seen.push(head.lines().next().unwrap().to_owned());
+        let is_here = plan.stop_at.filter(|(at, _)| *at <= number);
+        (plan.to.clone(), is_here.map(|(_, moment)| moment))
+    };
+    if moment == Some(Moment::Before) {
+        let _ = stop.send(());
+        std::thread::sleep(Duration::from_secs(20));
         return Ok(());
     }
+    let mut server = TcpStream::connect(to)?;
+    server.write_all(
+        head.replacen("\r\n", "\r\nConnection: close\r\n", 1)
+            .as_bytes(),
+    )?;
+    server.write_all(&body)?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    if moment.is_some() {
+        let _ = stop.send(());
+        std::thread::sleep(Duration::from_secs(20));
+        return Ok(());
+    }
+    (&*client).write_all(&answer)?;
+    // The answer says that the connection ends.
+    Ok(())
 }
 
 fn secret_file(session: &Session, name: &str, text: &str) {
@@ -201,6 +199,38 @@ fn put_back(session: &Session) {
             &session.path(place),
         );
     }
+}
+
+/// Changes the password from where it began, kills that at a request, and gives the server.
+fn killed_at(
+    session: &Session,
+    line: &Line,
+    change: &[&str],
+    (number, step): (usize, &str),
+    moment: Moment,
+) -> Serving {
+    put_back(session);
+    let serving = Serving::start(session, "server");
+    {
+        let mut plan = line.plan.lock().unwrap();
+        plan.to.clone_from(&serving.address);
+        plan.seen.clear();
+        plan.stop_at = Some((number, moment));
+    }
+    let mut program = session
+        .command()
+        .args(change)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    line.stopped
+        .recv_timeout(Duration::from_mins(2))
+        .unwrap_or_else(|error| panic!("{step} was never asked: {error}"));
+    program.kill().unwrap();
+    program.wait().unwrap();
+    line.plan.lock().unwrap().stop_at = None;
+    serving
 }
 
 #[test]
@@ -288,27 +318,7 @@ fn a_change_that_is_killed_at_any_request_leaves_one_of_the_two_that_opens() {
             &[Moment::After]
         };
         for moment in moments {
-            put_back(&session);
-            let serving = Serving::start(&session, "server");
-            {
-                let mut plan = line.plan.lock().unwrap();
-                plan.to.clone_from(&serving.address);
-                plan.seen.clear();
-                plan.stop_at = Some((number, *moment));
-            }
-            let mut program = session
-                .command()
-                .args(&change)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            line.stopped
-                .recv_timeout(Duration::from_mins(2))
-                .unwrap_or_else(|error| panic!("{step} was never asked: {error}"));
-            program.kill().unwrap();
-            program.wait().unwrap();
-            line.plan.lock().unwrap().stop_at = None;
+            let serving = killed_at(&session, &line, &change, (number, step), *moment);
             let opens = |file| {
                 let args = ["snapshots", "store", "--password-file", file];
                 session.run(&with(&args, &[&ACCOUNT])).code == 0

@@ -209,15 +209,15 @@ fn answer(client: &TcpStream, to: &str, lie: Lie) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let (mut head, mut length) = (String::new(), 0);
     loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
+        let mut text = String::new();
+        if reader.read_line(&mut text)? == 0 {
             return Ok(());
         }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+        if let Some(value) = text.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         }
-        head.push_str(&line);
-        if line == "\r\n" {
+        head.push_str(&text);
+        if text == "\r\n" {
             break;
         }
     }

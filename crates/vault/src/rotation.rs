@@ -10,7 +10,7 @@ use heirloom_vault_api::RecordName;
 
 use crate::keys::{KeysError, Place, ServerKeys};
 use crate::refusal::Refusal;
-use crate::store::operator::{self, Column, Sealed};
+use crate::store::operator::{self, Column, SealedRecord};
 use crate::vault::{SEALED, SESSION, Vault};
 
 /// Longer than any request lives.
@@ -122,8 +122,8 @@ impl Rotation {
 type Wrapped = Result<(Vec<u8>, Vec<u8>), KeysError>;
 
 /// A record's values that are not under the newest key, with what takes their place.
-fn old_values(keys: &dyn ServerKeys, record: &Sealed) -> Vec<(Column, Wrapped)> {
-    let Sealed {
+fn old_values(keys: &dyn ServerKeys, record: &SealedRecord) -> Vec<(Column, Wrapped)> {
+    let SealedRecord {
         name,
         version,
         sealed,

@@ -29,7 +29,8 @@ const TIME: Duration = Duration::from_mins(10);
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Grant {
-    heirloom_grant: u8,
+    #[serde(rename = "heirloom_grant")]
+    version: u8,
     /// Who the server is to the computer that is signed in.
     identity: Fixed<32>,
     invite: Invite,
@@ -152,8 +153,8 @@ fn differed() -> Failure {
     .hint("nobody was let in; try another network, or use an invitation")
 }
 
-fn contribution(part: ApprovalPart) -> Contribution {
-    let ApprovalPart { key, nonce } = part;
+fn contribution(part: &ApprovalPart) -> Contribution {
+    let ApprovalPart { key, nonce } = *part;
     Contribution { key, nonce }
 }
 
@@ -202,7 +203,7 @@ pub(crate) fn ask_to_be_let_in(
             continue;
         };
         let (reveal, joined) = joining
-            .reveal(&session, &contribution(part), &mut rng)
+            .reveal(&session, &contribution(&part), &mut rng)
             .map_err(not_agreed)?;
         let Reveal {
             contribution: Contribution { key, nonce },
@@ -238,11 +239,11 @@ pub(crate) fn ask_to_be_let_in(
         let opened = joined.open(&sealed).map_err(not_agreed)?;
         let grant: Grant = serde_json::from_slice(&opened).map_err(|_| not_agreed(NotAgreed))?;
         let Grant {
-            heirloom_grant,
+            version,
             identity: theirs,
             invite,
         } = grant;
-        if heirloom_grant != 1 || theirs != *identity {
+        if version != 1 || theirs != *identity {
             return Err(not_agreed(NotAgreed));
         }
         return Ok(invite);
@@ -296,7 +297,7 @@ pub(crate) fn let_in(
             return Err(over());
         };
         let reveal = Reveal {
-            contribution: contribution(part),
+            contribution: contribution(&part),
             encapsulated,
         };
         let agreed = approving.agree(&reveal).map_err(not_agreed)?;
@@ -319,7 +320,7 @@ pub(crate) fn let_in(
             .post_once("/v1/invitations", &serde_json::json!({}))
             .map_err(|error| error.failure(client.origin()))?;
         let grant = Grant {
-            heirloom_grant: 1,
+            version: 1,
             identity,
             invite,
         };

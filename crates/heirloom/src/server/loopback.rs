@@ -80,13 +80,13 @@ fn answer(
     stream.set_read_timeout(Some(HEAD_TIME))?;
     stream.set_write_timeout(Some(HEAD_TIME))?;
     let mut head = Vec::new();
-    let mut part = [0; 1024];
+    let mut piece = [0; 1024];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        let read = stream.read(&mut part)?;
+        let read = stream.read(&mut piece)?;
         if read == 0 || head.len() + read > HEAD_BYTES {
             return Ok(());
         }
-        head.extend_from_slice(part.get(..read).unwrap_or_default());
+        head.extend_from_slice(piece.get(..read).unwrap_or_default());
     }
     let code = code(&head, port, state);
     let (status, title, text) = match code {

@@ -57,7 +57,7 @@ struct Fetched {
 struct Key {
     kid: Option<String>,
     algorithm: Algorithm,
-    key: DecodingKey,
+    decoding: DecodingKey,
 }
 
 #[derive(Deserialize)]
@@ -184,7 +184,7 @@ impl Key {
         Some(Self {
             kid: jwk.common.key_id.clone(),
             algorithm,
-            key: DecodingKey::from_jwk(jwk).ok()?,
+            decoding: DecodingKey::from_jwk(jwk).ok()?,
         })
     }
 
@@ -246,7 +246,7 @@ impl<'a> Token<'a> {
                 && jsonwebtoken::crypto::verify(
                     signature,
                     signed.as_bytes(),
-                    &key.key,
+                    &key.decoding,
                     key.algorithm,
                 )
                 .unwrap_or(false)

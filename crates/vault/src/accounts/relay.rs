@@ -247,14 +247,14 @@ impl Relay {
     }
 
     /// The new device's contribution, after the other one.
-    pub(crate) fn reveal(&self, reveal: ApprovalReveal, now: u64) -> Result<(), Code> {
+    pub(crate) fn reveal(&self, reveal: &ApprovalReveal, now: u64) -> Result<(), Code> {
         let ApprovalReveal {
             session,
             ticket,
             key,
             nonce,
             encapsulated,
-        } = reveal;
+        } = *reveal;
         self.with(|inner| {
             let state = &mut inner.of_new(&session, &ticket, now)?.state;
             if state.answer.is_none() || state.reveal.is_some() {
@@ -343,7 +343,7 @@ mod tests {
             nonce: Fixed([0; 32]),
             encapsulated: Fixed([0; 1120]),
         };
-        relay.reveal(reveal, 1)
+        relay.reveal(&reveal, 1)
     }
 
     fn differ(relay: &Relay) -> Result<(), Code> {

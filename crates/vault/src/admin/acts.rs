@@ -140,7 +140,7 @@ impl Admin {
             .run(move |sql| operator::locked(sql, &after, now))
             .await?;
         let more = is_full(locks.len());
-        let locks = locks.into_iter().map(lock_info).collect();
+        let locks = locks.iter().map(lock_info).collect();
         Ok(Answer::Locks { locks, more })
     }
 
@@ -268,7 +268,7 @@ fn user_info(user: User) -> UserInfo {
     }
 }
 
-fn lock_info(locked: Locked) -> LockInfo {
+fn lock_info(locked: &Locked) -> LockInfo {
     let Locked {
         account,
         name,
@@ -277,7 +277,7 @@ fn lock_info(locked: Locked) -> LockInfo {
         lifetime,
         not_before,
         deadline,
-    } = locked;
+    } = *locked;
     let state = match state {
         1 => "live",
         2 => "final",
@@ -293,8 +293,8 @@ fn lock_info(locked: Locked) -> LockInfo {
     }
 }
 
-fn act_info(act: act::Act) -> ActInfo {
-    let act::Act {
+fn act_info(act: act::Entry) -> ActInfo {
+    let act::Entry {
         sequence,
         time_ms,
         act,

@@ -1,5 +1,7 @@
 //! What stands below `/.well-known/`: what the operator configured, and nothing else.
 
+use std::fmt::Write as _;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -218,9 +220,9 @@ impl SecurityTxt {
         } = self;
         let mut text = String::new();
         for contact in contact {
-            text.push_str(&format!("Contact: {contact}\n"));
+            let _ = writeln!(text, "Contact: {contact}");
         }
-        text.push_str(&format!("Expires: {expires}\n"));
+        let _ = writeln!(text, "Expires: {expires}");
         for (name, value) in [
             ("Policy", policy),
             ("Encryption", encryption),
@@ -228,7 +230,7 @@ impl SecurityTxt {
             ("Canonical", canonical),
         ] {
             if let Some(value) = value {
-                text.push_str(&format!("{name}: {value}\n"));
+                let _ = writeln!(text, "{name}: {value}");
             }
         }
         text

@@ -152,7 +152,7 @@ async fn answer_key(
 
 async fn reveal(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     let given: ApprovalReveal = json(&headers, body).await?;
-    app.relay.reveal(given, app.vault.now())?;
+    app.relay.reveal(&given, app.vault.now())?;
     Ok(answer(StatusCode::OK, &Nothing {}))
 }
 

@@ -135,8 +135,8 @@ mod tests {
             headers_of("kkkkkkkkkkkkkkkl"),
         );
         let made = |headers: &HeaderMap, route, secret: &[u8], body: &[u8]| {
-            let once = once(headers, route, secret, body).unwrap().unwrap();
-            (once.name, once.request)
+            let given = once(headers, route, secret, body).unwrap().unwrap();
+            (given.name, given.request)
         };
         let first = made(&one, "/a", b"s", b"b");
         assert_eq!(first, made(&one, "/a", b"s", b"b"));

@@ -34,6 +34,10 @@ pub(crate) fn router(operator: Operator) -> Router {
 
 /// What a look at everything found.
 #[derive(Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent answers, as the JSON has them"
+)]
 struct Readiness {
     ready: bool,
     /// It takes a durable write.

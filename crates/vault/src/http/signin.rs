@@ -105,7 +105,7 @@ pub(crate) fn routes() -> Routes {
 }
 
 impl App {
-    fn site(&self, tenant: Option<&Tenant>) -> Result<(Tenant, Site), Refusal> {
+    fn site(tenant: Option<&Tenant>) -> Result<(Tenant, Site), Refusal> {
         let tenant = tenant.ok_or(Code::NotFound)?;
         let site = tenant.site.clone().ok_or(Code::NotFound)?;
         Ok((tenant.clone(), site))
@@ -144,7 +144,7 @@ async fn start(
 ) -> Result<Response, Refusal> {
     app.limit_guesses(peer)?;
     let SignInStart { tenant, challenge } = json(&headers, body).await?;
-    let (tenant, site) = app.site(app.tenants.named(tenant.as_ref()))?;
+    let (tenant, site) = App::site(app.tenants.named(tenant.as_ref()))?;
     let question = Question {
         tenant: tenant.name,
         aim: Aim::SignIn,
@@ -176,7 +176,7 @@ async fn start_saving(
     if !has_room {
         return Err(Code::TooManyDevices.into());
     }
-    let (tenant, site) = app.site(app.tenants.named(of.as_ref()))?;
+    let (tenant, site) = App::site(app.tenants.named(of.as_ref()))?;
     let question = Question {
         tenant: tenant.name,
         aim: Aim::Save {
@@ -193,7 +193,7 @@ async fn options(State(app): Shared, headers: HeaderMap, body: Body) -> Result<R
     let PageSession { session } = json(&headers, body).await?;
     let now = app.vault.now();
     let question = app.tickets.question(&session, now).ok_or(Code::NotFound)?;
-    let (_, site) = app.site(app.tenants.named(Some(&question.tenant)))?;
+    let (_, site) = App::site(app.tenants.named(Some(&question.tenant)))?;
     let create = match question.aim {
         Aim::SignIn => None,
         Aim::Save {
@@ -245,7 +245,7 @@ async fn outcome(app: &App, question: Question, given: PageAnswer) -> Result<Out
         attestation,
         assertion,
     } = given;
-    let (tenant, site) = app.site(app.tenants.named(Some(&question.tenant)))?;
+    let (tenant, site) = App::site(app.tenants.named(Some(&question.tenant)))?;
     let refused = |_| Refusal::from(Code::NotLetIn);
     let (id, client_data) = (id.into_bytes(), client_data.as_bytes());
     match (question.aim, attestation, assertion) {

@@ -23,14 +23,14 @@ const READ: &str = "SELECT sequence, time_ms, act, detail FROM vault_act \
 
 /// One act.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Act {
+pub(crate) struct Entry {
     pub(crate) sequence: u64,
     pub(crate) time_ms: u64,
     pub(crate) act: String,
     pub(crate) detail: String,
 }
 
-impl Act {
+impl Entry {
     /// `SHA-256(label ‖ hash before ‖ sequence u64 ‖ time u64 ‖ length u64 ‖ act ‖ length u64 ‖ detail)`.
     fn hash(&self, before: &Fixed<32>) -> Fixed<32> {
         let Self {
@@ -60,7 +60,7 @@ pub(crate) fn append(sql: &mut dyn Sql, act: &str, detail: &str, now: u64) -> Re
     sql.query(BEGIN, &[START.into()])?;
     let rows = sql.query(HEAD, &[])?;
     let mut row = rows.into_iter().next().ok_or(DbError::Impossible)?;
-    let entry = Act {
+    let entry = Entry {
         sequence: row.u64()?,
         time_ms: now,
         act: act.to_owned(),
@@ -87,7 +87,7 @@ pub(crate) fn head(sql: &mut dyn Sql) -> Result<(u64, Fixed<32>), DbError> {
 }
 
 /// Entries after the first `from`, at most 100.
-pub(crate) fn read(sql: &mut dyn Sql, from: u64) -> Result<Vec<Act>, DbError> {
+pub(crate) fn read(sql: &mut dyn Sql, from: u64) -> Result<Vec<Entry>, DbError> {
     let rows = sql.query(READ, &[from.into(), PAGE.into()])?;
     rows.into_iter()
         .map(|mut row| {
@@ -96,7 +96,7 @@ pub(crate) fn read(sql: &mut dyn Sql, from: u64) -> Result<Vec<Act>, DbError> {
                 let bytes = row.bytes()?.ok_or(DbError::Impossible)?;
                 String::from_utf8(bytes).map_err(|_| DbError::Impossible)
             };
-            Ok(Act {
+            Ok(Entry {
                 sequence,
                 time_ms,
                 act: text()?,

@@ -214,7 +214,7 @@ pub(crate) struct Figures {
 
 /// Counts everything; walks whole tables.
 pub(crate) fn figures(sql: &mut dyn Sql) -> Result<Figures, DbError> {
-    debug_assert!(STRANGERS_GUESSES < GUESSES, "the owner has more");
+    const { assert!(STRANGERS_GUESSES < GUESSES, "the owner has more") };
     let rows = sql.query(FIGURES, &[STRANGERS_GUESSES.into()])?;
     let mut row = rows.into_iter().next().ok_or(DbError::Impossible)?;
     Ok(Figures {
@@ -233,7 +233,7 @@ pub(crate) fn figures(sql: &mut dyn Sql) -> Result<Figures, DbError> {
 
 /// A record's three sealed values, for whoever wraps them anew.
 #[derive(Debug)]
-pub(crate) struct Sealed {
+pub(crate) struct SealedRecord {
     pub(crate) name: RecordName,
     pub(crate) version: u32,
     pub(crate) sealed: Option<Vec<u8>>,
@@ -264,7 +264,7 @@ const WRAP_SESSION: &str = "UPDATE vault_record SET session_state = $4 WHERE sha
 pub(crate) fn sealed(
     sql: &mut dyn Sql,
     after: Option<&RecordName>,
-) -> Result<Vec<Sealed>, DbError> {
+) -> Result<Vec<SealedRecord>, DbError> {
     sql.barrier()?;
     let rows = match after {
         Some(after) => sql.query(SEALED, &key(after))?,
@@ -272,7 +272,7 @@ pub(crate) fn sealed(
     };
     rows.into_iter()
         .map(|mut row| {
-            Ok(Sealed {
+            Ok(SealedRecord {
                 name: row.fixed()?.ok_or(DbError::Impossible)?,
                 version: row.u32()?,
                 sealed: row.bytes()?,

@@ -116,7 +116,7 @@ fn server_process() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let over = |inner| Arc::new(CountsAfterwards { inner, flag }) as Arc<dyn Database>;
+        let over = |inner| -> Arc<dyn Database> { Arc::new(CountsAfterwards { inner, flag }) };
         let server = Server::bind_over(config, over).await.unwrap();
         println!("address {}", server.address());
         server.run(std::future::pending()).await.unwrap();
@@ -188,7 +188,7 @@ impl Owner {
         let mut rng = rng();
         let identity = self.client.identity();
         let text = password(RIGHT);
-        let (enrolment, start) = Enrolment::start(&text, record, &mut rng).unwrap();
+        let (enrolment, start) = Enrolment::start(&text, record, &mut rng);
         let started = self.client.post("/v1/registrations", &start).ok()?;
         if started.status != 200 {
             return None;
@@ -229,7 +229,7 @@ impl Owner {
             suite: suite::NEWEST,
         };
         let text = password(RIGHT);
-        let (login, start) = Login::start(&text, pinned, which, &mut rng).unwrap();
+        let (login, start) = Login::start(&text, pinned, which, &mut rng);
         let answer = self.client.post("/v1/guesses", &start);
         let answer = answer.map_err(|_| Code::Unavailable)?;
         if answer.status != 200 {
@@ -241,7 +241,7 @@ impl Owner {
         if proved.status != 200 {
             return Err(proved.problem().code);
         }
-        Ok(opened.confirm(&proved.json()).unwrap())
+        Ok(opened.confirm(&proved.json()))
     }
 }
 
@@ -261,7 +261,7 @@ fn attack(
         } else {
             Which::Active
         };
-        let (_, start) = Login::start(&text, pinned, which, &mut rng).unwrap();
+        let (_, start) = Login::start(&text, pinned, which, &mut rng);
         let mut client = client.clone();
         if which == Which::Active && dice.roll(3) == 0 {
             client.token = None;
@@ -309,13 +309,8 @@ struct Came {
     most_in_life: u32,
 }
 
-fn run(engine: Engine, kills: u32, is_control: bool, seed: u64) -> Came {
-    println!("HEIRLOOM_SEED={seed}");
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let clock = folder.join("clock");
-    let mut now = 1_700_000_000_000;
-    set(&clock, now);
+/// Writes down where the servers find their rows.
+fn tell_rows(engine: Engine, folder: &Path) {
     if let Rows::Server {
         cluster,
         schema,
@@ -328,6 +323,10 @@ fn run(engine: Engine, kills: u32, is_control: bool, seed: u64) -> Came {
             fs::write(folder.join("serializable"), "").unwrap();
         }
     }
+}
+
+/// Somebody with an account and a password, from a server that is gone again.
+fn first_owner(folder: &Path) -> Owner {
     let process = Process::start(folder);
     let mut client = Client::new(process.address);
     let signed_in: SignedIn = client
@@ -342,6 +341,18 @@ fn run(engine: Engine, kills: u32, is_control: bool, seed: u64) -> Came {
     };
     owner.register(None).unwrap();
     process.kill();
+    owner
+}
+
+fn run(engine: Engine, kills: u32, is_control: bool, seed: u64) -> Came {
+    println!("HEIRLOOM_SEED={seed}");
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let clock = folder.join("clock");
+    let mut now = 1_700_000_000_000;
+    set(&clock, now);
+    tell_rows(engine, folder);
+    let mut owner = first_owner(folder);
 
     let mut dice = Dice(seed);
     let mut came = Came::default();

@@ -205,7 +205,7 @@ async fn the_second_half_of_a_registration_is_good_once_and_for_its_account(engi
     let (ours, theirs) = (world.account().await, world.account().await);
     let text = password("x");
     let mut rng = crate::vault::rng();
-    let (enrolment, start) = Enrolment::start(&text, None, &mut rng).unwrap();
+    let (enrolment, start) = Enrolment::start(&text, None, &mut rng);
     let started = world
         .vault
         .start_registration(start, ours, None)
@@ -238,11 +238,11 @@ async fn a_pending_version_is_for_its_signed_in_owner_alone(engine: Engine) {
     let mut rng = crate::vault::rng();
     let pinned = world.pinned(registered.record);
     let text = password("new");
-    let (_, start) = Login::start(&text, pinned, Which::Pending, &mut rng).unwrap();
+    let (_, start) = Login::start(&text, pinned, Which::Pending, &mut rng);
     let refused = world.vault.guess(start, None).await.unwrap_err();
     assert_eq!(code(refused), Code::SignInNeeded);
     // Another account gets a fake.
-    let (login, start) = Login::start(&text, pinned, Which::Pending, &mut rng).unwrap();
+    let (login, start) = Login::start(&text, pinned, Which::Pending, &mut rng);
     let evaluated = world.vault.guess(start, Some(theirs)).await.unwrap();
     let opened = login.finish(&text, &evaluated, &mut rng);
     assert_eq!(opened.unwrap_err(), LoginError::WrongPassword);

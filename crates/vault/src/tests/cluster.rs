@@ -35,14 +35,14 @@ pub(crate) struct Cluster {
     pub(crate) folder: PathBuf,
     bin: PathBuf,
     /// Ends the server when it is dropped, or when this process ends.
-    _keeper: Child,
+    keeper: Child,
     schemas: AtomicU32,
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self._keeper.stdin.take());
-        let _ = self._keeper.wait();
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
     }
 }
 
@@ -94,7 +94,7 @@ impl Cluster {
         Some(Self {
             folder,
             bin,
-            _keeper: keeper,
+            keeper,
             schemas: AtomicU32::new(1),
         })
     }

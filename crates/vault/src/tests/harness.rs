@@ -416,7 +416,7 @@ impl World {
         record: Option<RecordName>,
         (now, next): (&OwnerKey, &OwnerKey),
     ) -> Result<(Registered, ExportKey), Refusal> {
-        let (enrolment, start) = Enrolment::start(&password(text), record, &mut rng()).unwrap();
+        let (enrolment, start) = Enrolment::start(&password(text), record, &mut rng());
         let started = self.vault.start_registration(start, account, None).await?;
         let identity = self.identity();
         let (finish, _, key) = enrolment
@@ -468,7 +468,6 @@ impl World {
             Which::Active,
             &mut rng(),
         )
-        .unwrap()
     }
 
     /// One guess whose proof never comes.
@@ -490,13 +489,13 @@ impl World {
         account: Option<AccountId>,
     ) -> Result<(ExportKey, Confirmed), Refusal> {
         let pinned = self.pinned(record);
-        let (login, start) = Login::start(&password(text), pinned, which, &mut rng()).unwrap();
+        let (login, start) = Login::start(&password(text), pinned, which, &mut rng());
         let evaluated = self.vault.guess(start, account).await?;
         let opened = login
             .finish(&password(text), &evaluated, &mut rng())
             .expect("the right password opens");
         let proved = self.vault.prove(opened.proof.clone()).await?;
-        let confirmed = opened.confirm(&proved).unwrap();
+        let confirmed = opened.confirm(&proved);
         Ok((opened.export_key, confirmed))
     }
 

@@ -50,14 +50,14 @@ impl Enrolment {
         text: &Text,
         record: Option<RecordName>,
         rng: &mut impl CryptoRng,
-    ) -> Result<(Self, RegistrationStart), LoginError> {
+    ) -> (Self, RegistrationStart) {
         let started = ClientRegistration::start(&mut OpaqueRng(rng), &text.0).unwrap();
         let request = RegistrationStart {
             record,
             suite: suite::NEWEST,
             request: Fixed(started.message.serialize().into()),
         };
-        Ok((Self(started.state), request))
+        (Self(started.state), request)
     }
 
     pub(crate) fn finish(
@@ -108,7 +108,7 @@ impl Login {
         pinned: Pinned,
         which: Which,
         rng: &mut impl CryptoRng,
-    ) -> Result<(Self, GuessStart), LoginError> {
+    ) -> (Self, GuessStart) {
         let started = ClientLogin::start(&mut OpaqueRng(rng), &text.0).unwrap();
         let ke1 = Fixed::try_from(started.message.serialize().as_slice()).unwrap();
         let request = GuessStart {
@@ -118,7 +118,7 @@ impl Login {
             ke1,
         };
         let state = started.state;
-        Ok((Self { state, pinned }, request))
+        (Self { state, pinned }, request)
     }
 
     pub(crate) fn finish(
@@ -169,7 +169,7 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    pub(crate) fn confirm(&self, proved: &Proved) -> Result<Confirmed, LoginError> {
+    pub(crate) fn confirm(&self, proved: &Proved) -> Confirmed {
         let record = &self.pinned.record;
         let committed = Commitment {
             opening: &proved.opening,
@@ -178,12 +178,12 @@ impl Opened {
             number: proved.number,
         };
         assert_eq!(committed.digest(), self.commitment);
-        Ok(Confirmed {
+        Confirmed {
             version: proved.version,
             number: proved.number,
             failed: proved.failed,
             log_length: proved.log_length,
             log_hash: proved.log_hash,
-        })
+        }
     }
 }

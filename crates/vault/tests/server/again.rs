@@ -156,7 +156,7 @@ const DAY: u64 = 24 * HOUR;
 #[test]
 fn an_answer_is_kept_for_a_day_and_a_sign_in_for_ninety_after_its_last_use() {
     let clock = Arc::new(Hand(AtomicU64::new(1_800_000_000_000)));
-    let server = start(|config| config.clock = Arc::clone(&clock) as Arc<dyn Clock>);
+    let server = start(|config| config.clock = clock.clone());
     let (client, idle) = (server.signed_in(), server.signed_in());
     let first = with_key(&client, "/v1/invitations", KEY, b"");
     clock.0.fetch_add(DAY + 1, Ordering::SeqCst);

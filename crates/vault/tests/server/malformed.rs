@@ -171,7 +171,7 @@ fn bodies_that_are_deep_huge_or_of_another_kind_are_refused() {
         &format!("{{\"record\":\"{record}\",\"from\":NaN}}"),
         &format!("{{\"record\":\"{record}\",\"from\":0}} trailing"),
         &format!("{{\"record\":\"{record}\\u0000\",\"from\":0}}"),
-        &"{\"record\":\"\\ud800\",\"from\":0}".to_string(),
+        "{\"record\":\"\\ud800\",\"from\":0}",
         "{\"record\":null,\"from\":0}",
     ] {
         let headers = [("content-type", "application/json")];

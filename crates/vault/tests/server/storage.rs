@@ -335,9 +335,9 @@ fn keeps_the_contract(server: &Running) {
     assert_eq!(patch(9_000_000, &large[9_000_000..]), 201);
     assert!(get("resumed") == large);
     for name in ["large", "small", "empty", "exact", "resumed"] {
-        let path = format!("/v1/blobs/{name}");
-        assert_eq!(client.send("DELETE", &path, &[], b"").unwrap().status, 200);
-        assert_eq!(client.get(&path).status, 404);
+        let blob = format!("/v1/blobs/{name}");
+        assert_eq!(client.send("DELETE", &blob, &[], b"").unwrap().status, 200);
+        assert_eq!(client.get(&blob).status, 404);
     }
     let account: Account = client.get("/v1/account").json();
     assert_eq!(account.used_bytes, 0);

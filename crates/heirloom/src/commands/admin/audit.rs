@@ -22,7 +22,7 @@ struct Verified {
 }
 
 #[derive(Serialize)]
-struct Act {
+struct Entry {
     sequence: u64,
     at: Option<String>,
     act: String,
@@ -46,7 +46,10 @@ pub(super) fn verify(asking: &Asking, context: &Context) -> Result<Exit, Failure
         acts_hash,
         acts_wrong_from,
     } = audit;
-    let wrong: Vec<_> = wrong.iter().map(heirloom_vault_api::Fixed::to_text).collect();
+    let wrong: Vec<_> = wrong
+        .iter()
+        .map(heirloom_vault_api::Fixed::to_text)
+        .collect();
     let ok = wrong.is_empty() && acts_wrong_from.is_none();
     let output = &context.output;
     for name in &wrong {
@@ -104,7 +107,7 @@ pub(super) fn list(asking: &Asking, context: &Context) -> Result<Exit, Failure> 
                 at.as_deref().unwrap_or("at an unknown time")
             );
             context.output.line(words::tame(&line).trim_end());
-            let event = Act {
+            let event = Entry {
                 sequence,
                 at,
                 act,

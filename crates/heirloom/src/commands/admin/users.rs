@@ -40,7 +40,7 @@ struct Shown {
 }
 
 #[derive(Serialize)]
-struct Changed<'a> {
+struct Outcome<'a> {
     account: &'a str,
     changed: bool,
     seconds: f64,
@@ -108,9 +108,9 @@ fn line(user: &User) -> String {
         devices,
         objects: _,
     } = user;
-    let (used, quota) = (words::bytes(*used_bytes), words::bytes(*quota_bytes));
+    let (stored, quota) = (words::bytes(*used_bytes), words::bytes(*quota_bytes));
     let devices = words::count(*devices, "device", "devices");
-    let mut line = format!("{account}  {used} of {quota} · {devices}");
+    let mut line = format!("{account}  {stored} of {quota} · {devices}");
     if let Some(tenant) = tenant {
         let _ = write!(line, " · {}", words::tame(tenant));
     }
@@ -236,10 +236,10 @@ fn delete(text: &str, yes: bool, asking: &Asking, context: &Context) -> Result<E
 
 fn tell(command: &'static str, account: &str, changed: bool, sentence: &str, context: &Context) {
     context.output.line(sentence);
-    let changed = Changed {
+    let outcome = Outcome {
         account,
         changed,
         seconds: context.seconds(),
     };
-    context.output.event(&events::summary(command, changed));
+    context.output.event(&events::summary(command, outcome));
 }

@@ -81,10 +81,10 @@ struct Cutting {
     cuts: Arc<AtomicUsize>,
 }
 
-fn cutting(served: &Served, every: usize) -> Cutting {
+fn cutting(behind: &Served, every: usize) -> Cutting {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let server = served
+    let server = behind
         .address
         .origin
         .replace("http://localhost", "127.0.0.1");

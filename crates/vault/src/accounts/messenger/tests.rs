@@ -184,8 +184,8 @@ fn no_token_decides_how_it_is_verified() {
         json!({"alg": "EdDSA", "kid": "k", "typ": "at+jwt"}),
         json!({"kid": "k"}),
     ] {
-        let signed = signer.sign(&head, &claims());
-        assert_eq!(verify(&signed, &keys), None, "{head}");
+        let with_signature = signer.sign(&head, &claims());
+        assert_eq!(verify(&with_signature, &keys), None, "{head}");
         let unsigned = format!("{}.{rest}", base64url(head.to_string().as_bytes()));
         assert_eq!(verify(&unsigned, &keys), None, "{head}");
     }

@@ -209,7 +209,7 @@ impl Connection {
         let statement = self.prepare(text).await?;
         let parameters: Vec<&(dyn ToSql + Sync)> = values
             .iter()
-            .map(|value| value as &(dyn ToSql + Sync))
+            .map(|value| -> &(dyn ToSql + Sync) { value })
             .collect();
         let client = &self.client;
         let both = async {
