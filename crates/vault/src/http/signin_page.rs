@@ -77,7 +77,9 @@ async fn opened(body: Body) -> Response {
             .replace("{{state}}", &state.to_text());
         (port >= 1024).then(|| page(&text))
     };
-    if let Ok(Some(page)) = tokio::time::timeout(super::BODY_TIME, read).await { page } else {
+    if let Ok(Some(page)) = tokio::time::timeout(super::BODY_TIME, read).await {
+        page
+    } else {
         let mut notice = page(NOTICE);
         *notice.status_mut() = StatusCode::BAD_REQUEST;
         notice

@@ -119,7 +119,9 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(bytes: &'a [u8]) -> Option<Self> {
-        let (count, keys) = if let Some(keys) = bytes.strip_prefix(MAGIC) { (1, keys) } else {
+        let (count, keys) = if let Some(keys) = bytes.strip_prefix(MAGIC) {
+            (1, keys)
+        } else {
             let (count, keys) = bytes.strip_prefix(MAGIC_SEVERAL)?.split_first()?;
             (usize::from(*count), keys)
         };
