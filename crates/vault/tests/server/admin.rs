@@ -223,7 +223,6 @@ fn the_socket_is_for_its_host_alone_and_outlives_nonsense() {
         b"\n".to_vec(),
         b"{}\n".to_vec(),
         b"{\"ask\":\"refill\"}\n".to_vec(),
-        b"{\"ask\":\"stats\",\"more\":1}\n".to_vec(),
         [vec![0xFF; 100], b"\n".to_vec()].concat(),
     ] {
         assert!(matches!(say(&running, &nonsense), Answer::Failed { .. }));

@@ -159,7 +159,7 @@ fn bodies_that_are_deep_huge_or_of_another_kind_are_refused() {
     let client = server.signed_in();
     let record = Fixed([1; 16]).to_text();
     let deep = "[".repeat(2000) + &"]".repeat(2000);
-    let objects = "{\"a\":".repeat(700) + "1" + &"}".repeat(700);
+    let objects = "{\"a\":".repeat(600) + "1" + &"}".repeat(600);
     for body in [
         deep.as_str(),
         objects.as_str(),

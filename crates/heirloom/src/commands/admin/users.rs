@@ -111,7 +111,8 @@ fn line(user: &User) -> String {
     let (stored, quota) = (words::bytes(*used_bytes), words::bytes(*quota_bytes));
     let devices = words::count(*devices, "device", "devices");
     let mut line = format!("{account}  {stored} of {quota} · {devices}");
-    if let Some(tenant) = tenant {
+    // The one tenant of a server that was not told of any says nothing.
+    if let Some(tenant) = tenant.as_deref().filter(|name| *name != "default") {
         let _ = write!(line, " · {}", words::tame(tenant));
     }
     if disabled_at.is_some() {
