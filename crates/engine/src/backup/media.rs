@@ -229,20 +229,23 @@ impl<'a, 'p> Media<'a, 'p> {
             Ok(MediaFile::Stream(mut reader)) => self.store_pieces(stream, &mut reader)?,
             Err(error) => unreadable(&error),
         };
-        let mut queue = self.lock();
-        queue.results.insert(key, &stored);
+        self.lock().results.insert(key, &stored);
         let (Stored::Content { content, .. }, Some(stamp)) = (&stored, stamp) else {
             return Ok(());
         };
         if stamp.modified_ns >= self.now_ns - RACY_NS {
             return Ok(());
         }
-        let file = proto::KnownFile {
-            key: key.to_vec(),
-            modified_ns: stamp.modified_ns,
-            content: content.clone(),
-        };
-        frames::push(&file, &mut queue.files);
+        let is_told = self.is_told(key, &stamp, content)?;
+        let mut queue = self.lock();
+        if !is_told {
+            let file = proto::KnownFile {
+                key: key.to_vec(),
+                modified_ns: stamp.modified_ns,
+                content: content.clone(),
+            };
+            frames::push(&file, &mut queue.files);
+        }
         queue.remembered.push(known_file(key, &stamp, content));
         if queue.remembered.len() < REMEMBER {
             return Ok(());
@@ -250,6 +253,18 @@ impl<'a, 'p> Media<'a, 'p> {
         let full = std::mem::take(&mut queue.remembered);
         drop(queue);
         self.packer.remember(full)
+    }
+
+    /// Whether an earlier run read the same: its note stands.
+    fn is_told(&self, key: MediaKey, stamp: &Stamp, content: &[u8]) -> Result<bool, EngineError> {
+        let known = self.packer.ledger.get(Space::File, &key)?;
+        Ok(known.is_some_and(|value| {
+            value
+                .split_first_chunk::<STAMP_BYTES>()
+                .is_some_and(|(known, told)| {
+                    modified_of(known) == stamp.modified_ns && told == content
+                })
+        }))
     }
 
     /// What is known of a file that has not changed, if all its chunks are stored.
