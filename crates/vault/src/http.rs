@@ -31,7 +31,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, MatchedPath, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -287,6 +288,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             around::around,
         ))
         .with_state(app)
+}
+
+/// A part of the path. What is no UTF-8 is a problem like all others.
+pub(crate) struct Part(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Part {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let part = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = part.map_err(|_| Code::BadRequest)?;
+        Ok(Self(text))
+    }
 }
 
 /// The `OpenAPI` document, as it is served.

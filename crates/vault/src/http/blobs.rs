@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use heirloom_vault_api::{BlobInfo, BlobList, BlobName, BlobRestore, Code, MAX_BLOB_BYTES};
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::openapi::{Nothing, Routes, op};
-use super::{Asked, Shared, answer};
+use super::{Asked, Part, Shared, answer};
 use crate::blobs::Blobs;
 use crate::refusal::Refusal;
 
@@ -101,14 +101,14 @@ async fn list(
     Ok(answer(StatusCode::OK, &BlobList { blobs, more }))
 }
 
-fn name(path: Path<String>) -> Result<BlobName, Refusal> {
-    let Path(name) = path;
+fn name(path: Part) -> Result<BlobName, Refusal> {
+    let Part(name) = path;
     BlobName::try_from(name).map_err(|_| Code::BadRequest.into())
 }
 
 async fn put(
     State(app): Shared,
-    path: Path<String>,
+    path: Part,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -129,11 +129,7 @@ async fn put(
     Ok(answer(StatusCode::CREATED, &BlobInfo { name, size }))
 }
 
-async fn remove(
-    State(app): Shared,
-    path: Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+async fn remove(State(app): Shared, path: Part, headers: HeaderMap) -> Result<Response, Refusal> {
     let account = app.signed_in(&headers).await?;
     Blobs::delete(&app.vault, account, name(path)?).await?;
     Ok(answer(StatusCode::OK, &Nothing {}))
@@ -141,7 +137,7 @@ async fn remove(
 
 async fn get(
     State(app): Shared,
-    path: Path<String>,
+    path: Part,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {

@@ -1,12 +1,12 @@
 //! `GET /v1/devices`, `DELETE /v1/devices/{device}`: who is signed in, and the end of it at once.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use heirloom_vault_api::{Code, DeviceList, Fixed};
 
 use super::openapi::{Nothing, Routes, op};
-use super::{Shared, answer};
+use super::{Part, Shared, answer};
 use crate::refusal::Refusal;
 use crate::store::device;
 
@@ -44,7 +44,7 @@ async fn list(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusa
 
 async fn end(
     State(app): Shared,
-    Path(name): Path<String>,
+    Part(name): Part,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let (account, _) = app.device(&headers).await?;

@@ -2,7 +2,7 @@
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use heirloom_vault_api::{
@@ -12,7 +12,7 @@ use heirloom_vault_api::{
 };
 
 use super::openapi::{Nothing, Routes, op};
-use super::{App, Asked, Peer, Shared, answer, json, json_within};
+use super::{App, Asked, Part, Peer, Shared, answer, json, json_within};
 use crate::accounts::passkey::{registered, signed};
 use crate::accounts::tickets::{Aim, Outcome, Question};
 use crate::accounts::{Site, Tenant};
@@ -387,7 +387,7 @@ async fn list(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusa
 
 async fn remove(
     State(app): Shared,
-    Path(name): Path<String>,
+    Part(name): Part,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let account = app.signed_in(&headers).await?;

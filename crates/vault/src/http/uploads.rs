@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use heirloom_vault_api::{BlobInfo, Code, Fixed, MAX_BLOB_BYTES, UploadAt, UploadStart};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::openapi::{Nothing, Routes, op};
-use super::{Asked, Shared, answer};
+use super::{Asked, Part, Shared, answer};
 use crate::refusal::Refusal;
 
 /// Where the bytes of a `PATCH` begin.
@@ -78,8 +78,8 @@ pub(crate) fn routes() -> Routes {
         )
 }
 
-fn id(path: Path<String>) -> Result<Fixed<16>, Refusal> {
-    let Path(text) = path;
+fn id(path: Part) -> Result<Fixed<16>, Refusal> {
+    let Part(text) = path;
     Fixed::parse(&text).map_err(|_| Code::BadRequest.into())
 }
 
@@ -102,11 +102,7 @@ async fn begin(State(app): Shared, asked: Asked<UploadStart>) -> Result<Response
     Ok(answer(StatusCode::CREATED, &begun))
 }
 
-async fn look(
-    State(app): Shared,
-    path: Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+async fn look(State(app): Shared, path: Part, headers: HeaderMap) -> Result<Response, Refusal> {
     let account = app.signed_in(&headers).await?;
     let came = app.blobs.came(&app.vault, account, id(path)?).await?;
     Ok(answer(StatusCode::OK, &came))
@@ -114,7 +110,7 @@ async fn look(
 
 async fn go_on(
     State(app): Shared,
-    path: Path<String>,
+    path: Part,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -134,21 +130,13 @@ async fn go_on(
     Ok(answer(StatusCode::CREATED, &named))
 }
 
-async fn give_up(
-    State(app): Shared,
-    path: Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+async fn give_up(State(app): Shared, path: Part, headers: HeaderMap) -> Result<Response, Refusal> {
     let account = app.signed_in(&headers).await?;
     app.blobs.give_up(&app.vault, account, id(path)?).await?;
     Ok(answer(StatusCode::OK, &Nothing {}))
 }
 
-async fn finish(
-    State(app): Shared,
-    path: Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+async fn finish(State(app): Shared, path: Part, headers: HeaderMap) -> Result<Response, Refusal> {
     let account = app.signed_in(&headers).await?;
     let (blobs, vault) = (Arc::clone(&app.blobs), Arc::clone(&app.vault));
     let named = blobs.finish(vault, account, id(path)?).await?;
