@@ -117,7 +117,7 @@ describe('a passkey that signs in', () => {
     await page.close();
   });
 
-  it('is refused by the browser when nobody confirms it, and can be tried again', async () => {
+  it('is refused by the browser when nobody confirms it', async () => {
     const { here, url } = await signedIn();
     const { page, authenticator } = await tab(browser);
     await savePasskey(here, url, page);
@@ -127,7 +127,22 @@ describe('a passkey that signs in', () => {
     await authenticator.setVerified(false);
     await press(page);
     await waitForTitle(page, "That didn't work");
-    await authenticator.setVerified(true);
+    login.child.kill();
+    await page.close();
+  });
+
+  it('that the browser does not find can be tried again', async () => {
+    const { here, url } = await signedIn();
+    const { page, authenticator } = await tab(browser);
+    await savePasskey(here, url, page);
+    const [credential] = await authenticator.credentials();
+    await authenticator.removeAll();
+    here.home = 'new-home';
+    const login = await onPage(here, page, ['login', url, '--passkey', '--account-file', 'new.json']);
+    await waitForTitle(page, 'Sign in to Heirloom');
+    await press(page);
+    await waitForTitle(page, "That didn't work");
+    await authenticator.send('addCredential', { credential });
     await press(page);
     await waitForTitle(page, BACK);
     assert.equal((await login.ended()).code, 0);

@@ -202,7 +202,7 @@ class Repository:
         for at in range(0, len(index.rows), 40):
             key, *row, reserved = struct.unpack_from("<16s5IBBH", index.rows, at)
             check(key > before and row[0] < len(index.packs), "a row of an index")
-            check(max(row[2:4]) <= CHUNK_LIMIT and row[5] < 2 and 1 <= row[6] <= 6 and not reserved, "a row of an index")
+            check(max(row[2:4]) <= CHUNK_LIMIT and row[5] < 2 and 1 <= row[6] <= 7 and not reserved, "a row of an index")
             digest = index.packs[row[0]].hash
             if key not in self.rows or pack_name(digest) not in self.marked:
                 self.rows[key] = (digest, *row[1:])
