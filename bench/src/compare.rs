@@ -182,6 +182,10 @@ impl Bench {
         tool.prepare(&place, self.peers.as_deref())?;
         let mut rows = Vec::new();
         for step in Step::ALL {
+            let restores = matches!(step, Step::Restore | Step::Messages) || tool != Tool::Heirloom;
+            if restores {
+                place.out = outs.next();
+            }
             let Some(job) = tool.job(step, &place, self.peers.as_deref()) else {
                 continue;
             };
@@ -211,10 +215,6 @@ impl Bench {
             } else {
                 0
             };
-            let restores = matches!(step, Step::Restore | Step::Messages) || tool != Tool::Heirloom;
-            if restores {
-                place.out = outs.next();
-            }
             // Heirloom makes its own folder; a peer is given one.
             if tool != Tool::Heirloom {
                 fs::create_dir_all(&place.out)?;
