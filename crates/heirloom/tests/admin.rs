@@ -6,72 +6,30 @@
     reason = "a test that cannot set its scene fails"
 )]
 
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "this file needs a part of what others share"
+)]
+#[path = "support/serving.rs"]
+mod serving;
 #[expect(dead_code, reason = "this file needs a part of what others share")]
 #[path = "support/session.rs"]
 mod session;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serving::{ANY_PORT, Serving};
 use session::{Ended, Session, sample};
 
 const KEY: [&str; 2] = ["--recovery-key-file", "key.txt"];
 const PASSWORD: [&str; 2] = ["--password-file", "password.txt"];
 
-/// A server that ends with the test.
-struct Serving {
-    child: Child,
-    url: String,
-}
-
-impl Serving {
-    fn start(session: &Session, listen: &str, more: &[&str]) -> Self {
-        let mut child = session
-            .command()
-            .args(["serve", "--json", "--listen", listen])
-            .args(["--data", "server"])
-            .args(more)
-            .env("HEIRLOOM_HOME", session.path("home-of-the-server"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        // What comes before: rules that were taken, say.
-        let url = loop {
-            let mut line = String::new();
-            assert!(stdout.read_line(&mut line).unwrap() > 0, "no server");
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if event["type"] == "listening" {
-                break event["url"].as_str().unwrap().to_owned();
-            }
-        };
-        // It writes on; nobody must make it wait.
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(drop));
-        Self { child, url }
-    }
-
-    fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(killed.success());
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn scene(more: &[&str]) -> (Session, Serving, String) {
     let session = Session::new();
-    let serving = Serving::start(&session, "127.0.0.1:0", more);
+    let serving = Serving::start(&session, "server", ANY_PORT, more);
     let login = [
         "login",
         &serving.url,
@@ -297,7 +255,7 @@ fn off_means_that_nothing_is_added_and_everything_still_opens() {
         "--rollout-operator",
         &operator,
     ];
-    let serving = Serving::start(&session, "127.0.0.1:0", &rollout);
+    let serving = Serving::start(&session, "server", ANY_PORT, &rollout);
     let url = serving.url.clone();
     for name in ["password.txt", "new.txt"] {
         fs::write(
@@ -341,7 +299,7 @@ fn off_means_that_nothing_is_added_and_everything_still_opens() {
     done(admin(&session, &["keys", "rotate"]));
     drop(serving);
     let listen = format!("127.0.0.1:{}", url.rsplit(':').next().unwrap());
-    let serving = Serving::start(&session, &listen, &rollout);
+    let serving = Serving::start(&session, "server", &listen, &rollout);
     let keys = done(admin(&session, &["keys", "status", "--json"])).summary();
     assert_eq!(keys["wrapping_keys"], 2);
 
@@ -378,7 +336,7 @@ fn off_means_that_nothing_is_added_and_everything_still_opens() {
     serving.stop();
     fs::copy(session.path("old.signed"), session.path("offers.signed")).unwrap();
     fs::remove_file(session.path("server/rollout.seen")).unwrap();
-    let serving = Serving::start(&session, &listen, &rollout);
+    let serving = Serving::start(&session, "server", &listen, &rollout);
     let ended = add("password", &PASSWORD);
     says(
         &ended,

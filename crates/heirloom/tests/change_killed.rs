@@ -6,6 +6,9 @@
     reason = "a test that cannot set its scene fails"
 )]
 
+#[expect(unreachable_pub, reason = "shared with other files of tests")]
+#[path = "support/serving.rs"]
+mod serving;
 #[expect(dead_code, reason = "this file needs a part of what others share")]
 #[path = "support/session.rs"]
 mod session;
@@ -20,59 +23,15 @@ mod tree;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use serving::{ANY_PORT, Serving, secret_file};
 use session::{Session, sample};
 
 const ACCOUNT: [&str; 2] = ["--account-file", "account.json"];
 const KEY: [&str; 2] = ["--recovery-key-file", "key.txt"];
-
-/// A server that ends with the test.
-struct Serving {
-    child: Child,
-    address: String,
-}
-
-impl Serving {
-    fn start(session: &Session, data: &str) -> Self {
-        let mut child = session
-            .command()
-            .args(["serve", "--json", "--listen", "127.0.0.1:0", "--data", data])
-            .env("HEIRLOOM_HOME", session.path("home-of-the-server"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let url = event["url"].as_str().unwrap();
-        let address = format!("127.0.0.1:{}", url.rsplit(':').next().unwrap());
-        Self { child, address }
-    }
-
-    /// Ends it as the system does, so that its folder can be copied.
-    fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        let killed = std::process::Command::new("kill")
-            .args(["-TERM", &pid])
-            .status();
-        assert!(killed.unwrap().success());
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// What the line does to one request of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,12 +124,6 @@ fn serve(client: &TcpStream, plan: &Mutex<Plan>, stop: &mpsc::Sender<()>) -> std
     Ok(())
 }
 
-fn secret_file(session: &Session, name: &str, text: &str) {
-    let path = session.path(name);
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
 fn with<'a>(args: &[&'a str], more: &[&[&'a str]]) -> Vec<&'a str> {
     [args, &more.concat()].concat()
 }
@@ -210,10 +163,10 @@ fn killed_at(
     moment: Moment,
 ) -> Serving {
     put_back(session);
-    let serving = Serving::start(session, "server");
+    let serving = Serving::start(session, "server", ANY_PORT, &[]);
     {
         let mut plan = line.plan.lock().unwrap();
-        plan.to.clone_from(&serving.address);
+        plan.to = serving.address();
         plan.seen.clear();
         plan.stop_at = Some((number, moment));
     }
@@ -239,8 +192,8 @@ fn a_change_that_is_killed_at_any_request_leaves_one_of_the_two_that_opens() {
     secret_file(&session, "old.txt", "teapot glacier violin\n");
     secret_file(&session, "new.txt", "lantern pickle orchard\n");
     let line = Line::start();
-    let serving = Serving::start(&session, "server");
-    line.plan.lock().unwrap().to.clone_from(&serving.address);
+    let serving = Serving::start(&session, "server", ANY_PORT, &[]);
+    line.plan.lock().unwrap().to = serving.address();
     let url = line.url.as_str();
     done(&session, &with(&["login", url], &[&ACCOUNT]));
     let sample = sample().display().to_string();
@@ -281,10 +234,10 @@ fn a_change_that_is_killed_at_any_request_leaves_one_of_the_two_that_opens() {
         &[&KEY, &ACCOUNT],
     );
     // Once without a kill, to know its requests.
-    let serving = Serving::start(&session, "server");
+    let serving = Serving::start(&session, "server", ANY_PORT, &[]);
     {
         let mut plan = line.plan.lock().unwrap();
-        plan.to.clone_from(&serving.address);
+        plan.to = serving.address();
         plan.seen.clear();
     }
     done(&session, &change);

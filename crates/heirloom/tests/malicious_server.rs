@@ -6,6 +6,13 @@
     reason = "a test that cannot set its scene fails"
 )]
 
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "this file needs a part of what others share"
+)]
+#[path = "support/serving.rs"]
+mod serving;
 #[expect(dead_code, reason = "this file needs a part of what others share")]
 #[path = "support/session.rs"]
 mod session;
@@ -14,54 +21,15 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serving::{ANY_PORT, Serving};
 use session::{Session, sample};
 
 const ACCOUNT: [&str; 2] = ["--account-file", "account.json"];
 const KEY: [&str; 2] = ["--recovery-key-file", "key.txt"];
-
-/// A server that ends with the test.
-struct Serving {
-    child: Child,
-    url: String,
-}
-
-impl Serving {
-    fn start(session: &Session) -> Self {
-        let mut child = session
-            .command()
-            .args([
-                "serve",
-                "--json",
-                "--listen",
-                "127.0.0.1:0",
-                "--data",
-                "server",
-            ])
-            .env("HEIRLOOM_HOME", session.path("home-of-the-server"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let url = event["url"].as_str().unwrap().to_owned();
-        Self { child, url }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// What the server says in place of the honest answer, which it knows.
 type Lie = fn(&mut dyn Write, &str, &[u8]) -> std::io::Result<()>;
@@ -273,7 +241,7 @@ fn done(session: &Session, args: &[&str]) {
 #[test]
 fn whatever_a_server_answers_nothing_is_taken_nothing_grows_and_it_is_said() {
     let session = Session::new();
-    let serving = Serving::start(&session);
+    let serving = Serving::start(&session, "server", ANY_PORT, &[]);
     let lie: Lie = |out, _, honest| out.write_all(honest);
     let lie = Arc::new(Mutex::new(lie));
     let url = malicious(&serving.url, lie.clone());

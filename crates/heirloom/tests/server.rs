@@ -6,6 +6,13 @@
     reason = "a test that cannot set its scene fails"
 )]
 
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "this file needs a part of what others share"
+)]
+#[path = "support/serving.rs"]
+mod serving;
 #[expect(dead_code, reason = "this file needs a part of what others share")]
 #[path = "support/session.rs"]
 mod session;
@@ -18,12 +25,12 @@ mod session;
 mod tree;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serving::{ANY_PORT, Serving, secret_file};
 use session::{Ended, Session, sample};
 
 const ACCOUNT: [&str; 2] = ["--account-file", "account.json"];
@@ -31,68 +38,10 @@ const KEY: [&str; 2] = ["--recovery-key-file", "key.txt"];
 const PASSWORD: [&str; 2] = ["--password-file", "password.txt"];
 const WRONG: [&str; 2] = ["--password-file", "wrong.txt"];
 
-/// A server that ends with the test.
-struct Serving {
-    child: Child,
-    url: String,
-    stdout: BufReader<std::process::ChildStdout>,
-}
-
-impl Serving {
-    fn start(session: &Session, data: &str, listen: &str) -> Self {
-        let mut child = session
-            .command()
-            .args(["serve", "--json", "--listen", listen, "--data", data])
-            .env("HEIRLOOM_HOME", session.path("home-of-the-server"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(event["type"], "listening", "{line}");
-        Self {
-            child,
-            url: event["url"].as_str().unwrap().to_owned(),
-            stdout,
-        }
-    }
-
-    fn port(&self) -> &str {
-        self.url.rsplit(':').next().unwrap()
-    }
-
-    /// Ends it as the system does, and returns its exit code and last line.
-    fn stop(mut self) -> (i32, String) {
-        let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(killed.success());
-        let status = self.child.wait().unwrap();
-        let last = (&mut self.stdout).lines().map_while(Result::ok).last();
-        (status.code().unwrap_or(-1), last.unwrap_or_default())
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn secret_file(session: &Session, name: &str, text: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let path = session.path(name);
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
 /// A session with a server, signed in; a right and a wrong password lie in files.
 fn scene() -> (Session, Serving) {
     let session = Session::new();
-    let serving = Serving::start(&session, "server", "127.0.0.1:0");
+    let serving = Serving::start(&session, "server", ANY_PORT, &[]);
     secret_file(&session, "password.txt", "teapot glacier violin\n");
     secret_file(&session, "wrong.txt", "teapot glacier viola\n");
     done(session.run(&with(&["login", &serving.url], &[&ACCOUNT])));
@@ -597,7 +546,7 @@ fn another_server_at_the_same_address_gets_no_password() {
     done(session.run(&with(&add, &[&KEY, &PASSWORD])));
     let listen = format!("127.0.0.1:{}", serving.port());
     serving.stop();
-    let other = Serving::start(&session, "another-server", &listen);
+    let other = Serving::start(&session, "another-server", &listen, &[]);
     assert_eq!(other.url, url);
     refused(
         &session,
