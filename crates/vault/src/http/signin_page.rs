@@ -16,7 +16,8 @@ use super::App;
 const PAGE: &str = include_str!("page/signin.html");
 const NOTICE: &str = include_str!("page/notice.html");
 const SCRIPT: &str = include_str!("page/signin.js");
-const STYLE: &str = include_str!("page/signin.css");
+// One look for all pages that ask for a passkey; the crate itself must not be reached from here.
+const STYLE: &str = include_str!("../../../ceremony/src/page/ceremony.css");
 
 const HTML: &str = "text/html; charset=utf-8";
 /// The form has three short fields.

@@ -1,7 +1,7 @@
 use heirloom_vault_api::{Code, Which};
 
 use super::harness::{
-    DAY, Engine, LOST_AFTER, LOST_BEFORE, LOST_NEXT_BUT_ONE, NONE, World, code, on_every_engine,
+    Engine, LOST_AFTER, LOST_BEFORE, LOST_NEXT_BUT_ONE, NONE, World, code, on_every_engine,
     password,
 };
 use crate::vault::rng;
@@ -24,10 +24,7 @@ async fn v3_a_last_guess_whose_session_may_not_be_kept_is_not_answered(engine: E
     let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
-    for _ in 0..9 {
-        world.spend(record, Some(account)).await.unwrap();
-        world.wait(DAY);
-    }
+    world.spend_nine(record, account).await;
     world.fault(LOST_NEXT_BUT_ONE);
     let refused = world.spend(record, Some(account)).await.unwrap_err();
     assert_eq!(code(refused), Code::OutcomeUnknown);

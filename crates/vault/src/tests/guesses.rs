@@ -136,15 +136,7 @@ async fn a_tenth_guess_that_is_right_saves_the_record_even_after_a_restart(engin
     let world = World::on(engine);
     let account = world.account().await;
     let (record, key) = world.enrol(account, "correct horse").await;
-    for _ in 0..9 {
-        world.spend(record, Some(account)).await.unwrap();
-        world.wait(DAY);
-    }
-    let (login, start) = world.ke1(record, "correct horse");
-    let evaluated = world.vault.guess(start, Some(account)).await.unwrap();
-    let opened = login
-        .finish(&password("correct horse"), &evaluated, &mut rng())
-        .unwrap();
+    let opened = world.tenth(record, account).await;
     assert_eq!(opened.export_key.exposed(), key.exposed());
     let world = world.restart(|_| ());
     world.wait(2 * MINUTE - 1);
@@ -161,15 +153,7 @@ async fn a_tenth_guess_that_is_proven_too_late_saves_nothing(engine: Engine) {
     let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
-    for _ in 0..9 {
-        world.spend(record, Some(account)).await.unwrap();
-        world.wait(DAY);
-    }
-    let (login, start) = world.ke1(record, "correct horse");
-    let evaluated = world.vault.guess(start, Some(account)).await.unwrap();
-    let opened = login
-        .finish(&password("correct horse"), &evaluated, &mut rng())
-        .unwrap();
+    let opened = world.tenth(record, account).await;
     world.wait(2 * MINUTE);
     let refused = world.vault.prove(opened.proof.clone()).await.unwrap_err();
     assert_eq!(code(refused), Code::NotProven);

@@ -470,6 +470,28 @@ impl World {
         )
     }
 
+    /// Nine wrong guesses of the owner, each after its wait, and the wait before the tenth.
+    pub(super) async fn spend_nine(&self, record: RecordName, account: AccountId) {
+        for _ in 0..9 {
+            self.spend(record, Some(account)).await.unwrap();
+            self.wait(DAY);
+        }
+    }
+
+    /// The tenth guess, after nine wrong ones: it is right, and not proven yet.
+    pub(super) async fn tenth(
+        &self,
+        record: RecordName,
+        account: AccountId,
+    ) -> super::person::Opened {
+        self.spend_nine(record, account).await;
+        let (login, start) = self.ke1(record, "correct horse");
+        let evaluated = self.vault.guess(start, Some(account)).await.unwrap();
+        login
+            .finish(&password("correct horse"), &evaluated, &mut rng())
+            .unwrap()
+    }
+
     /// One guess whose proof never comes.
     pub(super) async fn spend(
         &self,

@@ -2,12 +2,9 @@
 
 use heirloom_vault_api::{Code, Which};
 
-use super::harness::{
-    DAY, Engine, LOST_AFTER, LOST_BEFORE, NONE, World, code, on_every_engine, owner, password,
-};
+use super::harness::{Engine, LOST_AFTER, LOST_BEFORE, NONE, World, code, on_every_engine, owner};
 use crate::rotation::{Rotation, SETTLE_MS, Step};
 use crate::store::operator;
-use crate::vault::rng;
 
 /// Steps until there are no more.
 async fn walk(rotation: &Rotation, world: &World, uptime_ms: u64) -> Step {
@@ -132,15 +129,7 @@ async fn a_last_guess_can_be_proven_over_a_change_of_the_key_and_a_restart(engin
     let world = World::on(engine);
     let account = world.account().await;
     let (record, _) = world.enrol(account, "correct horse").await;
-    for _ in 0..9 {
-        world.spend(record, Some(account)).await.unwrap();
-        world.wait(DAY);
-    }
-    let (login, start) = world.ke1(record, "correct horse");
-    let evaluated = world.vault.guess(start, Some(account)).await.unwrap();
-    let opened = login
-        .finish(&password("correct horse"), &evaluated, &mut rng())
-        .unwrap();
+    let opened = world.tenth(record, account).await;
     world.vault.keys().rotate().unwrap();
     let rotation = Rotation::default();
     walk(&rotation, &world, 0).await;
