@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// Registered users whose bytes on the disk are counted; 0 leaves that out
     #[arg(long, default_value_t = 2000)]
     users: u32,
-    /// A file with the address of a `PostgreSQL` to measure, too; its tables are made in an empty schema
+    /// A file with the address of a PostgreSQL to measure, too; its tables are made in an empty schema
     #[arg(long)]
     database_url_file: Option<PathBuf>,
 }

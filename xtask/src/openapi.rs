@@ -1,4 +1,4 @@
-//! The server against its own `OpenAPI` document, by schemathesis.
+//! The server against its own OpenAPI document, by schemathesis.
 
 use anyhow::Result;
 

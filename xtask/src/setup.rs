@@ -76,7 +76,7 @@ pub(crate) fn wish() {
     }
 }
 
-/// Whether tests can start a `PostgreSQL`: Debian keeps its programs out of the path.
+/// Whether tests can start a PostgreSQL: Debian keeps its programs out of the path.
 fn has_postgres() -> bool {
     let versions = std::fs::read_dir("/usr/lib/postgresql");
     versions.is_ok_and(|mut versions| {

@@ -51,7 +51,7 @@ pub struct Config {
     pub proxies: Proxies,
     /// The folder of the database and the objects.
     pub data: PathBuf,
-    /// `PostgreSQL`, instead of a database in the folder.
+    /// PostgreSQL, instead of a database in the folder.
     pub database: Option<Postgres>,
     /// The server's key file. Whoever has it and the database can try passwords: back it up elsewhere.
     pub key_file: PathBuf,

@@ -2,7 +2,7 @@
 //!
 //! How to add a route: write its handler in a file of `http/` whose `routes()` gives [`Routes`] with the path, the
 //! handler and its operation ([`op`]: what it takes, answers and refuses), and merge that file in [`routes`].
-//! The `OpenAPI` document follows; `cargo test -p heirloom-vault openapi` says when `docs/openapi.json` does not.
+//! The OpenAPI document follows; `cargo test -p heirloom-vault openapi` says when `docs/openapi.json` does not.
 //! Types of the wire derive `utoipa::ToSchema` behind the feature `openapi` of `heirloom-vault-api`.
 
 mod accounts;
@@ -303,7 +303,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Part {
     }
 }
 
-/// The `OpenAPI` document, as it is served.
+/// The OpenAPI document, as it is served.
 #[derive(Clone)]
 struct Document(Bytes);
 

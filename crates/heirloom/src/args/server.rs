@@ -52,7 +52,7 @@ pub(crate) struct Serve {
         hide_env_values = true
     )]
     pub(crate) data: Option<PathBuf>,
-    /// A file with `PostgreSQL`'s address, instead of a database in the folder
+    /// A file with PostgreSQL's address, instead of a database in the folder
     #[arg(
         long,
         value_name = "FILE",

@@ -1,4 +1,4 @@
-//! `PostgreSQL`: several connections, each with a thread and one operation at a time.
+//! PostgreSQL: several connections, each with a thread and one operation at a time.
 //!
 //! Transactions of different records run beside each other; the server shares the flushes of their
 //! commits. An operation that was undone for another's sake runs again, whole. One whose commit may or may

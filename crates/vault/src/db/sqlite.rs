@@ -36,7 +36,7 @@ pub enum OpenError {
     /// It fails its own checks.
     #[error("the vault's database is damaged: {0}")]
     Damaged(String),
-    /// `PostgreSQL` is not reached, or says no.
+    /// PostgreSQL is not reached, or says no.
     #[error("the vault's database cannot be used: {0}")]
     Server(String),
     /// The file beside it cannot be read or written.

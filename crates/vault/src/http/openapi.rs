@@ -1,4 +1,4 @@
-//! Routes that know what they do: a route without its description cannot be written, so the `OpenAPI`
+//! Routes that know what they do: a route without its description cannot be written, so the OpenAPI
 //! document (3.1) is whole by construction. It is served at `/v1/openapi.json` and lies in `docs/openapi.json`.
 
 mod document;

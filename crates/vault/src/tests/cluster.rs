@@ -1,4 +1,4 @@
-//! A real `PostgreSQL`, started by the test and gone with it.
+//! A real PostgreSQL, started by the test and gone with it.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ fn bin() -> Option<PathBuf> {
 }
 
 impl Cluster {
-    /// A server of its own, for a test that changes its settings. `None`: there is no `PostgreSQL` here.
+    /// A server of its own, for a test that changes its settings. `None`: there is no PostgreSQL here.
     pub(crate) fn start() -> Option<Self> {
         let Some(bin) = bin() else {
             let strict = std::env::var_os("HEIRLOOM_REQUIRE_SHARED");

@@ -1,4 +1,4 @@
-//! Which `PostgreSQL`, told in a file: it holds a password, so that it is never an argument.
+//! Which PostgreSQL, told in a file: it holds a password, so that it is never an argument.
 
 use std::fmt;
 use std::path::Path;
@@ -26,9 +26,9 @@ pub enum Isolation {
     Serializable,
 }
 
-/// Which `PostgreSQL` a vault uses, and how.
+/// Which PostgreSQL a vault uses, and how.
 ///
-/// The address is one of `PostgreSQL`'s, several hosts included: `postgres://vault@one,two,three/vault`. It is
+/// The address is one of PostgreSQL's, several hosts included: `postgres://vault@one,two,three/vault`. It is
 /// written to by whichever host takes writes.
 #[derive(Clone, Debug)]
 pub struct Postgres {
@@ -57,7 +57,7 @@ pub enum AddressError {
     /// The file.
     #[error("the file with the database's address cannot be read: {0}")]
     Io(#[from] std::io::Error),
-    /// Not an address of `PostgreSQL`. The parser's words may hold the password, so they are not told.
+    /// Not an address of PostgreSQL. The parser's words may hold the password, so they are not told.
     #[error("the file does not hold an address like postgres://user:password@host/database")]
     Malformed,
     /// Without TLS, over a network.

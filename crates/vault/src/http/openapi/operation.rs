@@ -235,7 +235,7 @@ impl Op {
 
 const BYTES: &str = "application/octet-stream";
 
-/// Bytes as they are: `OpenAPI` 3.1 describes them by no schema of a text.
+/// Bytes as they are: OpenAPI 3.1 describes them by no schema of a text.
 fn bytes() -> RefOr<Schema> {
     Schema::from(ObjectBuilder::new().schema_type(Type::String).build()).into()
 }
