@@ -35,6 +35,38 @@ pub struct ConversationSummary {
     pub span: Option<(i64, i64)>,
 }
 
+/// What a list of chats shows of a conversation: known without reading any of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedConversation {
+    /// The conversation's id.
+    pub id: String,
+    /// The messenger: "whatsapp", ….
+    pub app: String,
+    /// Its name; may be empty.
+    pub title: String,
+    /// How many messages it has.
+    pub messages: u64,
+    /// `sent_at` of the first and last message.
+    pub span: Option<(i64, i64)>,
+}
+
+impl From<ConversationSummary> for ListedConversation {
+    fn from(summary: ConversationSummary) -> Self {
+        let ConversationSummary {
+            conversation,
+            messages,
+            span,
+        } = summary;
+        Self {
+            id: conversation.id,
+            app: conversation.app,
+            title: conversation.title,
+            messages,
+            span,
+        }
+    }
+}
+
 /// Why a history could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -51,7 +83,14 @@ pub type Visit<'a> = dyn FnMut(Message) -> Result<ControlFlow<()>, HistoryError>
 
 /// A chat history that can be read back.
 pub trait History {
-    /// All conversations, the one with the newest message first.
+    /// A list of all conversations, the one with the newest message first. Cheaper than [`Self::conversations`] where a
+    /// history keeps such a list.
+    fn list(&mut self) -> Result<Vec<ListedConversation>, HistoryError> {
+        let all = self.conversations()?;
+        Ok(all.into_iter().map(ListedConversation::from).collect())
+    }
+
+    /// All conversations with all that is known of them, the one with the newest message first.
     fn conversations(&mut self) -> Result<Vec<ConversationSummary>, HistoryError>;
 
     /// All participants, by id.

@@ -1,12 +1,14 @@
 //! Every parser of a repository's bytes as one function, for fuzz targets and the replay of their seeds. Not an interface.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use heirloom_archive::{Conversation, Message, frames};
 use prost::Message as _;
 use secrecy::SecretBox;
 
 use crate::aead::AeadKey;
+use crate::error::EngineError;
 use crate::format::header::{Header, Kind};
 use crate::format::index::{ROW_BYTES, Row, parse_rows};
 use crate::format::names::Name;
@@ -69,7 +71,7 @@ pub fn object(bytes: &[u8]) {
         }
         // Nobody can make these without the key: nothing may open.
         assert!(
-            object::open(kind, bytes.to_vec(), "fuzz", &reader).is_err(),
+            open_object(kind, bytes.to_vec(), &reader).is_err(),
             "a random object opened"
         );
     }
@@ -81,7 +83,20 @@ pub fn object(bytes: &[u8]) {
     let (aad, content) = sealed.split_at_mut(len);
     let tag = AeadKey::new(&derived.content).seal(0, aad, content);
     sealed.extend_from_slice(&tag);
-    let _ = object::open(Kind::Head, sealed, "fuzz", &reader);
+    let _ = open_object(Kind::Head, sealed, &reader);
+}
+
+fn open_object(
+    kind: Kind,
+    bytes: Vec<u8>,
+    reader: &Reader,
+) -> Result<(Vec<u8>, Vec<u8>), EngineError> {
+    object::open(kind, bytes, "fuzz", reader.repository(), |sealed| {
+        reader
+            .open_run_key(sealed)
+            .map(Arc::new)
+            .map_err(|_| EngineError::UnlockNeeded)
+    })
 }
 
 /// Bytes as a pack, and as the directory in one.

@@ -11,6 +11,7 @@ mod support;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use heirloom_archive::history::ListedConversation;
 use heirloom_archive::{Conversation, History as _, Message, MessageQuery};
 use heirloom_engine::ledger::MemoryLedger;
 use heirloom_engine::repository::{Repository, Selection, View};
@@ -21,6 +22,8 @@ use support::{Lcg, Made, Run, TestReader, back_up};
 
 const READS: u64 = 12;
 const BYTES: u64 = 2_000_000;
+/// One for head and snapshot, and one for each index object: their rows grow by a factor, so there are few.
+const RUN_KEYS: u64 = 6;
 
 /// Chats of different lengths, text only.
 fn chats(conversations: u64, messages: u64) -> Made {
@@ -65,11 +68,24 @@ fn message(rng: &mut Lcg, n: u64) -> Message {
 /// The last 50 ids of a chat, and what it cost to get there from nothing.
 fn last_50(store: &Arc<dyn Store>, chat: &str, list_first: bool) -> (Vec<String>, u64, u64) {
     let counting = Arc::new(FaultyStore::counting(Arc::clone(store)));
-    let repository =
-        Arc::new(Repository::open(Arc::clone(&counting) as _, TestReader::new(), None).unwrap());
+    let reader = TestReader::counting(1);
+    let repository = Arc::new(
+        Repository::open(Arc::clone(&counting) as _, Arc::clone(&reader) as _, None).unwrap(),
+    );
     let mut view: View = repository.view(&Selection::Newest).unwrap();
     if list_first {
-        assert!(!view.conversations().unwrap().is_empty());
+        let before = (counting.reads(), reader.run_keys_opened());
+        assert!(!view.list().unwrap().is_empty());
+        assert_eq!(
+            (counting.reads(), reader.run_keys_opened()),
+            before,
+            "a list needs no more than what opening has read"
+        );
+        assert!(
+            before.1 <= RUN_KEYS,
+            "{} run keys opened for a list",
+            before.1
+        );
     }
     let mut ids = Vec::new();
     view.messages(
@@ -169,4 +185,38 @@ fn a_small_backup_is_opened_with_less() {
         reads <= 6 && bytes < 100_000,
         "{reads} reads, {bytes} bytes"
     );
+}
+
+#[test]
+fn a_list_says_what_the_conversations_say() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let ledger = MemoryLedger::new();
+    let mut made = chats(20, 2_000);
+    made.conversations.push((
+        Conversation {
+            id: "silent".into(),
+            app: "test".into(),
+            ..Conversation::default()
+        },
+        Vec::new(),
+    ));
+    back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
+    let mut rng = Lcg(8);
+    made.conversations[3].1.push(message(&mut rng, 2_000));
+    let later = Run {
+        now_ms: 1_700_000_000_000 + 86_400_000,
+        ..Run::default()
+    };
+    back_up(&store, &ledger, &mut made, &later).unwrap();
+
+    let repository = Arc::new(Repository::open(store, TestReader::new(), None).unwrap());
+    let mut view = repository.view(&Selection::Newest).unwrap();
+    let whole: Vec<ListedConversation> = view
+        .conversations()
+        .unwrap()
+        .into_iter()
+        .map(ListedConversation::from)
+        .collect();
+    assert_eq!(whole.len(), 21);
+    assert_eq!(view.list().unwrap(), whole);
 }

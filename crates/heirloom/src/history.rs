@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use heirloom_archive::History;
 use heirloom_archive::form::ArchiveReader;
-use heirloom_archive::history::ConversationSummary;
+use heirloom_archive::history::ListedConversation;
 use heirloom_engine::repository::{Repository, Selection, View};
 
 use crate::args::shared::{At, Pick, Unlock};
@@ -82,22 +82,22 @@ pub(crate) fn chosen(history: &mut dyn History, pick: &Pick) -> Result<Vec<Strin
     if pick.chat.is_empty() {
         return Ok(Vec::new());
     }
-    let known = history.conversations()?;
+    let known = history.list()?;
     pick.chat
         .iter()
-        .map(|wish| find_chat(&known, wish).map(|chat| chat.conversation.id.clone()))
+        .map(|wish| find_chat(&known, wish).map(|chat| chat.id.clone()))
         .collect()
 }
 
 /// The chat that is meant by an id, a name, or the beginning of a name, whatever the case.
 pub(crate) fn find_chat<'a>(
-    known: &'a [ConversationSummary],
+    known: &'a [ListedConversation],
     wish: &str,
-) -> Result<&'a ConversationSummary, Failure> {
+) -> Result<&'a ListedConversation, Failure> {
     let lower = wish.to_lowercase();
-    let title = |chat: &ConversationSummary| chat.conversation.title.to_lowercase();
-    let by: [&dyn Fn(&ConversationSummary) -> bool; 4] = [
-        &|chat| chat.conversation.id == wish,
+    let title = |chat: &ListedConversation| chat.title.to_lowercase();
+    let by: [&dyn Fn(&ListedConversation) -> bool; 4] = [
+        &|chat| chat.id == wish,
         &|chat| title(chat) == lower,
         &|chat| title(chat).starts_with(&lower),
         &|chat| title(chat).contains(&lower),
@@ -114,8 +114,8 @@ pub(crate) fn find_chat<'a>(
                     .map(|chat| {
                         format!(
                             "{} ({})",
-                            words::tame(&chat.conversation.title),
-                            words::tame(&chat.conversation.id)
+                            words::tame(&chat.title),
+                            words::tame(&chat.id)
                         )
                     })
                     .collect();
@@ -134,22 +134,19 @@ pub(crate) fn find_chat<'a>(
 }
 
 /// A conversation's name for people.
-pub(crate) fn title(chat: &ConversationSummary) -> String {
-    let conversation = &chat.conversation;
-    let name = if conversation.title.is_empty() {
-        &conversation.id
+pub(crate) fn title(chat: &ListedConversation) -> String {
+    words::tame(if chat.title.is_empty() {
+        &chat.id
     } else {
-        &conversation.title
-    };
-    words::tame(name)
+        &chat.title
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heirloom_archive::Conversation;
 
-    fn chats() -> Vec<ConversationSummary> {
+    fn chats() -> Vec<ListedConversation> {
         [
             ("1@g", "Family"),
             ("2@g", "Family trip"),
@@ -157,12 +154,10 @@ mod tests {
             ("4@s", "Bentley"),
         ]
         .into_iter()
-        .map(|(id, title)| ConversationSummary {
-            conversation: Conversation {
-                id: id.into(),
-                title: title.into(),
-                ..Conversation::default()
-            },
+        .map(|(id, title)| ListedConversation {
+            id: id.into(),
+            app: String::new(),
+            title: title.into(),
             messages: 0,
             span: None,
         })
@@ -180,7 +175,7 @@ mod tests {
             ("ben", "3@s"),
         ] {
             assert_eq!(
-                find_chat(&chats, wish).unwrap().conversation.id,
+                find_chat(&chats, wish).unwrap().id,
                 id,
                 "{wish}"
             );

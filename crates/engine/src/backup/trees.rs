@@ -7,7 +7,7 @@ pub(crate) use stored::{Added, Standing, StoredConversation};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use heirloom_archive::{Participant, frames};
+use heirloom_archive::{Conversation, Participant, frames};
 use prost::Message as _;
 
 use super::NewCounts;
@@ -28,6 +28,23 @@ use crate::store::Store;
 /// A conversation's entry for the snapshot.
 pub(crate) struct WrittenTree {
     pub(crate) entry: proto::ConversationEntry,
+}
+
+/// By what a list knows a conversation.
+struct Named {
+    id: String,
+    app: String,
+    title: String,
+}
+
+impl Named {
+    fn of(record: &Conversation) -> Self {
+        Self {
+            id: record.id.clone(),
+            app: record.app.clone(),
+            title: record.title.clone(),
+        }
+    }
 }
 
 /// Deltas to one time of a conversation at most.
@@ -227,8 +244,7 @@ impl<'a, 'p> Trees<'a, 'p> {
             conversation: record.encode_to_vec(),
             segments,
         };
-        let (title, id) = (record.title.clone(), record.id.clone());
-        self.store_tree(key, &tree, counts, title, id, stream)
+        self.store_tree(key, &tree, counts, Named::of(record), stream)
     }
 
     fn store_tree(
@@ -236,8 +252,7 @@ impl<'a, 'p> Trees<'a, 'p> {
         key: &[u8],
         tree: &proto::ConversationTree,
         (messages, attachments): (u64, u64),
-        title: String,
-        id: String,
+        Named { id, app, title }: Named,
         stream: &mut Stream,
     ) -> Result<(), EngineError> {
         let plaintext = tree.encode_to_vec();
@@ -273,6 +288,7 @@ impl<'a, 'p> Trees<'a, 'p> {
                     .unwrap_or(0),
                 title,
                 id,
+                app,
             },
         });
         Ok(())
@@ -302,8 +318,11 @@ impl<'a, 'p> Trees<'a, 'p> {
                 &key,
                 &tree,
                 (messages, attachments),
-                entry.title,
-                entry.id,
+                Named {
+                    id: entry.id,
+                    app: entry.app,
+                    title: entry.title,
+                },
                 stream,
             )?;
         }

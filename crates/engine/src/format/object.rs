@@ -1,6 +1,7 @@
 //! Sealed objects: index, snapshot, head. One message each, under a key of its own.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use rand_core::CryptoRng;
 
@@ -8,7 +9,7 @@ use super::header::{Header, HeaderError, Kind};
 use super::padding::padme;
 use crate::aead::{AeadKey, TAG_BYTES};
 use crate::error::{Damage, EngineError};
-use crate::keys::{ReaderKeys, WriterKeys, derive_object_keys, equal};
+use crate::keys::{Key, WriterKeys, derive_object_keys, equal};
 
 /// Compression of a plaintext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,24 +80,21 @@ pub(crate) fn seal(
 }
 
 /// Opens an object that [`seal`] made; gives the message, and the sealed run key that says in which epoch it was
-/// written. `name` is for the error.
+/// written. `name` is for the error; `run_key` opens a sealed run key.
 pub(crate) fn open(
     kind: Kind,
     mut object: Vec<u8>,
     name: &str,
-    keys: &dyn ReaderKeys,
+    repository: [u8; 16],
+    run_key: impl FnOnce(&[u8]) -> Result<Arc<Key>, EngineError>,
 ) -> Result<(Vec<u8>, Vec<u8>), EngineError> {
     let damaged = |damage| EngineError::damaged(name, damage);
     let (header, header_len) =
         Header::parse(&object, kind).map_err(|error| header_error(error, name))?;
-    if header.repository != keys.repository() {
+    if header.repository != repository {
         return Err(damaged(Damage::OtherRepository));
     }
-    let run_key =
-        keys.open_run_key(&header.sealed_run_key)
-            .map_err(|_| EngineError::KeyMissing {
-                object: name.to_owned(),
-            })?;
+    let run_key = run_key(&header.sealed_run_key)?;
     let derived = derive_object_keys(&run_key, &header.salt, kind.byte(), &header.repository);
     if !equal(&derived.commitment, &header.commitment) {
         return Err(damaged(Damage::Unauthentic));

@@ -87,6 +87,7 @@ fn examples(target: &str) -> Vec<Vec<u8>> {
         last_at: 1_600_000_900_000,
         title: "Family".into(),
         id: "49170@g.us".into(),
+        app: "whatsapp".into(),
     };
     match target {
         "repo_object" => {

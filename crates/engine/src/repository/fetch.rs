@@ -102,7 +102,7 @@ impl Fetcher {
         Ok(bytes)
     }
 
-    /// The run key of a pack, opened once.
+    /// A run key, opened once: one run's objects and packs share it, and opening it costs a decapsulation.
     pub(crate) fn run_key(
         &self,
         reader: &dyn ReaderKeys,

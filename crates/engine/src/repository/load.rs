@@ -57,7 +57,10 @@ impl Repository {
         bytes: Vec<u8>,
     ) -> Result<M, EngineError> {
         let damaged = |damage| EngineError::damaged(name, damage);
-        let (plain, sealed_run_key) = object::open(M::KIND, bytes, name, self.reader.as_ref())?;
+        let (plain, sealed_run_key) =
+            object::open(M::KIND, bytes, name, self.reader.repository(), |sealed| {
+                self.fetcher.run_key(self.reader.as_ref(), sealed, name)
+            })?;
         let mut message: M = proto::decode_canonical(&plain).map_err(damaged)?;
         if message.repository() != self.reader.repository() {
             return Err(damaged(Damage::OtherRepository));

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use heirloom_archive::history::{ConversationSummary, Visit};
+use heirloom_archive::history::{ConversationSummary, ListedConversation, Visit};
 use heirloom_archive::{
     Attachment, Conversation, Edit, History, HistoryError, Message, MessageQuery, Participant,
     Presence, frames,
@@ -49,6 +49,21 @@ pub struct View {
 pub(crate) struct ViewConversation {
     pub(crate) entry: proto::ConversationEntry,
     pub(crate) trees: Vec<proto::ConversationEntry>,
+}
+
+impl ViewConversation {
+    fn listed(&self) -> ListedConversation {
+        let filled = || self.trees.iter().filter(|tree| tree.messages > 0);
+        let first = filled().map(|tree| tree.first_at).min();
+        let last = filled().map(|tree| tree.last_at).max();
+        ListedConversation {
+            id: self.entry.id.clone(),
+            app: self.entry.app.clone(),
+            title: self.entry.title.clone(),
+            messages: self.entry.messages,
+            span: first.zip(last),
+        }
+    }
 }
 
 impl View {
@@ -384,8 +399,24 @@ fn join(mut versions: Vec<Version>) -> Option<Message> {
 }
 
 impl History for View {
+    /// Needs no more than the snapshots, so that it takes as long after years of runs as after the first one.
+    fn list(&mut self) -> Result<Vec<ListedConversation>, HistoryError> {
+        let mut listed: Vec<ListedConversation> = self
+            .conversations
+            .values()
+            .map(ViewConversation::listed)
+            .collect();
+        listed.sort_by(|a, b| {
+            b.span
+                .map(|span| span.1)
+                .cmp(&a.span.map(|span| span.1))
+                .then_with(|| a.id.cmp(&b.id))
+        });
+        Ok(listed)
+    }
+
     fn conversations(&mut self) -> Result<Vec<ConversationSummary>, HistoryError> {
-        // Kind and participants stand in the trees; a list shows them too, so that all trees are read, side by side.
+        // Kind and participants stand in the trees, which are read side by side.
         let all: Vec<&ViewConversation> = self.conversations.values().collect();
         self.read_trees_ahead(&all)?;
         let mut summaries = Vec::with_capacity(self.conversations.len());

@@ -12,6 +12,7 @@ pub mod tracked;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use getrandom::SysRng;
@@ -39,6 +40,7 @@ fn key(byte: u8) -> Key {
 pub struct TestReader {
     chunk_id_key: Key,
     keyring_number: u64,
+    run_keys_opened: AtomicU64,
 }
 
 impl TestReader {
@@ -48,10 +50,20 @@ impl TestReader {
 
     /// As if the store had shown the keyring of this number.
     pub fn of_keyring(keyring_number: u64) -> Arc<dyn ReaderKeys> {
+        Self::counting(keyring_number)
+    }
+
+    /// One that can be asked how many run keys it had to open: the dear part of opening a backup.
+    pub fn counting(keyring_number: u64) -> Arc<Self> {
         Arc::new(Self {
             chunk_id_key: key(9),
             keyring_number,
+            run_keys_opened: AtomicU64::new(0),
         })
+    }
+
+    pub fn run_keys_opened(&self) -> u64 {
+        self.run_keys_opened.load(Ordering::Relaxed)
     }
 }
 
@@ -73,6 +85,7 @@ impl ReaderKeys for TestReader {
         }
     }
     fn open_run_key(&self, sealed: &[u8]) -> Result<Key, KeyRefused> {
+        self.run_keys_opened.fetch_add(1, Ordering::Relaxed);
         let bytes: [u8; 32] = sealed
             .get(..32)
             .and_then(|bytes| bytes.try_into().ok())

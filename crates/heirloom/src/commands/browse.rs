@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Browse, context: &Context) -> Result<Exit, Failure> {
 }
 
 fn list(history: &mut dyn History, context: &Context) -> Result<Summary, Failure> {
-    let chats = history.conversations()?;
+    let chats = history.list()?;
     let output = &context.output;
     for chat in &chats {
         let (first, last) = chat
@@ -62,9 +62,9 @@ fn list(history: &mut dyn History, context: &Context) -> Result<Summary, Failure
         output.event(&Event::new(
             "conversation",
             Chat {
-                id: &chat.conversation.id,
-                title: &chat.conversation.title,
-                app: &chat.conversation.app,
+                id: &chat.id,
+                title: &chat.title,
+                app: &chat.app,
                 messages: chat.messages,
                 first: first.and_then(words::rfc3339),
                 last: last.and_then(words::rfc3339),
@@ -88,7 +88,7 @@ fn show(
     args: &Browse,
     context: &Context,
 ) -> Result<Summary, Failure> {
-    let chats = history.conversations()?;
+    let chats = history.list()?;
     let chat = find_chat(&chats, wish)?;
     let names = names(history)?;
     let output = &context.output;
@@ -105,7 +105,7 @@ fn show(
     };
     let mut shown = 0;
     let mut today = String::new();
-    history.messages(&chat.conversation.id, query, &mut |message| {
+    history.messages(&chat.id, query, &mut |message| {
         let day = day(message.sent_at);
         if day != today {
             output.line(&format!("── {day} ──"));
@@ -114,7 +114,7 @@ fn show(
         output.line(&line(&message, &names));
         output.event(&Event::new(
             "message",
-            Item::new(&message, &chat.conversation.id, &names),
+            Item::new(&message, &chat.id, &names),
         ));
         shown += 1;
         let stop = output.closed() || context.interrupt.is_set();

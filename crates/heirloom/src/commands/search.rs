@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use heirloom_archive::history::ConversationSummary;
+use heirloom_archive::history::ListedConversation;
 use heirloom_archive::{History, Message, MessageQuery};
 use heirloom_engine::search::{self, SearchOptions};
 use serde::Serialize;
@@ -29,7 +29,7 @@ struct Summary {
 
 /// What prints hits.
 struct Hits<'a> {
-    chats: Vec<ConversationSummary>,
+    chats: Vec<ListedConversation>,
     names: Names,
     context: &'a Context,
     last: String,
@@ -40,7 +40,7 @@ struct Hits<'a> {
 pub(crate) fn run(args: &Search, context: &Context) -> Result<Exit, Failure> {
     let mut opened = history::open(&args.store, &args.at, &args.unlock, context)?;
     let chosen = history::chosen(opened.history(), &args.pick)?;
-    let chats = opened.history().conversations()?;
+    let chats = opened.history().list()?;
     let names = names(opened.history())?;
     let mut hits = Hits {
         chats,
@@ -105,7 +105,7 @@ impl Hits<'_> {
             let chat = self
                 .chats
                 .iter()
-                .find(|chat| chat.conversation.id == conversation);
+                .find(|chat| chat.id == conversation);
             output.title(&chat.map_or_else(|| words::tame(conversation), title));
             conversation.clone_into(&mut self.last);
         }
@@ -144,7 +144,7 @@ fn scan(
     let ids: Vec<String> = hits
         .chats
         .iter()
-        .map(|chat| chat.conversation.id.clone())
+        .map(|chat| chat.id.clone())
         .filter(|id| chosen.is_empty() || chosen.contains(id))
         .collect();
     for id in ids {
