@@ -270,6 +270,12 @@ impl<'a> Token<'a> {
     }
 }
 
+/// Whether a token can be taken apart, for [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn is_read(token: &str) -> bool {
+    Token::read(token).is_some()
+}
+
 async fn load(messenger: &Messenger) -> Result<Vec<Key>, String> {
     let bytes = match &messenger.keys {
         KeySource::File(path) => keyset::read(path).await?,

@@ -18,3 +18,11 @@ pub(crate) fn is_token(headers: &HeaderMap) -> bool {
 pub(crate) fn is_key(headers: &HeaderMap) -> bool {
     super::idempotency::key(headers).is_ok_and(|key| key.is_some())
 }
+
+pub(crate) fn is_offset(headers: &HeaderMap) -> bool {
+    super::uploads::number(headers, "upload-offset").is_ok()
+}
+
+pub(crate) fn is_form(bytes: &[u8]) -> bool {
+    super::signin_page::form(bytes).is_some()
+}

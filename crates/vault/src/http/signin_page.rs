@@ -53,7 +53,7 @@ pub(super) fn router() -> Router<std::sync::Arc<App>> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Form {
+pub(super) struct Form {
     session: Fixed<16>,
     /// Of the program that listens on the browser's computer.
     port: u16,
@@ -61,22 +61,27 @@ struct Form {
     state: Fixed<16>,
 }
 
+/// Reads the form. Nobody without rights listens below 1024.
+pub(super) fn form(bytes: &[u8]) -> Option<Form> {
+    let query = format!("/?{}", std::str::from_utf8(bytes).ok()?);
+    let Query(form) = Query::try_from_uri(&query.parse().ok()?).ok()?;
+    Some(form).filter(|form: &Form| form.port >= 1024)
+}
+
 async fn opened(body: Body) -> Response {
     let read = async {
         let bytes = axum::body::to_bytes(body, MAX_FORM_BYTES).await.ok()?;
-        let query = format!("/?{}", std::str::from_utf8(&bytes).ok()?);
-        let form = Query::try_from_uri(&query.parse().ok()?).ok()?;
-        let Query(Form {
+        let Form {
             session,
             port,
             state,
-        }) = form;
+        } = form(&bytes)?;
         // What stands in the page was read as bytes and a number: nothing needs an escape.
         let text = PAGE
             .replace("{{session}}", &session.to_text())
             .replace("{{port}}", &port.to_string())
             .replace("{{state}}", &state.to_text());
-        (port >= 1024).then(|| page(&text))
+        Some(page(&text))
     };
     if let Ok(Some(page)) = tokio::time::timeout(super::BODY_TIME, read).await {
         page

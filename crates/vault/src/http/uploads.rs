@@ -83,7 +83,7 @@ fn id(path: Part) -> Result<Fixed<16>, Refusal> {
     Fixed::parse(&text).map_err(|_| Code::BadRequest.into())
 }
 
-fn number(headers: &HeaderMap, name: &str) -> Result<u64, Refusal> {
+pub(super) fn number(headers: &HeaderMap, name: &str) -> Result<u64, Refusal> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().and_then(|value| value.to_str().ok());
     let digits = value.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
