@@ -41,7 +41,8 @@ pub struct DeviceCredential {
 }
 
 impl DeviceCredential {
-    pub(crate) fn generate(rng: &mut impl CryptoRng, repository: RepositoryId) -> Self {
+    /// Makes the keys of a device that is to be enrolled.
+    pub fn generate(rng: &mut impl CryptoRng, repository: RepositoryId) -> Self {
         Self {
             repository,
             device: DeviceId::generate(rng),
@@ -161,7 +162,7 @@ impl WriterCredentials {
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+pub(crate) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = rest.split_first_chunk()?;
     *rest = tail;
     Some(*head)
@@ -181,7 +182,7 @@ fn split_due(bytes: &[u8]) -> Option<(&[u8], Option<i64>)> {
     }
 }
 
-fn take_secret(rest: &mut &[u8]) -> Option<Secret32> {
+pub(crate) fn take_secret(rest: &mut &[u8]) -> Option<Secret32> {
     let (head, tail) = rest.split_at_checked(32)?;
     *rest = tail;
     Secret32::from_slice(head)

@@ -17,6 +17,7 @@
 //! slot's public key and `auth_psk` could make a keyring that opens, with a root of its own; so both
 //! lie only in the part that is sealed under the root.
 
+mod admission;
 mod committed;
 mod device;
 mod events;
@@ -35,6 +36,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 
+pub use admission::{Admission, BadAdmission, DeviceWay};
 pub use device::{BadDeviceFile, DeviceCredential, WriterCredentials};
 pub use events::{Event, EventKind};
 pub use freshness::{Freshness, Seen};

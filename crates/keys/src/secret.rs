@@ -24,13 +24,18 @@ pub struct WeakSecret;
 
 /// A secret of at least 224 bits that no person chose, from which a slot key may be derived.
 ///
-/// A password can never become one by itself: only these three sources do.
+/// A password can never become one by itself: only these sources do.
 #[derive(Debug)]
 pub struct HighEntropySecret(SecretSlice<u8>);
 
 impl HighEntropySecret {
     pub(crate) fn exposed(&self) -> &[u8] {
         self.0.expose_secret()
+    }
+
+    /// What a device keeps for its own way in.
+    pub(crate) fn of_device(secret: &crate::committed::Secret32) -> Self {
+        Self(SecretSlice::from(secret.exposed().to_vec()))
     }
 
     fn checked(bytes: &[u8]) -> Result<Self, WeakSecret> {

@@ -4,7 +4,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::committed::{self, Closed, Info, OVERHEAD_BYTES, Secret32};
-use crate::ids::{KeyringHash, RepositoryId, SlotId};
+use crate::ids::{DeviceId, KeyringHash, RepositoryId, SlotId};
 use crate::kem::{KeyPair, PublicKey, SEAL_OVERHEAD_BYTES};
 use crate::proto;
 use crate::recovery::RecoveryKey;
@@ -31,6 +31,8 @@ pub enum Method {
     Passkey(Passkey),
     /// A password, through OPAQUE against a vault.
     Password(Password),
+    /// A secret that one enrolled device keeps for itself: its owner let it in, and let it read.
+    Device(DeviceId),
 }
 
 /// Which passkey, and whose.
@@ -98,6 +100,7 @@ impl Method {
             Self::RecoveryKey => 1,
             Self::Passkey(_) => 2,
             Self::Password(_) => 3,
+            Self::Device(_) => 4,
         }
     }
 
@@ -118,13 +121,14 @@ impl Method {
                 record_id.clone(),
                 [&opaque_suite.to_be_bytes(), server.as_bytes()].concat(),
             ),
+            Self::Device(device) => (device.as_bytes().to_vec(), Vec::new()),
         }
     }
 
     pub(crate) fn is_within_limits(&self) -> bool {
         let fits = |len: usize, max: usize| (1..=max).contains(&len);
         match self {
-            Self::RecoveryKey => true,
+            Self::RecoveryKey | Self::Device(_) => true,
             Self::Passkey(Passkey {
                 credential_id,
                 rp_id,
@@ -146,7 +150,7 @@ impl Method {
     }
 
     /// What stays behind when a slot is removed, so that the credential is never enrolled again.
-    /// A recovery key or password leaves nothing: another one is another secret.
+    /// A recovery key, a password or a device's secret leaves nothing: another one is another secret.
     pub(crate) fn retirement(&self, repository: &RepositoryId) -> Option<[u8; 32]> {
         let Self::Passkey(Passkey {
             credential_id,
@@ -189,6 +193,9 @@ impl Place {
             .collect()
     }
 }
+
+/// Lengths of [`KeySlot::to_bytes`] without what the method is bound to.
+pub(crate) const SLOT_BYTES: usize = 16 + 32 + WRAPPED_BYTES;
 
 /// The part of a slot that stays the same from one keyring to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -271,6 +278,23 @@ impl KeySlot {
         })
     }
 
+    /// `id 16 ‖ salt 32 ‖ wrapped 112`: what a device hands to its owner.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        [self.id.as_bytes().as_slice(), &self.salt, &self.wrapped].concat()
+    }
+
+    /// Reads what [`Self::to_bytes`] gave.
+    pub(crate) fn from_bytes(method: Method, bytes: &[u8; SLOT_BYTES]) -> Self {
+        let (id, rest) = bytes.split_at(16);
+        let (salt, wrapped) = rest.split_at(32);
+        Self {
+            id: SlotId::from_slice(id).expect("16 bytes"),
+            method,
+            salt: salt.try_into().expect("32 bytes"),
+            wrapped: wrapped.to_vec(),
+        }
+    }
+
     pub(crate) fn to_proto(&self, sealed_root: Vec<u8>) -> proto::PublicSlot {
         let mut slot = proto::PublicSlot {
             id: self.id.as_bytes().to_vec(),
@@ -280,6 +304,7 @@ impl KeySlot {
             sealed_root,
             passkey: None,
             password: None,
+            device: Vec::new(),
         };
         match self.method.clone() {
             Method::RecoveryKey => {}
@@ -305,6 +330,7 @@ impl KeySlot {
                     opaque_suite,
                 });
             }
+            Method::Device(device) => slot.device = device.as_bytes().to_vec(),
         }
         slot
     }
@@ -319,9 +345,10 @@ impl KeySlot {
             sealed_root,
             passkey,
             password,
+            device,
         } = slot;
-        let method = match (method, passkey, password) {
-            (1, None, None) => Method::RecoveryKey,
+        let method = match (method, passkey, password, device.as_slice()) {
+            (1, None, None, []) => Method::RecoveryKey,
             (
                 2,
                 Some(proto::PasskeyBinding {
@@ -330,6 +357,7 @@ impl KeySlot {
                     transports,
                 }),
                 None,
+                [],
             ) => Method::Passkey(Passkey {
                 credential_id,
                 rp_id,
@@ -343,11 +371,13 @@ impl KeySlot {
                     server,
                     opaque_suite,
                 }),
+                [],
             ) => Method::Password(Password {
                 record_id,
                 server,
                 opaque_suite,
             }),
+            (4, None, None, device) => Method::Device(DeviceId::from_slice(device)?),
             _ => return None,
         };
         if wrapped.len() != WRAPPED_BYTES
@@ -447,6 +477,14 @@ impl UnlockSecret {
         Self {
             secret,
             method: Method::Password(password),
+        }
+    }
+
+    /// What a device keeps for its own way in.
+    pub(crate) fn device(device: DeviceId, secret: HighEntropySecret) -> Self {
+        Self {
+            secret,
+            method: Method::Device(device),
         }
     }
 

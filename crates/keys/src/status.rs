@@ -45,8 +45,8 @@ impl SlotInfo {
         self.last_proven_ms.map(|at| at.saturating_add(interval))
     }
 
-    /// Whether it can only ever be an extra way in: a passkey that exists on one device, or one for
-    /// `localhost`, which is there for trying out. Two of them protect nothing, and neither may be
+    /// Whether it can only ever be an extra way in: a passkey that exists on one device, one for
+    /// `localhost`, which is there for trying out, or what a device keeps for itself. Two of them protect nothing, and neither may be
     /// all that remains.
     pub fn is_extra(&self) -> bool {
         match &self.method {
@@ -54,6 +54,7 @@ impl SlotInfo {
                 let is_synced = self.provider.is_some_and(|known| known.backup_eligible);
                 !is_synced || is_localhost(&passkey.rp_id)
             }
+            Method::Device(_) => true,
             Method::RecoveryKey | Method::Password(_) => false,
         }
     }
@@ -216,6 +217,10 @@ mod tests {
         way(method, Some(NOW))
     }
 
+    fn device(id: u8) -> SlotInfo {
+        way(Method::Device(DeviceId::from_bytes([id; 16])), Some(NOW))
+    }
+
     fn recovery(proven: Option<i64>) -> SlotInfo {
         way(Method::RecoveryKey, proven)
     }
@@ -287,6 +292,17 @@ mod tests {
                 "both of one device",
                 false,
                 vec![passkey(1, false), passkey(2, false)],
+            ),
+            (
+                "a device's own, and a key",
+                true,
+                vec![device(1), recovery()],
+            ),
+            ("two devices' own", false, vec![device(1), device(2)]),
+            (
+                "a device's own, and a passkey of one device",
+                false,
+                vec![device(1), passkey(1, false)],
             ),
             ("localhost alone", false, vec![here(1, true)]),
             ("localhost and a key", true, vec![here(1, true), recovery()]),

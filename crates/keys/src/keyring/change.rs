@@ -5,6 +5,7 @@ use rand_core::CryptoRng;
 use super::Successor;
 use super::contents::{Contents, Device, MAX_NAME_BYTES, Slot};
 use super::unlock::Unlocked;
+use crate::admission::Admission;
 use crate::device::DeviceCredential;
 use crate::events::{EventKind, Happening};
 use crate::ids::{DeviceId, SlotId};
@@ -70,6 +71,9 @@ pub enum ChangeError {
     /// One of the two comes before the other, or they are the same.
     #[error("the two keyrings are no fork")]
     NotAFork,
+    /// What a device asks for is another backup.
+    #[error("the device asks for another backup")]
+    OtherRepository,
     /// The two belong to different repositories, or contradict each other where they cannot differ.
     #[error("the two keyrings do not belong together")]
     NotTogether,
@@ -225,8 +229,8 @@ impl Unlocked {
         Ok((self.publish(next, rng, act)?, credential))
     }
 
-    /// Revokes a device and rotates at once. It takes effect at each other device when that has seen
-    /// the new keyring.
+    /// Revokes a device, with the way in of its own where it has one, and rotates at once. It takes
+    /// effect at each other device when that has seen the new keyring.
     pub fn revoke_device(
         &self,
         rng: &mut impl CryptoRng,
@@ -244,7 +248,75 @@ impl Unlocked {
             .find(|known| known.id == *device)
             .ok_or(ChangeError::UnknownDevice)?;
         revoked.revoked = Some((act.now_ms, epoch));
+        let own = Method::Device(*device);
+        let (gone, stay) = std::mem::take(&mut next.slots)
+            .into_iter()
+            .partition(|slot: &Slot| *slot.public.method() == own);
+        next.slots = stay;
+        for slot in gone {
+            next.happen(act.happening(EventKind::SlotRemoved, slot.public.id().as_bytes()));
+        }
         next.happen(act.happening(EventKind::DeviceRevoked, device.as_bytes()));
+        self.publish(next, rng, act)
+    }
+
+    /// Lets in a device that is elsewhere, with a way in of its own: what it told of itself must have
+    /// come from it and from nobody else. `docs/keyring.md`, section 5.1.
+    ///
+    /// A device that is enrolled already, with the same key, is given the way in alone.
+    pub fn admit(
+        &self,
+        rng: &mut impl CryptoRng,
+        act: Act,
+        name: &str,
+        admission: &Admission,
+    ) -> Result<Successor, ChangeError> {
+        let mut next = self.next(act)?;
+        if admission.repository != next.repository {
+            return Err(ChangeError::OtherRepository);
+        }
+        let device = admission.device;
+        let known = next.devices.iter().find(|known| known.id == device);
+        match known {
+            Some(known) if known.revoked.is_some() || known.key != admission.device_key => {
+                return Err(ChangeError::UnknownDevice);
+            }
+            Some(_) => {}
+            None => {
+                next.devices.push(Device {
+                    id: device,
+                    name: checked_name(name)?,
+                    key: admission.device_key.clone(),
+                    added_ms: act.now_ms,
+                    seen_number: 0,
+                    revoked: None,
+                });
+                next.happen(act.happening(EventKind::DeviceAdded, device.as_bytes()));
+            }
+        }
+        let is_known = |slot: &Slot| {
+            slot.public.id() == admission.slot.id()
+                || slot
+                    .public
+                    .method()
+                    .is_same_credential(admission.slot.method())
+        };
+        if next.slots.iter().any(is_known) {
+            return Err(ChangeError::AlreadyEnrolled);
+        }
+        next.slots.push(Slot {
+            public: admission.slot.clone(),
+            key: admission.slot_key.clone(),
+            auth_psk: admission.auth_psk.duplicate(),
+            name: checked_name(name)?,
+            created_ms: act.now_ms,
+            last_used_ms: None,
+            last_proven_ms: None,
+            proofs: 0,
+            provider: None,
+        });
+        let slot = admission.slot.id();
+        next.happen(act.happening(EventKind::SlotAdded, slot.as_bytes()));
         self.publish(next, rng, act)
     }
 

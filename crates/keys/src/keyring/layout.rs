@@ -130,7 +130,7 @@ impl LockedKeyring {
     pub fn passkeys(&self) -> impl Iterator<Item = &Passkey> {
         self.slots.iter().filter_map(|slot| match slot.method() {
             Method::Passkey(passkey) => Some(passkey),
-            Method::RecoveryKey | Method::Password(_) => None,
+            Method::RecoveryKey | Method::Password(_) | Method::Device(_) => None,
         })
     }
 
@@ -196,9 +196,18 @@ impl LockedKeyring {
             .into_iter()
             .map(DeviceSlot::from_proto)
             .collect::<Option<Vec<_>>>()?;
-        let is_unique = is_unique(slots.iter().map(KeySlot::id))
-            && is_unique(devices.iter().map(DeviceSlot::device));
-        is_unique.then_some(Self {
+        let is_unique = is_unique_of(slots.iter().map(KeySlot::id))
+            && is_unique_of(devices.iter().map(DeviceSlot::device));
+        // A device's own way in goes with the device, and is its only one.
+        let owners = || {
+            slots.iter().filter_map(|slot| match slot.method() {
+                Method::Device(device) => Some(*device),
+                Method::RecoveryKey | Method::Passkey(_) | Method::Password(_) => None,
+            })
+        };
+        let is_enrolled = |owner| devices.iter().any(|known| known.device() == owner);
+        let is_whole = is_unique && is_unique_of(owners()) && owners().all(is_enrolled);
+        is_whole.then_some(Self {
             place,
             hash: KeyringHash::from_bytes([0; 32]),
             prf_input: prf_input.try_into().ok()?,
@@ -297,7 +306,7 @@ fn malformed(what: &'static str) -> KeyringError {
     KeyringError::Malformed { what }
 }
 
-fn is_unique<T: Ord>(ids: impl Iterator<Item = T>) -> bool {
+fn is_unique_of<T: Ord>(ids: impl Iterator<Item = T>) -> bool {
     let mut seen = std::collections::BTreeSet::new();
     ids.into_iter().all(|id| seen.insert(id))
 }

@@ -9,6 +9,7 @@ use super::removal::merged_removal;
 use super::unlock::Unlocked;
 use crate::events::{Event, EventKind};
 use crate::root::Epoch;
+use crate::slot::Method;
 
 impl Unlocked {
     /// Merges a fork that its owner has opened on both sides, and rotates.
@@ -39,6 +40,12 @@ impl Unlocked {
                 .is_none_or(|hash| !next.retired.contains(&hash))
         });
         next.devices = merged_devices(mine, theirs)?;
+        // What a device keeps for itself goes with the device.
+        let active: Vec<_> = next.active_devices().map(|device| device.id).collect();
+        next.slots.retain(|slot| match slot.public.method() {
+            Method::Device(device) => active.contains(device),
+            Method::RecoveryKey | Method::Passkey(_) | Method::Password(_) => true,
+        });
         next.removal_due_ms = merged_removal(mine, theirs);
         // Where either side had a proven way in, the owner is not left with none.
         if let (outcome @ Err(_), true) = (

@@ -1,5 +1,6 @@
 //! A keyring opens for its owners and for nobody else, whatever is done to its bytes.
 
+mod admission;
 mod change;
 mod device;
 mod forge;

@@ -133,6 +133,7 @@ impl World {
             Method::Password(password) => {
                 UnlockSecret::password(password, self.entropy(kind, credential))
             }
+            Method::Device(_) => unreachable!("no kind of the walk"),
         }
     }
 
