@@ -9,6 +9,7 @@
 //! new      key, nonce, encapsulated          ──►  checks the commitment
 //!          words                                  words, compared by a person
 //!                                            ◄──  sealed (HPKE, PSK of the other direction)
+//! new      sealed (HPKE, PSK of that)        ──►  opens: it can be from nobody else
 //! ```
 
 use std::fmt;
@@ -34,6 +35,8 @@ const LABEL_WORDS: &[u8] = b"heirloom/v1/approval/words";
 const LABEL_BACK: &[u8] = b"heirloom/v1/approval/back";
 const LABEL_SEAL: &[u8] = b"heirloom/v1/approval/seal";
 const LABEL_PSK: &[u8] = b"heirloom/v1/approval/psk";
+const LABEL_REPLY: &[u8] = b"heirloom/v1/approval/reply";
+const LABEL_REPLY_PSK: &[u8] = b"heirloom/v1/approval/reply-psk";
 
 /// Length of a public key (X-Wing: X25519 and ML-KEM-768).
 pub const APPROVAL_KEY_BYTES: usize = 1216;
@@ -165,8 +168,16 @@ pub struct Reveal {
 /// The new device, which shows words and waits.
 pub struct Joined {
     keys: Keys,
+    other: Fixed<APPROVAL_KEY_BYTES>,
     transcript: [u8; 32],
-    psk: Zeroizing<[u8; 32]>,
+    psk: Psk,
+}
+
+/// The new device, which has opened what was sealed to it and may reply, once.
+pub struct Replying {
+    other: Fixed<APPROVAL_KEY_BYTES>,
+    transcript: [u8; 32],
+    psk: Psk,
 }
 
 /// The signed-in device, which has told its contribution.
@@ -178,15 +189,23 @@ pub struct Approving {
 
 /// The signed-in device, which shows words and asks.
 pub struct Agreed {
+    keys: Keys,
     new: Fixed<APPROVAL_KEY_BYTES>,
     transcript: [u8; 32],
-    psk: Zeroizing<[u8; 32]>,
+    psk: Psk,
 }
 
-/// The end, for the new device.
+/// The signed-in device, which has sealed a message and waits for the reply to it.
+pub struct Awaiting {
+    keys: Keys,
+    transcript: [u8; 32],
+    psk: Psk,
+}
+
+/// A message for the other device: the end for the new one, or its reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
-    /// To the new device's key.
+    /// To the other device's key.
     pub encapsulated: Fixed<ENCAPSULATED_BYTES>,
     /// The message.
     pub ciphertext: Vec<u8>,
@@ -201,7 +220,7 @@ macro_rules! redacted {
         }
     )*};
 }
-redacted!(Joining, Joined, Approving, Agreed);
+redacted!(Joining, Joined, Replying, Approving, Agreed, Awaiting);
 
 impl Joining {
     /// Makes keys that are used once.
@@ -245,6 +264,7 @@ impl Joining {
         };
         let joined = Joined {
             keys,
+            other: other.key,
             transcript,
             psk,
         };
@@ -258,30 +278,37 @@ impl Joined {
         SixWords::of(&self.transcript)
     }
 
-    /// Opens what the other device sealed after a person said that the words are the same.
-    pub fn open(self, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, NotAgreed> {
-        let Sealed {
-            encapsulated,
-            ciphertext,
-        } = sealed;
-        if ciphertext.len() > MAX_SEALED_BYTES {
-            return Err(NotAgreed);
-        }
-        let encapsulated = <XWing as Kem>::EncappedKey::from_bytes(encapsulated.as_bytes())
-            .map_err(|_| NotAgreed)?;
-        let info = [LABEL_SEAL, &self.transcript].concat();
-        let bundle = PskBundle::new(self.psk.as_slice(), LABEL_PSK).map_err(|_| NotAgreed)?;
-        let mut context = setup_receiver::<AesGcm256, HkdfSha256, XWing>(
-            &OpModeR::Psk(bundle),
-            &self.keys.secret,
-            &encapsulated,
-            &info,
-        )
-        .map_err(|_| NotAgreed)?;
-        context
-            .open(ciphertext, b"")
-            .map(Zeroizing::new)
-            .map_err(|_| NotAgreed)
+    /// Opens what the other device sealed after a person said that the words are the same. Gives what
+    /// replies, too: nobody but the two devices can have made what it seals with.
+    pub fn open(self, sealed: &Sealed) -> Result<(Zeroizing<Vec<u8>>, Replying), NotAgreed> {
+        let Self {
+            keys,
+            other,
+            transcript,
+            psk,
+        } = self;
+        let direction = Direction::FORTH;
+        let (message, psk) = direction.open(&keys.secret, &transcript, &psk, sealed)?;
+        let replying = Replying {
+            other,
+            transcript,
+            psk,
+        };
+        Ok((message, replying))
+    }
+}
+
+impl Replying {
+    /// Seals a reply. Call only when a person said on this device, too, that the words are the same.
+    pub fn seal(self, message: &[u8], rng: &mut impl CryptoRng) -> Result<Sealed, NotAgreed> {
+        let Self {
+            other,
+            transcript,
+            psk,
+        } = self;
+        let direction = Direction::BACK;
+        let (sealed, _) = direction.seal(&other, &transcript, &psk, message, rng)?;
+        Ok(sealed)
     }
 }
 
@@ -326,6 +353,7 @@ impl Approving {
             .export(LABEL_PSK, psk.as_mut_slice())
             .map_err(|_| NotAgreed)?;
         Ok(Agreed {
+            keys: self.keys,
             new: contribution.key,
             transcript,
             psk,
@@ -340,11 +368,73 @@ impl Agreed {
     }
 
     /// Seals a message to the new device. Call only when a person said that the words are the same.
-    pub fn seal(self, message: &[u8], rng: &mut impl CryptoRng) -> Result<Sealed, NotAgreed> {
-        let public =
-            <XWing as Kem>::PublicKey::from_bytes(self.new.as_bytes()).map_err(|_| NotAgreed)?;
-        let info = [LABEL_SEAL, &self.transcript].concat();
-        let bundle = PskBundle::new(self.psk.as_slice(), LABEL_PSK).map_err(|_| NotAgreed)?;
+    pub fn seal(
+        self,
+        message: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Sealed, Awaiting), NotAgreed> {
+        let Self {
+            keys,
+            new,
+            transcript,
+            psk,
+        } = self;
+        let direction = Direction::FORTH;
+        let (sealed, psk) = direction.seal(&new, &transcript, &psk, message, rng)?;
+        let awaiting = Awaiting {
+            keys,
+            transcript,
+            psk,
+        };
+        Ok((sealed, awaiting))
+    }
+}
+
+impl Awaiting {
+    /// Opens the new device's reply: only who opened the message can have sealed it.
+    pub fn open(self, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, NotAgreed> {
+        let Self {
+            keys,
+            transcript,
+            psk,
+        } = self;
+        let direction = Direction::BACK;
+        let (message, _) = direction.open(&keys.secret, &transcript, &psk, sealed)?;
+        Ok(message)
+    }
+}
+
+/// What shows that a message is from the other device.
+type Psk = Zeroizing<[u8; 32]>;
+
+/// What keeps the message and the reply to it apart.
+struct Direction {
+    info: &'static [u8],
+    psk_id: &'static [u8],
+}
+
+impl Direction {
+    const FORTH: Self = Self {
+        info: LABEL_SEAL,
+        psk_id: LABEL_PSK,
+    };
+    const BACK: Self = Self {
+        info: LABEL_REPLY,
+        psk_id: LABEL_REPLY_PSK,
+    };
+
+    /// Also gives the PSK of a reply.
+    fn seal(
+        &self,
+        to: &Fixed<APPROVAL_KEY_BYTES>,
+        transcript: &[u8; 32],
+        psk: &[u8; 32],
+        message: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Sealed, Psk), NotAgreed> {
+        let public = <XWing as Kem>::PublicKey::from_bytes(to.as_bytes()).map_err(|_| NotAgreed)?;
+        let info = [self.info, transcript].concat();
+        let bundle = PskBundle::new(psk, self.psk_id).map_err(|_| NotAgreed)?;
         let (encapsulated, mut context) = setup_sender_with_rng::<AesGcm256, HkdfSha256, XWing>(
             &OpModeS::Psk(bundle),
             &public,
@@ -352,10 +442,49 @@ impl Agreed {
             rng,
         )
         .map_err(|_| NotAgreed)?;
-        Ok(Sealed {
+        let mut next = Zeroizing::new([0; 32]);
+        context
+            .export(LABEL_REPLY_PSK, next.as_mut_slice())
+            .map_err(|_| NotAgreed)?;
+        let sealed = Sealed {
             encapsulated: encapsulated_bytes(&encapsulated.to_bytes())?,
             ciphertext: context.seal(message, b"").map_err(|_| NotAgreed)?,
-        })
+        };
+        Ok((sealed, next))
+    }
+
+    /// Also gives the PSK of a reply.
+    fn open(
+        &self,
+        secret: &<XWing as Kem>::PrivateKey,
+        transcript: &[u8; 32],
+        psk: &[u8; 32],
+        sealed: &Sealed,
+    ) -> Result<(Zeroizing<Vec<u8>>, Psk), NotAgreed> {
+        let Sealed {
+            encapsulated,
+            ciphertext,
+        } = sealed;
+        if ciphertext.len() > MAX_SEALED_BYTES {
+            return Err(NotAgreed);
+        }
+        let encapsulated = <XWing as Kem>::EncappedKey::from_bytes(encapsulated.as_bytes())
+            .map_err(|_| NotAgreed)?;
+        let info = [self.info, transcript].concat();
+        let bundle = PskBundle::new(psk, self.psk_id).map_err(|_| NotAgreed)?;
+        let mut context = setup_receiver::<AesGcm256, HkdfSha256, XWing>(
+            &OpModeR::Psk(bundle),
+            secret,
+            &encapsulated,
+            &info,
+        )
+        .map_err(|_| NotAgreed)?;
+        let message = context.open(ciphertext, b"").map_err(|_| NotAgreed)?;
+        let mut next = Zeroizing::new([0; 32]);
+        context
+            .export(LABEL_REPLY_PSK, next.as_mut_slice())
+            .map_err(|_| NotAgreed)?;
+        Ok((Zeroizing::new(message), next))
     }
 }
 

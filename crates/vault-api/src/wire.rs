@@ -12,8 +12,8 @@ mod witness;
 pub use account::{Account, AccountId, Invitation, Invite, SignIn, SignedIn, Token};
 pub use approval::{
     APPROVAL_TRIES, ApprovalAnswer, ApprovalAsk, ApprovalCommit, ApprovalEnd, ApprovalJoin,
-    ApprovalJoined, ApprovalPart, ApprovalReveal, ApprovalSealed, ApprovalStart, ApprovalStarted,
-    ApprovalState,
+    ApprovalJoined, ApprovalPart, ApprovalReplied, ApprovalReply, ApprovalReveal, ApprovalSealed,
+    ApprovalStart, ApprovalStarted, ApprovalState,
 };
 pub use blob::{
     BadBlobName, BlobInfo, BlobList, BlobName, BlobRestore, MAX_BLOB_BYTES, MAX_LISTED, UploadAt,

@@ -28,8 +28,36 @@ fn both_show_the_same_six_words_and_the_message_arrives() {
     assert_eq!(words.to_string().split(' ').count(), 6);
     assert!(words.are(&format!("  {}\n", words.to_string().to_uppercase())));
     assert!(!words.are(""));
-    let sealed = agreed.seal(MESSAGE, &mut rng()).unwrap();
-    assert_eq!(joined.open(&sealed).unwrap().as_slice(), MESSAGE);
+    let (sealed, awaiting) = agreed.seal(MESSAGE, &mut rng()).unwrap();
+    let (message, replying) = joined.open(&sealed).unwrap();
+    assert_eq!(message.as_slice(), MESSAGE);
+    let reply = replying.seal(b"what it asks for", &mut rng()).unwrap();
+    assert_eq!(
+        awaiting.open(&reply).unwrap().as_slice(),
+        b"what it asks for"
+    );
+}
+
+#[test]
+fn a_reply_is_from_who_opened_the_message_and_to_who_sealed_it() {
+    let ((joined, agreed), (other_joined, other_agreed)) = (agreed(), agreed());
+    let (sealed, awaiting) = agreed.seal(MESSAGE, &mut rng()).unwrap();
+    let (other_sealed, other_awaiting) = other_agreed.seal(MESSAGE, &mut rng()).unwrap();
+    let (_, replying) = joined.open(&sealed).unwrap();
+    let (_, other_replying) = other_joined.open(&other_sealed).unwrap();
+    let reply = replying.seal(b"x", &mut rng()).unwrap();
+    let other = other_replying.seal(b"x", &mut rng()).unwrap();
+    // Of another agreement, and the message itself sent back.
+    assert_eq!(awaiting.open(&other).unwrap_err(), NotAgreed);
+    assert_eq!(other_awaiting.open(&other_sealed).unwrap_err(), NotAgreed);
+    // Whoever only knows the public keys and the transcript: with a PSK that is not the exported one.
+    let ((joined, agreed), reply_to) = (self::agreed(), reply);
+    let (sealed, awaiting) = agreed.seal(MESSAGE, &mut rng()).unwrap();
+    let (_, mut replying) = joined.open(&sealed).unwrap();
+    replying.psk = Zeroizing::new([7; 32]);
+    let guessed = replying.seal(b"x", &mut rng()).unwrap();
+    assert_ne!(guessed, reply_to);
+    assert_eq!(awaiting.open(&guessed).unwrap_err(), NotAgreed);
 }
 
 #[test]
@@ -52,8 +80,8 @@ fn a_relay_that_swaps_keys_shows_other_words_on_each_side_and_can_seal_to_neithe
     assert_eq!(joined.words().to_string(), of_relay.words().to_string());
     assert_eq!(stolen.words().to_string(), agreed.words().to_string());
     // What it seals as the signed-in device with the key of another agreement does not open.
-    let sealed = agreed.seal(MESSAGE, &mut rng()).unwrap();
-    assert_eq!(joined.open(&sealed), Err(NotAgreed));
+    let (sealed, _) = agreed.seal(MESSAGE, &mut rng()).unwrap();
+    assert_eq!(joined.open(&sealed).unwrap_err(), NotAgreed);
 }
 
 #[test]
@@ -87,9 +115,9 @@ fn whatever_the_relay_alters_afterwards_opens_nothing() {
     ];
     for alter in altered {
         let (joined, agreed) = agreed();
-        let mut sealed = agreed.seal(MESSAGE, &mut rng()).unwrap();
+        let (mut sealed, _) = agreed.seal(MESSAGE, &mut rng()).unwrap();
         alter(&mut sealed);
-        assert_eq!(joined.open(&sealed), Err(NotAgreed));
+        assert_eq!(joined.open(&sealed).unwrap_err(), NotAgreed);
     }
     // Swapping what is encapsulated back breaks the end, too: nobody else can have made the PSK.
     let joining = Joining::new(&mut rng());
@@ -101,8 +129,8 @@ fn whatever_the_relay_alters_afterwards_opens_nothing() {
         .unwrap();
     reveal.encapsulated = other.encapsulated;
     let agreed = approving.agree(&reveal).unwrap();
-    let sealed = agreed.seal(MESSAGE, &mut rng()).unwrap();
-    assert_eq!(joined.open(&sealed), Err(NotAgreed));
+    let (sealed, _) = agreed.seal(MESSAGE, &mut rng()).unwrap();
+    assert_eq!(joined.open(&sealed).unwrap_err(), NotAgreed);
 }
 
 #[test]

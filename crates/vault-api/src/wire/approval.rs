@@ -116,12 +116,34 @@ pub struct ApprovalEnd {
     pub sealed: Option<ApprovalSealed>,
 }
 
-/// Sealed to the new device.
+/// `POST /v1/approvals/reply`, by the new device, once, where what was sealed to it asks for one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalReply {
+    /// The session.
+    pub session: Fixed<16>,
+    /// The new device's.
+    pub ticket: Fixed<16>,
+    /// What it needs. `null`: a person said there that the words differ.
+    pub sealed: Option<ApprovalSealed>,
+}
+
+/// What the new device replied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalReplied {
+    /// `null`: a person said there that the words differ.
+    pub sealed: Option<ApprovalSealed>,
+}
+
+/// Sealed to the other device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalSealed {
-    /// To the new device's key.
+    /// To the other device's key.
     pub encapsulated: Fixed<1120>,
     /// The message.
     pub ciphertext: Bytes<8192>,
@@ -144,6 +166,8 @@ pub struct ApprovalState {
     pub encapsulated: Option<Fixed<1120>>,
     /// The end.
     pub sealed: Option<ApprovalSealed>,
+    /// Of the new device, after the end.
+    pub reply: Option<ApprovalReplied>,
 }
 
 /// A public key and a nonce.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use heirloom_vault_api::{
     APPROVAL_TRIES, AccountId, ApprovalAnswer, ApprovalCommit, ApprovalEnd, ApprovalPart,
-    ApprovalReveal, ApprovalState, Code, Fixed,
+    ApprovalReplied, ApprovalReply, ApprovalReveal, ApprovalState, Code, Fixed,
 };
 
 /// From the first request to the last.
@@ -48,7 +48,7 @@ pub(crate) struct Ids {
 }
 
 /// Eight letters in two groups.
-fn code(random: &Fixed<16>) -> String {
+pub(super) fn code(random: &Fixed<16>) -> String {
     let mut number = random
         .0
         .iter()
@@ -66,7 +66,7 @@ fn code(random: &Fixed<16>) -> String {
 }
 
 /// As it is kept: what a person typed in small letters or without the `-` is the same.
-fn plain(code: &str) -> String {
+pub(super) fn plain(code: &str) -> String {
     code.chars()
         .filter(char::is_ascii_alphabetic)
         .map(|c| c.to_ascii_uppercase())
@@ -82,6 +82,7 @@ const fn fresh(failed: u32) -> ApprovalState {
         reveal: None,
         encapsulated: None,
         sealed: None,
+        reply: None,
     }
 }
 
@@ -294,11 +295,29 @@ impl Relay {
             Ok(())
         })
     }
+
+    /// What the new device asks for, or that a person there saw other words; once, after the end.
+    pub(crate) fn reply(&self, reply: ApprovalReply, now: u64) -> Result<(), Code> {
+        let ApprovalReply {
+            session,
+            ticket,
+            sealed,
+        } = reply;
+        self.with(|inner| {
+            let state = &mut inner.of_new(&session, &ticket, now)?.state;
+            if state.sealed.is_none() || state.reply.is_some() {
+                return Err(Code::Conflict);
+            }
+            state.reply = Some(ApprovalReplied { sealed });
+            Ok(())
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use heirloom_vault_api::{ApprovalSealed, Bytes};
 
     const ACCOUNT: AccountId = Fixed([9; 16]);
     const SESSION: Fixed<16> = Fixed([1; 16]);
@@ -346,6 +365,15 @@ mod tests {
         relay.reveal(&reveal, 1)
     }
 
+    fn reply(relay: &Relay, ticket: Fixed<16>) -> Result<(), Code> {
+        let reply = ApprovalReply {
+            session: SESSION,
+            ticket,
+            sealed: None,
+        };
+        relay.reply(reply, 1)
+    }
+
     fn differ(relay: &Relay) -> Result<(), Code> {
         let end = ApprovalEnd {
             session: SESSION,
@@ -385,6 +413,26 @@ mod tests {
         assert_eq!(differ(&relay), Err(Code::Conflict), "before the reveal");
         reveal(&relay).unwrap();
         assert_eq!(reveal(&relay), Err(Code::Conflict));
+        assert_eq!(reply(&relay, NEW), Err(Code::Conflict), "before the end");
+        let sealed = Bytes::new(vec![1]).map(|ciphertext| ApprovalSealed {
+            encapsulated: Fixed([0; 1120]),
+            ciphertext,
+        });
+        let end = ApprovalEnd {
+            session: SESSION,
+            ticket: OTHER,
+            sealed,
+        };
+        relay.end(end, &ACCOUNT, 1).unwrap();
+        assert_eq!(
+            reply(&relay, OTHER),
+            Err(Code::NotFound),
+            "in the other's name"
+        );
+        reply(&relay, NEW).unwrap();
+        assert_eq!(reply(&relay, NEW), Err(Code::Conflict));
+        let state = relay.state(&SESSION, &OTHER, 1).unwrap();
+        assert_eq!(state.reply, Some(ApprovalReplied { sealed: None }));
     }
 
     #[test]

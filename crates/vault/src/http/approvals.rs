@@ -7,7 +7,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use heirloom_vault_api::{
     ApprovalAnswer, ApprovalAsk, ApprovalCommit, ApprovalEnd, ApprovalJoin, ApprovalJoined,
-    ApprovalReveal, ApprovalStart, ApprovalStarted, ApprovalState, Code, MAX_PAGE_BYTES,
+    ApprovalReply, ApprovalReveal, ApprovalStart, ApprovalStarted, ApprovalState, Code,
+    MAX_PAGE_BYTES,
 };
 
 use super::openapi::{Nothing, Routes, op};
@@ -88,6 +89,17 @@ pub(crate) fn routes() -> Routes {
             .answers::<Nothing>(200)
             .refuses(STEP),
         )
+        .post(
+            "/v1/approvals/reply",
+            reply,
+            op(
+                "replyApproval",
+                "What the new device asks for, sealed to the other one, or that the words differ",
+            )
+            .takes::<ApprovalReply>()
+            .answers::<Nothing>(200)
+            .refuses(STEP),
+        )
 }
 
 async fn start(
@@ -160,5 +172,11 @@ async fn end(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Respo
     let account = app.signed_in(&headers).await?;
     let given: ApprovalEnd = json_within(&headers, body, MAX_PAGE_BYTES).await?;
     app.relay.end(given, &account, app.vault.now())?;
+    Ok(answer(StatusCode::OK, &Nothing {}))
+}
+
+async fn reply(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
+    let given: ApprovalReply = json_within(&headers, body, MAX_PAGE_BYTES).await?;
+    app.relay.reply(given, app.vault.now())?;
     Ok(answer(StatusCode::OK, &Nothing {}))
 }
