@@ -159,11 +159,24 @@ impl<'a> Packer<'a> {
             Some(body) if body.len() < raw.len() => (Codec::Zstd, body),
             _ => (Codec::Stored, raw),
         };
+        self.add_encoded(stream, id, kind, codec, body, raw.len())
+    }
+
+    /// Adds a chunk that was claimed, as it is to be stored.
+    pub(crate) fn add_encoded(
+        &self,
+        stream: &mut Stream,
+        id: ChunkId,
+        kind: ChunkKind,
+        codec: Codec,
+        body: &[u8],
+        raw_len: usize,
+    ) -> Result<(), EngineError> {
         let at = stream.builder.buffer().len();
         stream.builder.buffer().extend_from_slice(body);
         stream
             .builder
-            .seal_tail(at, id, kind, codec, raw.len(), &self.keys.repository);
+            .seal_tail(at, id, kind, codec, raw_len, &self.keys.repository);
         self.store_if_full(stream)
     }
 
@@ -195,9 +208,7 @@ impl<'a> Packer<'a> {
 
     fn store_if_full(&self, stream: &mut Stream) -> Result<(), EngineError> {
         while stream.builder.is_full() {
-            let placeholder = PackBuilder::new(self.keys, [0; 32], Vec::new());
-            let full = std::mem::replace(&mut stream.builder, placeholder);
-            let (pack, carried) = full.finish_full();
+            let (pack, carried) = stream.builder.finish_full();
             let hash = pack.hash;
             let recycled = self.store_pack(&mut stream.open, pack)?;
             stream.builder =
@@ -208,7 +219,10 @@ impl<'a> Packer<'a> {
 
     /// Stores what is left in a stream.
     pub(crate) fn finish(&self, stream: Stream) -> Result<(), EngineError> {
-        let Stream { builder, mut open } = stream;
+        let Stream {
+            mut builder,
+            mut open,
+        } = stream;
         if !builder.is_empty() {
             self.store_pack(&mut open, builder.finish_last())?;
         }

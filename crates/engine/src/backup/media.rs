@@ -29,6 +29,8 @@ pub(crate) type MediaKey = [u8; 16];
 const INLINE_PIECES: usize = 64;
 /// Media waiting at most; the order among them is that of keyed hashes, which tells nothing.
 const WAITING: usize = 256;
+/// Places that are free before the reader is woken.
+const ROOM: usize = 32;
 /// A file changed so shortly ago may change again within the same tick of its clock.
 const RACY_NS: i64 = 2_000_000_000;
 
@@ -59,7 +61,10 @@ pub(crate) struct Media<'a, 'p> {
     packer: &'a Packer<'p>,
     files: &'a dyn MediaStore,
     queue: Mutex<Queue>,
-    changed: Condvar,
+    /// A medium waits, or none will come, or a worker has failed.
+    more: Condvar,
+    /// There is room in the queue again, or a worker has failed.
+    room: Condvar,
     inline: Option<Mutex<Option<Stream>>>,
     now_ns: i64,
     /// Read files even if they are known by size and time.
@@ -80,7 +85,8 @@ impl<'a, 'p> Media<'a, 'p> {
             packer,
             files,
             queue: Mutex::default(),
-            changed: Condvar::new(),
+            more: Condvar::new(),
+            room: Condvar::new(),
             inline,
             now_ns,
             force,
@@ -110,7 +116,7 @@ impl<'a, 'p> Media<'a, 'p> {
         }
         while queue.waiting.len() >= WAITING && queue.failed.is_none() {
             queue = self
-                .changed
+                .room
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
         }
@@ -118,14 +124,15 @@ impl<'a, 'p> Media<'a, 'p> {
             return Err(Stopped);
         }
         queue.waiting.insert(key, path.to_owned());
-        self.changed.notify_all();
+        drop(queue);
+        self.more.notify_one();
         Ok(())
     }
 
     /// No more will be wanted.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        self.changed.notify_all();
+        self.more.notify_all();
     }
 
     /// A worker: stores media until the queue is closed and empty.
@@ -139,14 +146,17 @@ impl<'a, 'p> Media<'a, 'p> {
                         return;
                     }
                     if let Some(next) = queue.waiting.pop_first() {
-                        self.changed.notify_all();
+                        // Only the reader waits for room, and not at every place that becomes free.
+                        if queue.waiting.len() == WAITING - ROOM {
+                            self.room.notify_one();
+                        }
                         break Some(next);
                     }
                     if queue.closed {
                         break None;
                     }
                     queue = self
-                        .changed
+                        .more
                         .wait(queue)
                         .unwrap_or_else(PoisonError::into_inner);
                 }
@@ -195,7 +205,8 @@ impl<'a, 'p> Media<'a, 'p> {
 
     fn fail(&self, error: EngineError) -> Stopped {
         self.lock().failed.get_or_insert(error);
-        self.changed.notify_all();
+        self.more.notify_all();
+        self.room.notify_all();
         Stopped
     }
 

@@ -28,7 +28,7 @@ use crate::proto;
 use crate::segment::{EncodedMessage, Fingerprint, Segment, Segmenter};
 use crate::sorter::{SortKey, Sorted};
 use crate::store::Store;
-use seal::{compressor, seal, seal_jobs};
+use seal::{Backlog, compressor, seal, seal_jobs};
 
 /// Segments that wait for a worker at most.
 const WAITING: usize = 4;
@@ -79,6 +79,14 @@ struct Streams {
 const LEARN: usize = 256;
 
 impl Streams {
+    fn begin(packer: &Packer<'_>) -> Self {
+        Self {
+            text: Mutex::new(packer.stream()),
+            meta: Mutex::new(packer.stream()),
+            learned: Mutex::default(),
+        }
+    }
+
     /// Remembers something of a segment, soon: until then a killed run makes it again.
     fn learn(&self, packer: &Packer<'_>, change: Change) -> Result<(), EngineError> {
         let mut learned = lock(&self.learned);
@@ -128,11 +136,7 @@ pub(crate) fn run(
         whole,
         mark,
     } = scanned;
-    let streams = Streams {
-        text: Mutex::new(packer.stream()),
-        meta: Mutex::new(packer.stream()),
-        learned: Mutex::default(),
-    };
+    let streams = Streams::begin(packer);
     let (done_sender, done) = channel::<Done>();
     let mut trees = Trees::new(packer, base, reader, store, piled_up);
     let failed = AtomicBool::new(false);
@@ -168,6 +172,7 @@ pub(crate) fn run(
             additions::feed(&mut feeder, &mut sorted, &conversations, &mut trees)
         }
     })?;
+    none_failed_late(&done)?;
     if !fits {
         return Ok(None);
     }
@@ -213,6 +218,11 @@ pub(crate) fn run(
         mark,
         notes,
     }))
+}
+
+/// A worker's last segments go into their pack after it has said that they are done.
+fn none_failed_late(done: &Receiver<Done>) -> Result<(), EngineError> {
+    done.try_iter().find_map(Result::err).map_or(Ok(()), Err)
 }
 
 struct Feeder<'a, 'p> {
@@ -400,7 +410,16 @@ impl Feeder<'_, '_> {
             }
         } else {
             let mut compressor = compressor()?;
-            let done = seal(self.packer, self.streams, job, &mut compressor, self.now_ms);
+            let mut backlog = Backlog::default();
+            let done = seal(
+                self.packer,
+                self.streams,
+                job,
+                &mut compressor,
+                &mut backlog,
+                self.now_ms,
+            );
+            backlog.settle_all(self.packer, self.streams)?;
             // The receiver lives as long as this feeder.
             let _ = self.done_sender.send(done);
         }

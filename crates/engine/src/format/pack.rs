@@ -252,8 +252,9 @@ impl PackBuilder {
         self.len() + directory_len(self.entries.len() + 1) + 4 >= PACK_BYTES
     }
 
-    /// Finishes a full pack; gives also what goes beyond its exact size, for [`Self::going_on`].
-    pub(crate) fn finish_full(mut self) -> (FinishedPack, Vec<u8>) {
+    /// Finishes a full pack; gives also what goes beyond its exact size, for [`Self::going_on`]. This builder is empty
+    /// then and of no more use: its buffer went with the pack.
+    pub(crate) fn finish_full(&mut self) -> (FinishedPack, Vec<u8>) {
         let end = self.capacity();
         let carried = if self.len() > end {
             self.buffer.split_off(self.base + end)
@@ -281,7 +282,7 @@ impl PackBuilder {
     }
 
     /// Finishes the last pack of a stream, padded to a size class.
-    pub(crate) fn finish_last(self) -> FinishedPack {
+    pub(crate) fn finish_last(&mut self) -> FinishedPack {
         let total = self.len() + directory_len(self.entries.len()) + 4;
         let total = padme(total).min(PACK_BYTES);
         self.finish(total, false)
@@ -300,7 +301,7 @@ impl PackBuilder {
         self.hashed = end;
     }
 
-    fn finish(mut self, total: usize, goes_on: bool) -> FinishedPack {
+    fn finish(&mut self, total: usize, goes_on: bool) -> FinishedPack {
         let payload_end = self.len();
         let end = total - 4 - directory_len(self.entries.len());
         self.buffer.resize(self.base + end, 0);
@@ -310,7 +311,7 @@ impl PackBuilder {
         let directory = Directory {
             continues: self.continues,
             payload_end: narrow(payload_end),
-            entries: self.entries,
+            entries: std::mem::take(&mut self.entries),
         };
         let mut sealed = directory.encode();
         let aad = &self.buffer[self.base..self.base + self.header_len];
@@ -322,7 +323,7 @@ impl PackBuilder {
         self.hasher.update(&self.buffer[self.base + self.hashed..]);
         FinishedPack {
             hash: ObjectHash(*self.hasher.finalize().as_bytes()),
-            buffer: self.buffer,
+            buffer: std::mem::take(&mut self.buffer),
             base: self.base,
             salt: self.salt,
             commitment: self.derived.commitment,

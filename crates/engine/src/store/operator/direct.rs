@@ -40,7 +40,7 @@ fn write_direct(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .custom_flags(libc::O_DIRECT)
         .open(path)?;
     BUFFER.with_borrow_mut(|buffer| {
-        const PART: usize = 1024 * 1024;
+        const PART: usize = 128 * 1024;
         buffer.resize(PART + ALIGNMENT, 0);
         let skip = buffer.as_ptr().align_offset(ALIGNMENT);
         let aligned = buffer
