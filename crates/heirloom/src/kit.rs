@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::server::paper;
 
 /// The sentence that people who are being robbed need.
 pub(crate) const NOBODY_ASKS: &str = "Nobody will ever ask you for this key: no company, no helper, no website. Whoever asks is a thief.";
@@ -33,6 +34,38 @@ pub(crate) struct Kit {
     pub(crate) check_code: String,
     /// The day the kit was made: `2026-11-23`.
     pub(crate) made_on: String,
+    /// How a new computer gets at the backup, where that is wanted on the same page.
+    pub(crate) sign_in: Option<SignIn>,
+}
+
+/// A sign-in to a server, for this kit alone.
+pub(crate) struct SignIn {
+    /// The server.
+    pub(crate) origin: String,
+    /// 80 letters and digits: `server/paper.rs`.
+    pub(crate) code: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SignIn({}, [REDACTED])", self.origin)
+    }
+}
+
+impl SignIn {
+    /// What it is, in a sentence.
+    fn sentence(&self) -> String {
+        format!(
+            "It signs a new computer in to {}, and opens nothing without the key above.",
+            self.origin
+        )
+    }
+
+    /// The code without spaces.
+    fn qr(&self) -> Result<QrCode, Failure> {
+        QrCode::new(self.code.as_bytes())
+            .map_err(|_| Failure::new(Exit::Failed, "the sign-in does not fit a QR code"))
+    }
 }
 
 /// The first 16 digits of a keyring's hash in groups of four: what is compared by eye.
@@ -82,9 +115,16 @@ impl Kit {
     }
 
     fn steps(&self) -> Vec<String> {
+        let get_at_it = match &self.sign_in {
+            None => "Get at the backup: the place above, or a copy of it.".into(),
+            Some(SignIn { origin, code: _ }) => format!(
+                "Run: heirloom login {} --from-kit --account-file ./account.json, and type the sign-in.",
+                quoted(origin)
+            ),
+        };
         vec![
             "Get Heirloom on any computer.".into(),
-            "Get at the backup: the place above, or a copy of it.".into(),
+            get_at_it,
             format!(
                 "Run: heirloom restore {} --to ./restored",
                 quoted(&self.store)
@@ -104,17 +144,19 @@ impl Kit {
             let _ = writeln!(text, "    {}", line_label(at));
         }
         text.push('\n');
-        // Most terminals are dark: what is drawn there is the light part.
-        let qr = Zeroizing::new(
-            self.qr()?
-                .render::<Dense1x2>()
-                .dark_color(Dense1x2::Light)
-                .light_color(Dense1x2::Dark)
-                .quiet_zone(true)
-                .build(),
-        );
-        text.push_str(&qr);
+        text.push_str(&drawn(&self.qr()?));
         text.push_str("\n\n");
+        if let Some(sign_in) = &self.sign_in {
+            text.push_str("SIGN-IN\n\n");
+            for line in paper::lines(&sign_in.code).iter() {
+                text.push_str("    ");
+                text.push_str(line);
+                text.push('\n');
+            }
+            text.push('\n');
+            text.push_str(&drawn(&sign_in.qr()?));
+            let _ = writeln!(text, "\n\n{}\n", sign_in.sentence());
+        }
         // Writing into a string cannot fail.
         for (what, value) in self.facts() {
             let _ = writeln!(text, "{what:<14} {value}");
@@ -127,6 +169,17 @@ impl Kit {
         text.push_str(NOBODY_ASKS);
         Ok(text)
     }
+}
+
+/// Most terminals are dark: what is drawn there is the light part.
+fn drawn(code: &QrCode) -> Zeroizing<String> {
+    Zeroizing::new(
+        code.render::<Dense1x2>()
+            .dark_color(Dense1x2::Light)
+            .light_color(Dense1x2::Dark)
+            .quiet_zone(true)
+            .build(),
+    )
 }
 
 /// Which groups stand in a line of the key: a person is told of a wrong one by its number.
@@ -168,6 +221,7 @@ pub(crate) mod tests {
             keyring_number: 3,
             check_code: check_code(&[0xab; 32]),
             made_on: "2026-11-23".into(),
+            sign_in: None,
         }
     }
 
@@ -183,6 +237,32 @@ pub(crate) mod tests {
         ] {
             assert!(text.contains(needed), "{needed}");
         }
+    }
+
+    pub(crate) fn kit_with_sign_in() -> Kit {
+        let sign_in = SignIn {
+            origin: "https://vault.example.org".into(),
+            code: Zeroizing::new("0123456789ABCDEF".repeat(5)),
+        };
+        Kit {
+            sign_in: Some(sign_in),
+            ..kit()
+        }
+    }
+
+    #[test]
+    fn a_sign_in_is_on_it_where_it_is_wanted_and_hidden_in_debug_output() {
+        let text = kit_with_sign_in().text().unwrap();
+        for needed in [
+            "    0123  4567  89AB  CDEF\n",
+            "It signs a new computer in to https://vault.example.org, and opens nothing without the key above.",
+            "heirloom login https://vault.example.org --from-kit --account-file ./account.json",
+        ] {
+            assert!(text.contains(needed), "{needed}");
+        }
+        assert!(!kit().text().unwrap().contains("--from-kit"));
+        let shown = format!("{:?}", kit_with_sign_in().sign_in);
+        assert!(!shown.contains("0123"), "{shown}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(crate) mod approval;
 mod client;
 mod loopback;
 mod offers;
+pub(crate) mod paper;
 mod problem;
 pub(crate) mod signin;
 mod store;

@@ -2,6 +2,7 @@
 //! else would work is said when it fails. Nothing is made in answer to a failure.
 
 pub(crate) mod offers;
+pub(crate) mod own;
 
 use heirloom_ceremony::{CeremonyError, Purpose};
 use heirloom_keys::{
@@ -9,6 +10,7 @@ use heirloom_keys::{
 };
 
 use self::offers::{Offers, Way};
+use self::own::Own;
 use crate::args::shared::Unlock;
 use crate::browser::{self, Page};
 use crate::context::Context;
@@ -33,6 +35,8 @@ pub(crate) enum Entered {
     Passkey(EnteredPasskey),
     /// What a password gave, once a server had checked it.
     Password(UnlockSecret),
+    /// What this computer keeps for itself.
+    ThisComputer(UnlockSecret),
 }
 
 /// What a passkey answered.
@@ -50,7 +54,7 @@ impl Entered {
                 OpenError::WrongSecret => wrong_passkey(),
                 other => other.into(),
             }),
-            Self::Password(secret) => Ok(locked.unlock(secret)?),
+            Self::Password(secret) | Self::ThisComputer(secret) => Ok(locked.unlock(secret)?),
         }
     }
 }
@@ -135,7 +139,27 @@ pub(crate) fn unlock_one_side(
     purpose: Purpose,
     context: &Context,
 ) -> Result<Key, Failure> {
-    let offers = Offers::of(&found.newest);
+    // What is named goes first, also where this computer's own keys are damaged.
+    let own = if is_given(args, context) {
+        Own::None
+    } else {
+        own::find(found)?
+    };
+    let offers = Offers::with_own(&found.newest, matches!(own, Own::Here(_)));
+    if matches!(own, Own::Removed) {
+        let removed = Failure::new(
+            Exit::NeedsUnlock,
+            "this computer was let into the backup, and its way in was removed",
+        );
+        if !context.output.can_ask() {
+            return Err(removed.or_hint(
+                offers
+                    .flags()
+                    .map(|flags| format!("this backup can be opened with {flags}")),
+            ));
+        }
+        context.output.complain(&removed);
+    }
     if let Some(way) = named(args, &offers, found, context)? {
         return attempt(way, found, args, &offers, purpose, context);
     }
@@ -191,6 +215,9 @@ fn named(
             &format!("no password opens the backup in {}", found.place),
             offers,
         ));
+    }
+    if offers.own {
+        return Ok(Some(Way::ThisComputer));
     }
     let here = offers.here();
     if here.is_empty() {
@@ -277,6 +304,12 @@ fn attempt(
     context: &Context,
 ) -> Result<Key, Failure> {
     let key = match way {
+        Way::ThisComputer => by_this_computer(found).map(|(unlocked, entered)| Key {
+            unlocked,
+            entered,
+            page: None,
+            purpose,
+        }),
         Way::RecoveryKey => by_recovery_key(found, args, context).map(|(unlocked, key)| Key {
             unlocked,
             entered: Entered::RecoveryKey(key),
@@ -307,6 +340,20 @@ pub(crate) fn by_recovery_key(
         context.output.warn(&format!("group {group} of the recovery key was wrong and was mended; correct it where you keep it"));
     }
     Ok((unlocked, key))
+}
+
+/// Unlocks by what this computer keeps for itself, and by nothing else.
+pub(crate) fn by_this_computer(found: &Found) -> Result<(Unlocked, Entered), Failure> {
+    let Own::Here(way) = own::find(found)? else {
+        return Err(Failure::new(
+            Exit::NeedsUnlock,
+            "this computer does not open the backup by itself",
+        ));
+    };
+    let entered = Entered::ThisComputer(way.unlock_secret());
+    let unlocked = entered.open(&found.newest)?;
+    own::finish(found, &unlocked)?;
+    Ok((unlocked, entered))
 }
 
 fn by_password(

@@ -6,68 +6,22 @@
     reason = "a test that cannot set its scene fails"
 )]
 
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "this file needs a part of what others share"
+)]
+#[path = "support/running.rs"]
+mod running;
 #[expect(dead_code, reason = "this file needs a part of what others share")]
 #[path = "support/session.rs"]
 mod session;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdout, Stdio};
-
+use running::Running;
 use serde_json::Value;
 use session::{Ended, Session};
 
 const ACCOUNT: [&str; 2] = ["--account-file", "account.json"];
-
-/// A program that runs, and what it says.
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(session: &Session, home: &str, args: &[&str]) -> Self {
-        let mut child = session
-            .command()
-            .args(args)
-            .env("HEIRLOOM_HOME", session.path(home))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout }
-    }
-
-    /// The next event of this type; the test ends when there is none.
-    fn event(&mut self, kind: &str) -> Value {
-        loop {
-            let mut line = String::new();
-            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "no {kind}");
-            let event: Value = serde_json::from_str(&line).unwrap();
-            if event["type"] == kind {
-                return event;
-            }
-        }
-    }
-
-    fn say(&mut self, line: &str) {
-        let stdin = self.child.stdin.as_mut().unwrap();
-        writeln!(stdin, "{line}").unwrap();
-    }
-
-    fn code(&mut self) -> Option<i32> {
-        drop(self.child.stdin.take());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn scene() -> (Session, Running, String) {
     let session = Session::new();

@@ -10,6 +10,20 @@
 #[expect(dead_code, reason = "this file needs a part of it")]
 #[path = "support/owner.rs"]
 mod owner;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "this file needs a part of what others share"
+)]
+#[path = "support/running.rs"]
+mod running;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "this file needs a part of what others share"
+)]
+#[path = "support/serving.rs"]
+mod serving;
 #[expect(dead_code, reason = "this file needs a part of it")]
 #[path = "support/session.rs"]
 mod session;
@@ -18,6 +32,8 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use running::Running;
+use serving::{ANY_PORT, Serving};
 use session::{Session, sample};
 
 /// Runs a command line on a terminal and answers what it asks. `None` where no terminal can be made.
@@ -252,4 +268,232 @@ fn removing_asks_with_its_consequence() {
         "{screen}"
     );
     assert!(screen.contains("error: nothing was changed"), "{screen}");
+}
+
+/// A server with an account, and a backup in it.
+fn on_a_server() -> (Session, Serving) {
+    let session = Session::new();
+    let serving = Serving::start(&session, "server", ANY_PORT, &[]);
+    let url = serving.url.as_str();
+    let sample = sample().display().to_string();
+    for args in [
+        vec!["login", url, "--account-file", "account.json"],
+        vec![
+            "backup",
+            &sample,
+            "--to",
+            url,
+            "--new-recovery-key-file",
+            "key.txt",
+        ],
+    ] {
+        let ended = session.run(&args);
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+    (session, serving)
+}
+
+#[test]
+fn a_password_is_typed_twice_unseen_and_asked_for_again_when_it_is_wrong() {
+    let (session, serving) = on_a_server();
+    let url = &serving.url;
+    let add = format!("protect add password {url} --recovery-key-file key.txt");
+    let typed = [
+        ("New password: ", "password1"),
+        ("New password: ", "teapot glacier violin"),
+        ("Once more: ", "teapot glacier viola"),
+        ("New password: ", "teapot glacier violin"),
+        ("Once more: ", "teapot glacier violin"),
+    ];
+    let mut next = typed.iter();
+    let ended = on_a_terminal(&session, &add, |new| {
+        let (prompt, text) = next.clone().next()?;
+        new.ends_with(prompt).then(|| {
+            next.next();
+            (*text).to_owned()
+        })
+    });
+    let Some((code, screen)) = ended else {
+        println!("skipped: `script` is not here");
+        return;
+    };
+    assert_eq!(code, 0, "{screen}");
+    assert!(next.next().is_none(), "{screen}");
+    for said in [
+        "error: the password is too easy to guess\r\n",
+        "this is a very common password",
+        "hint: three or four words that do not belong together are easy to keep in mind and hard to guess",
+        "  the two are not the same\r\n",
+        "\"Password\" was added, and opens the backup",
+    ] {
+        assert!(screen.contains(said), "{said}: {screen}");
+    }
+    let unseen = |screen: &str| !screen.contains("teapot") && !screen.contains("password1");
+    assert!(unseen(&screen), "{screen}");
+
+    // Elsewhere: the person chooses the password, mistypes it once, and is told how many guesses are left.
+    let typed = [
+        ("Which one? [1] ", "1"),
+        ("Password: ", "teapot glacier viola"),
+        ("Which one? [1] ", ""),
+        ("Password: ", "teapot glacier violin"),
+    ];
+    let mut next = typed.iter();
+    let restore = format!("restore {url} --to out");
+    let (code, screen) = on_a_terminal(&session, &restore, |new| {
+        let (prompt, text) = next.clone().next()?;
+        new.ends_with(prompt).then(|| {
+            next.next();
+            (*text).to_owned()
+        })
+    })
+    .unwrap();
+    assert_eq!(code, 0, "{screen}");
+    for said in [
+        "  1. the password (checked by http://localhost:",
+        "  2. the recovery key (64 digits)\r\n",
+        "error: wrong password, 9 guesses left\r\n",
+        "the recovery key (`--recovery-key-file FILE`)",
+        "1 wrong password was tried since this one was last used",
+    ] {
+        assert!(screen.contains(said), "{said}: {screen}");
+    }
+    assert!(unseen(&screen), "{screen}");
+    assert!(session.path("out").is_dir());
+}
+
+#[test]
+fn a_password_that_is_never_typed_alike_adds_nothing() {
+    let (session, serving) = on_a_server();
+    let add = format!(
+        "protect add password {} --recovery-key-file key.txt",
+        serving.url
+    );
+    let mut typed = 0;
+    let ended = on_a_terminal(&session, &add, |new| {
+        (new.ends_with("New password: ") || new.ends_with("Once more: ")).then(|| {
+            typed += 1;
+            format!("teapot glacier violin {typed}")
+        })
+    });
+    let Some((code, screen)) = ended else {
+        println!("skipped: `script` is not here");
+        return;
+    };
+    assert_eq!((code, typed), (4, 10), "{screen}");
+    assert!(
+        screen.contains("error: no password was chosen\r\n"),
+        "{screen}"
+    );
+    let status = session.run(&[
+        "protect",
+        "status",
+        &serving.url,
+        "--recovery-key-file",
+        "key.txt",
+    ]);
+    assert!(!status.stdout.contains("Password"), "{status:?}");
+}
+
+#[test]
+fn who_lets_a_computer_in_is_asked_plainly_whether_it_may_open_the_backup() {
+    let (session, serving) = on_a_server();
+    let url = serving.url.as_str();
+    for says in ["n", "y"] {
+        let file = format!("new-{says}.json");
+        let login = [
+            "login",
+            url,
+            "--approve",
+            "--device-name",
+            "Phone",
+            "--json",
+            "--account-file",
+            &file,
+        ];
+        let mut new = Running::start(&session, &format!("new-home-{says}"), &login);
+        let code = new.event("approval")["code"].as_str().unwrap().to_owned();
+        let approve = format!("approve {url} --code {code} --recovery-key-file key.txt");
+        let ended = on_a_terminal(&session, &approve, |screen| {
+            if screen.ends_with("Let it? [y/N] ") {
+                return Some(says.to_owned());
+            }
+            screen.ends_with("the same six words? [y/N] ").then(|| {
+                let words = new.event("words")["words"].as_str().unwrap().to_owned();
+                assert!(screen.contains(&words), "{screen}");
+                new.say(&words);
+                "y".to_owned()
+            })
+        });
+        let Some((code, screen)) = ended else {
+            println!("skipped: `script` is not here");
+            return;
+        };
+        assert_eq!(code, 0, "{screen}");
+        assert_eq!(new.code(), Some(0));
+        let asked = format!(
+            "Also let it open the backup in {url}? It can then read every chat, until you remove it. Let it? [y/N] "
+        );
+        assert!(screen.contains(&asked), "{screen}");
+        let outcome = match says {
+            "n" => "The new computer was let into your account. It opens no backup by that",
+            _ => "The new computer was let into your account, and opens the backup as \"Phone\"",
+        };
+        assert!(screen.contains(outcome), "{screen}");
+        let mut restore = session.command();
+        restore
+            .env("HEIRLOOM_HOME", session.path(&format!("new-home-{says}")))
+            .args(["restore", url, "--to", &format!("out-{says}")]);
+        let ended = session.finish(&mut restore);
+        assert_eq!(ended.code, if says == "y" { 0 } else { 4 }, "{ended:?}");
+    }
+}
+
+#[test]
+fn a_kits_sign_in_is_typed_line_by_line_and_a_wrong_letter_is_told() {
+    let (session, serving) = on_a_server();
+    let url = serving.url.as_str();
+    let kit = session.run(&[
+        "kit",
+        url,
+        "--with-sign-in",
+        "--recovery-key-file",
+        "key.txt",
+    ]);
+    assert_eq!(kit.code, 0, "{kit:?}");
+    let lines: Vec<String> = kit
+        .stdout
+        .lines()
+        .skip_while(|line| *line != "SIGN-IN")
+        .filter(|line| line.split_whitespace().count() == 4 && line.trim().len() == 22)
+        .map(|line| line.trim().to_owned())
+        .collect();
+    assert_eq!(lines.len(), 5, "{kit:?}");
+    let mut wrong: Vec<String> = lines.clone();
+    let first = if wrong[2].starts_with('Z') { "Y" } else { "Z" };
+    wrong[2].replace_range(..1, first);
+    let mut typed = [vec!["too short".to_owned()], wrong, lines.clone()]
+        .concat()
+        .into_iter();
+    let login = format!("login {url} --from-kit --account-file new.json");
+    let ended = on_a_terminal(&session, &login, |new| {
+        let is_prompt = new
+            .rsplit_once("Sign-in, line ")
+            .is_some_and(|(_, rest)| rest.len() == 3 && rest.ends_with(": "));
+        is_prompt.then(|| typed.next().unwrap())
+    });
+    let Some((code, screen)) = ended else {
+        println!("skipped: `script` is not here");
+        return;
+    };
+    assert_eq!(code, 0, "{screen}");
+    assert!(typed.next().is_none());
+    for said in [
+        "  a line has 16 letters and digits; type this line again\r\n",
+        &format!("error: a letter is wrong, or this is no sign-in to {url}\r\n"),
+        &format!("Signed in to {url}\r\n"),
+    ] {
+        assert!(screen.contains(said), "{said}: {screen}");
+    }
+    assert!(!screen.contains(&lines[0]), "what is typed is not shown");
 }

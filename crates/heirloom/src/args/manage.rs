@@ -288,7 +288,11 @@ pub(crate) struct Remove {
 const KIT_EXAMPLES: &str = "\
 Examples:
   heirloom kit ./my-backup --to ./recovery-kit.pdf
-  heirloom kit ./my-backup --to ./recovery-kit.pdf --paper letter --recovery-key-file ./my-recovery-key.txt";
+  heirloom kit ./my-backup --to ./recovery-kit.pdf --paper letter --recovery-key-file ./my-recovery-key.txt
+  heirloom kit https://vault.example.org --to ./recovery-kit.pdf --with-sign-in
+
+A sign-in in a kit is one of its own: `heirloom devices URL` lists it as \"Recovery kit\", and `--remove ID` ends it. It
+fetches what is stored, and opens nothing without the key.";
 
 /// Prints a recovery kit.
 #[derive(Debug, Args)]
@@ -300,6 +304,12 @@ pub(crate) struct Kit {
     /// Write a page to print (PDF) into this new file. Without it, the kit is shown on the terminal
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
+    /// Print a sign-in to the backup's server on it, too: a new computer then needs nothing but the kit
+    #[arg(long, conflicts_with = "without_sign_in")]
+    pub(crate) with_sign_in: bool,
+    /// Print none, without asking
+    #[arg(long)]
+    pub(crate) without_sign_in: bool,
     /// The paper
     #[arg(long, value_name = "SIZE", default_value = "a4")]
     pub(crate) paper: Paper,

@@ -68,6 +68,24 @@ pub(crate) struct Serve {
         hide_env_values = true
     )]
     pub(crate) objects_s3_file: Option<PathBuf>,
+    /// The file of the server's own keys, else `server.keys` in the folder
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEIRLOOM_KEY_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) key_file: Option<PathBuf>,
+    /// A file that says whose users sign in, and how
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEIRLOOM_TENANTS_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) tenants_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) hsm: Hsm,
     /// A web server in front whose X-Forwarded-For is believed: an address or a network; may be repeated
     #[arg(long, value_name = "ADDR")]
     pub(crate) trusted_proxy: Vec<heirloom_vault::Network>,
@@ -76,6 +94,36 @@ pub(crate) struct Serve {
     pub(crate) log: Option<LogLines>,
     #[command(flatten)]
     pub(crate) rollout: super::admin::ServeRollout,
+}
+
+/// An HSM that holds the wrapping key.
+#[derive(Debug, Args)]
+pub(crate) struct Hsm {
+    /// The HSM's PKCS#11 module: the wrapping key lies there instead of in the key file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEIRLOOM_HSM_MODULE",
+        hide_env_values = true,
+        requires_all = ["hsm_token", "hsm_pin_file"]
+    )]
+    pub(crate) hsm_module: Option<PathBuf>,
+    /// The label of the token in it
+    #[arg(
+        long,
+        value_name = "LABEL",
+        env = "HEIRLOOM_HSM_TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) hsm_token: Option<String>,
+    /// A file with the token's PIN; also in place of the one that the configuration names
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HEIRLOOM_HSM_PIN_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) hsm_pin_file: Option<PathBuf>,
 }
 
 /// How the server's lines are written.
@@ -92,6 +140,7 @@ Examples:
   heirloom login http://localhost:8750 --account-file ./account.json
   heirloom login https://vault.example.org --invite CODE --account-file ./account.json
   heirloom login https://vault.example.org --passkey --account-file ./account.json
+  heirloom login https://vault.example.org --from-kit --account-file ./account.json
 
 The account file signs you in to the server: it opens what is stored there, never a backup. Keep a copy beside your
 recovery key: with both, a new computer can restore. On a server that was just started on this computer, the first to
@@ -113,6 +162,12 @@ pub(crate) struct Login {
     /// Ask a computer that is signed in: both show six words, which you compare
     #[arg(long, group = "entry")]
     pub(crate) approve: bool,
+    /// Type the sign-in that stands in a recovery kit
+    #[arg(long, group = "entry")]
+    pub(crate) from_kit: bool,
+    /// A file with that sign-in; `-` is standard input
+    #[arg(long, value_name = "FILE", group = "entry")]
+    pub(crate) kit_file: Option<PathBuf>,
     /// A file with the token by which a messenger vouches for you
     #[arg(long, value_name = "FILE", group = "entry", requires = "tenant")]
     pub(crate) token_file: Option<PathBuf>,
@@ -135,20 +190,31 @@ const APPROVE_EXAMPLES: &str = "\
 Examples:
   heirloom login https://vault.example.org --approve --account-file ./account.json   (on the new computer)
   heirloom approve https://vault.example.org --code BCDF-GHJK                        (on one that is signed in)
+  heirloom approve https://vault.example.org --code BCDF-GHJK --open-backup
 
 Both then show the same six words. If they differ, somebody is in between: say no. Where nobody can be asked, each reads
-the words that the other one shows from its standard input.";
+the words that the other one shows from its standard input. With `--open-backup`, or when you say so, the new computer
+can read and add to the backup at URL from then on, without a key or password, until `heirloom protect remove` takes
+that away. You unlock the backup here for it.";
 
 /// Lets a new computer into the account.
 #[derive(Debug, Args)]
 #[command(after_help = APPROVE_EXAMPLES)]
 pub(crate) struct Approve {
-    /// The server
+    /// The server, with the place of the backup where it has one
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// What the new computer shows; it selects it, and is no secret
     #[arg(long, value_name = "CODE")]
     pub(crate) code: Option<String>,
+    /// Let it open the backup at URL, too: it keeps a way in of its own
+    #[arg(long, conflicts_with = "sign_in_only")]
+    pub(crate) open_backup: bool,
+    /// Let it sign in and nothing else, without asking
+    #[arg(long)]
+    pub(crate) sign_in_only: bool,
+    #[command(flatten)]
+    pub(crate) unlock: super::shared::Unlock,
 }
 
 const LOGOUT_EXAMPLES: &str = "\

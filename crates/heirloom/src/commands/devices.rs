@@ -203,6 +203,7 @@ fn by(by: SignedInBy) -> &'static str {
         SignedInBy::First => "the first",
         SignedInBy::Passkey => "with a passkey",
         SignedInBy::Messenger => "through a messenger",
+        SignedInBy::Paper => "for a recovery kit",
         _ => "by invitation",
     }
 }

@@ -1,5 +1,8 @@
 //! `kit`: the recovery key with all that is needed, for the terminal or a printer.
 
+use std::path::Path;
+
+use heirloom_vault_api::{self as api, DeviceName, Invitation, SignedIn};
 use serde::Serialize;
 
 use crate::args::manage;
@@ -7,9 +10,10 @@ use crate::atomic;
 use crate::context::{Context, now_ms};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::kit::{self, Kit};
+use crate::kit::{self, Kit, SignIn};
 use crate::output::events;
-use crate::{repository, unlock, words};
+use crate::server::{Account, Address, CallError, Client, paper};
+use crate::{repository, secrets, unlock, words};
 
 #[derive(Serialize)]
 struct Summary {
@@ -17,6 +21,58 @@ struct Summary {
     keyring: u64,
     check_code: String,
     seconds: f64,
+}
+
+fn not_written(path: &Path, error: &std::io::Error) -> Failure {
+    let failure = Failure::file("write", path, error);
+    if error.kind() == std::io::ErrorKind::AlreadyExists {
+        return failure.hint("a kit is never replaced: name another file");
+    }
+    failure
+}
+
+/// Makes a sign-in for the kit alone, where it is wanted: the server lists it, and another device can end it.
+fn sign_in(args: &manage::Kit, place: &str, context: &Context) -> Result<Option<SignIn>, Failure> {
+    if !Address::is_one(place) {
+        return if args.with_sign_in {
+            Err(
+                Failure::usage("this backup lies on no server, and needs no sign-in")
+                    .hint("leave `--with-sign-in` out"),
+            )
+        } else {
+            Ok(None)
+        };
+    }
+    let address = Address::parse(place)?;
+    let origin = &address.origin;
+    if !args.with_sign_in {
+        if args.without_sign_in || !context.output.can_ask() {
+            return Ok(None);
+        }
+        let question = format!(
+            "Print a sign-in to {origin} on it, too? With the kit alone a new computer then gets everything back. Print it"
+        );
+        if !secrets::ask_yes(&question)? {
+            return Ok(None);
+        }
+    }
+    let account = Account::needed(&address, context)?;
+    let failed = |error: CallError| error.failure(origin);
+    let Invitation { invite } = Client::new(&address, Some(&account.token))
+        .post_once("/v1/invitations", &serde_json::json!({}))
+        .map_err(failed)?;
+    let sign_in = api::SignIn {
+        invite: Some(invite),
+        name: DeviceName::new("Recovery kit"),
+        on_paper: true,
+    };
+    let SignedIn { account: _, token } = Client::new(&address, None)
+        .post_once("/v1/accounts", &sign_in)
+        .map_err(failed)?;
+    Ok(Some(SignIn {
+        code: paper::code(&token, &account.identity, origin),
+        origin: origin.clone(),
+    }))
 }
 
 /// Makes a kit. The key is stored nowhere, so it has to be entered; it is proven by opening the backup first.
@@ -45,6 +101,12 @@ pub(crate) fn run(args: &manage::Kit, context: &Context) -> Result<Exit, Failure
         .into_iter()
         .find(|slot| Some(slot.id) == unlocked.opened_with());
     let check_code = kit::check_code(seen.hash.as_bytes());
+    if let Some(path) = args.to.as_ref().filter(|path| path.exists()) {
+        // Before a sign-in is made that would be printed nowhere.
+        let exists = std::io::ErrorKind::AlreadyExists.into();
+        return Err(not_written(path, &exists));
+    }
+    let sign_in = sign_in(args, &found.place, context)?;
     let kit = Kit {
         groups: entered.groups(),
         name: way.map(|slot| slot.name).unwrap_or_default(),
@@ -57,19 +119,14 @@ pub(crate) fn run(args: &manage::Kit, context: &Context) -> Result<Exit, Failure
             .next()
             .unwrap_or_default()
             .to_owned(),
+        sign_in,
     };
     let output = &context.output;
     match &args.to {
         None => output.line(&kit.text()?),
         Some(path) => {
             let page = zeroize::Zeroizing::new(kit::pdf(&kit, args.paper)?);
-            atomic::create_private(path, &page).map_err(|error| {
-                let failure = Failure::file("write", path, &error);
-                if error.kind() == std::io::ErrorKind::AlreadyExists {
-                    return failure.hint("a kit is never replaced: name another file");
-                }
-                failure
-            })?;
+            atomic::create_private(path, &page).map_err(|error| not_written(path, &error))?;
             output.line(&format!("Wrote the kit to {}", path.display()));
             output.hint("print it, put it where you keep your passport, and delete the file");
         }

@@ -20,6 +20,7 @@ use crate::home::repository::Lock;
 use crate::output::events;
 use crate::repository::Opened;
 
+pub(crate) use self::add::{free_name, newest};
 pub(crate) use self::off::finish_forgetting;
 
 /// Shows or changes.

@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use heirloom_vault::{
-    Clock as _, Config, ConfigFile, Log, LogFormat, Objects, Postgres, ServeError, Server,
-    SystemClock,
+    Clock as _, Config, ConfigFile, Log, LogFormat, Objects, Pkcs11, Postgres, ServeError, Server,
+    SystemClock, Tenants,
 };
 use serde::Serialize;
 
-use crate::args::server::{LogLines, Serve};
+use crate::args::server::{Hsm, LogLines, Serve};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -53,6 +53,16 @@ pub(crate) fn run(args: &Serve, context: &Context) -> Result<Exit, Failure> {
     if let Some(file) = &args.objects_s3_file {
         config.objects = Objects::S3 { file: file.clone() };
     }
+    if let Some(file) = &args.key_file {
+        config.key_file.clone_from(file);
+    }
+    if let Some(file) = &args.tenants_file {
+        config.tenants = Tenants::read(file).map_err(|error| {
+            Failure::usage(format!("{}: {error}", file.display()))
+                .hint("docs/hosting.md shows such a file")
+        })?;
+    }
+    hsm(&args.hsm, &mut config)?;
     config.rollout = super::admin::of_serve(&args.rollout)?;
     let failed = |error: ServeError| not_served(&error, listen);
     let server = runtime.block_on(Server::bind(config)).map_err(failed)?;
@@ -91,6 +101,32 @@ pub(crate) fn run(args: &Serve, context: &Context) -> Result<Exit, Failure> {
         .output
         .event(&events::summary("serve", Summary { seconds }));
     Ok(Exit::Done)
+}
+
+/// An HSM that flags or the environment name goes before the configuration's; a PIN file alone takes the place of its PIN file.
+fn hsm(args: &Hsm, config: &mut Config) -> Result<(), Failure> {
+    let Hsm {
+        hsm_module,
+        hsm_token,
+        hsm_pin_file,
+    } = args;
+    let named = (hsm_module, hsm_token, hsm_pin_file);
+    match (named, &mut config.hsm) {
+        ((None, None, None), _) => {}
+        ((Some(module), Some(token), Some(pin_file)), hsm) => {
+            *hsm = Some(Pkcs11 {
+                module: module.clone(),
+                token: token.clone(),
+                pin_file: pin_file.clone(),
+            });
+        }
+        ((None, None, Some(pin_file)), Some(hsm)) => hsm.pin_file.clone_from(pin_file),
+        _ => {
+            return Err(Failure::usage("an HSM needs its module, a token and a file with the PIN")
+                .hint("add `--hsm-module FILE --hsm-token LABEL --hsm-pin-file FILE`, or name module and token in the configuration"));
+        }
+    }
+    Ok(())
 }
 
 /// What the command line, the environment and the configuration file say, in this order.
@@ -178,5 +214,60 @@ fn not_served(error: &ServeError, listen: SocketAddr) -> Failure {
             "check endpoint, bucket, region and key in the file, and that the storage answers from here",
         ),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hsm_of(args: [Option<&str>; 3], before: Option<Pkcs11>) -> Result<Option<Pkcs11>, Failure> {
+        let [module, token, pin_file] = args;
+        let args = Hsm {
+            hsm_module: module.map(Into::into),
+            hsm_token: token.map(Into::into),
+            hsm_pin_file: pin_file.map(Into::into),
+        };
+        let mut config = Config::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "/data".into());
+        config.hsm = before;
+        hsm(&args, &mut config)?;
+        Ok(config.hsm)
+    }
+
+    fn configured() -> Pkcs11 {
+        Pkcs11 {
+            module: "/lib/a.so".into(),
+            token: "a".into(),
+            pin_file: "/etc/pin".into(),
+        }
+    }
+
+    #[test]
+    fn an_hsm_is_named_whole_or_given_another_pin_file() {
+        let (module, token, pin) = (Some("/lib/b.so"), Some("b"), Some("/run/secrets/pin"));
+        assert!(hsm_of([None; 3], None).unwrap().is_none());
+        let kept = hsm_of([None; 3], Some(configured())).unwrap().unwrap();
+        assert_eq!(kept.pin_file, configured().pin_file);
+        let moved = hsm_of([None, None, pin], Some(configured()))
+            .unwrap()
+            .unwrap();
+        assert_eq!(moved.token, "a");
+        assert_eq!(moved.pin_file, std::path::Path::new("/run/secrets/pin"));
+        for before in [None, Some(configured())] {
+            let named = hsm_of([module, token, pin], before).unwrap().unwrap();
+            assert_eq!(named.token, "b");
+        }
+        for (args, before) in [
+            ([None, None, pin], None),
+            ([None, token, pin], Some(configured())),
+            ([module, None, pin], None),
+            ([module, token, None], None),
+        ] {
+            assert_eq!(
+                hsm_of(args, before).unwrap_err().exit,
+                Exit::Usage,
+                "{args:?}"
+            );
+        }
     }
 }

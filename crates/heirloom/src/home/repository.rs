@@ -125,6 +125,17 @@ impl RepositoryState {
         atomic::replace_private(&path, bytes).map_err(|error| Failure::file("write", &path, &error))
     }
 
+    /// Removes a credential that is worth nothing any more.
+    pub(crate) fn forget_credential(&self, name: &str) -> Result<(), Failure> {
+        let path = self.folder.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::file("remove", &path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What was seen last; `None` when nothing was.
     pub(crate) fn seen(&self) -> Result<Option<Seen>, Failure> {
         self.read_json("seen.json")

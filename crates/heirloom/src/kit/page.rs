@@ -12,12 +12,13 @@ use krilla::surface::Surface;
 use krilla::tagging::{Artifact, ArtifactType, ContentTag, SpanTag, Tag, TagGroup, TagTree};
 use krilla::text::{Font, TextDirection};
 use krilla::{Document, SerializeSettings};
-use qrcode::Color;
+use qrcode::{Color, QrCode};
 
 use super::{BY_HAND, Kit, NOBODY_ASKS, line_label};
 use crate::args::manage::Paper;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::server::paper;
 
 const MARGIN: f32 = 56.0;
 const BODY: f32 = 10.5;
@@ -116,7 +117,18 @@ impl Sheet<'_> {
             self.y += LEADING;
         }
         self.y += 8.0;
-        self.qr(kit)?;
+        self.qr(&kit.qr()?, 104.0);
+        if let Some(sign_in) = &kit.sign_in {
+            self.heading("Your sign-in", 2, 13.0);
+            self.paragraph(&sign_in.sentence());
+            for line in paper::lines(&sign_in.code).iter() {
+                let mut group = TagGroup::new(Tag::P);
+                self.line(&mut group, MARGIN, &mono, 13.0, line);
+                self.tree.push(group);
+                self.y += LEADING;
+            }
+            self.qr(&sign_in.qr()?, 76.0);
+        }
 
         self.heading("About this backup", 2, 13.0);
         for (what, value) in kit.facts() {
@@ -213,11 +225,9 @@ impl Sheet<'_> {
         group.push(id);
     }
 
-    /// Draws the code right of the key, where it can be scanned.
-    fn qr(&mut self, kit: &Kit) -> Result<(), Failure> {
-        let code = kit.qr()?;
+    /// Draws the code right of the lines above, where it can be scanned.
+    fn qr(&mut self, code: &QrCode, side: f32) {
         let modules = u16::try_from(code.width()).unwrap_or(u16::MAX);
-        let side = 104.0;
         let cell = side / f32::from(modules);
         let (left, top) = (MARGIN + self.width - side, self.y - side - 8.0);
         let mut path = PathBuilder::new();
@@ -235,7 +245,6 @@ impl Sheet<'_> {
         }
         // The same digits stand beside it as text, so for a reader's voice it is decoration.
         self.decoration(path);
-        Ok(())
     }
 
     /// Draws what a reader's voice leaves out.
@@ -293,14 +302,16 @@ fn wrap(text: &str, width: f32, size: f32) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kit::tests::kit;
+    use crate::kit::tests::{kit, kit_with_sign_in};
 
     #[test]
     fn a_page_is_drawn_for_both_papers_and_is_accessible() {
         for paper in [Paper::A4, Paper::Letter] {
-            let bytes = draw(&kit(), paper, true).unwrap();
-            assert!(bytes.starts_with(b"%PDF-"));
-            assert!(bytes.len() < 200_000, "{}", bytes.len());
+            for kit in [kit(), kit_with_sign_in()] {
+                let bytes = draw(&kit, paper, true).unwrap();
+                assert!(bytes.starts_with(b"%PDF-"));
+                assert!(bytes.len() < 200_000, "{}", bytes.len());
+            }
         }
     }
 

@@ -3,27 +3,35 @@
 use std::time::{Duration, Instant};
 
 use heirloom_vault_api::approval::{
-    Approving, Contribution, Joining, NotAgreed, Reveal, Sealed, SixWords,
+    Approving, Awaiting, Contribution, Joining, NotAgreed, Replying, Reveal, Sealed, SixWords,
 };
 use heirloom_vault_api::{
     APPROVAL_TRIES, ApprovalAnswer, ApprovalAsk, ApprovalCommit, ApprovalEnd, ApprovalJoin,
-    ApprovalJoined, ApprovalPart, ApprovalReveal, ApprovalSealed, ApprovalStart, ApprovalStarted,
-    ApprovalState, Bytes, Code, Fixed, Invitation, Invite,
+    ApprovalJoined, ApprovalPart, ApprovalReplied, ApprovalReply, ApprovalReveal, ApprovalSealed,
+    ApprovalStart, ApprovalStarted, ApprovalState, Bytes, Code, Fixed, Invitation, Invite,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{CallError, Client};
+use heirloom_keys::{Admission, Unlocked};
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use super::{Address, CallError, Client};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::home::{RepositoryState, Seen, SeenHead};
 use crate::keys;
 use crate::output::events::Event;
+use crate::repository::Found;
 use crate::secrets;
 
 /// How often it is looked whether the other computer went on.
 const LOOK: Duration = Duration::from_millis(400);
 /// As long as the server remembers a session.
 const TIME: Duration = Duration::from_mins(10);
+/// So many heads are told of.
+const MOST_HEADS: usize = 16;
 
 /// What the new computer is given.
 #[derive(Serialize, Deserialize)]
@@ -34,11 +42,118 @@ struct Grant {
     /// Who the server is to the computer that is signed in.
     identity: Fixed<32>,
     invite: Invite,
+    /// Which backup it may open, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backup: Option<Backup>,
+}
+
+/// A backup as the computer that lets another one in has just opened it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Backup {
+    /// Behind the server's name.
+    place: String,
+    repository: Fixed<16>,
+    number: u64,
+    hash: Fixed<32>,
+    events: u64,
+    heads: Vec<SeenHead>,
+}
+
+/// What the new computer asks for.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asks {
+    #[serde(rename = "heirloom_asks")]
+    version: u8,
+    name: String,
+    admission: Bytes<4096>,
+}
+
+/// What the computer that is signed in gives.
+pub(crate) struct Letting {
+    /// Who the server is to it.
+    pub(crate) identity: Fixed<32>,
+    /// Which backup the new computer may open.
+    pub(crate) backup: Option<Backup>,
+}
+
+/// What the new computer asked for, and nobody else.
+pub(crate) struct Asked {
+    /// What it calls itself.
+    pub(crate) name: String,
+    pub(crate) admission: Admission,
+}
+
+/// What the new computer was given.
+pub(crate) struct Granted {
+    /// To sign in with.
+    pub(crate) invite: Invite,
+    /// What to ask for then.
+    pub(crate) offered: Option<Offered>,
+}
+
+/// A backup that the other computer lets this one open, once it has asked.
+pub(crate) struct Offered {
+    pub(crate) backup: Backup,
+    replying: Replying,
+    session: Fixed<16>,
+    ticket: Fixed<16>,
+}
+
+impl Backup {
+    /// What is told of an opened backup: so that the new computer takes no older state for the newest.
+    pub(crate) fn of(
+        unlocked: &Unlocked,
+        found: &Found,
+        address: &Address,
+    ) -> Result<Self, Failure> {
+        let seen = unlocked.seen();
+        let known = found
+            .state
+            .as_ref()
+            .map(RepositoryState::seen)
+            .transpose()?;
+        let mut heads = known.flatten().unwrap_or_default().heads;
+        heads.truncate(MOST_HEADS);
+        Ok(Self {
+            place: address.prefix.clone(),
+            repository: Fixed(*unlocked.repository().as_bytes()),
+            number: seen.number,
+            hash: Fixed(*seen.hash.as_bytes()),
+            events: seen.events,
+            heads,
+        })
+    }
+
+    /// Its address on the server of `origin`.
+    pub(crate) fn address(&self, origin: &str) -> Result<Address, Failure> {
+        Address::parse(&format!("{origin}/{}", self.place)).map_err(|_| not_agreed(NotAgreed))
+    }
+
+    pub(crate) fn repository(&self) -> [u8; 16] {
+        self.repository.0
+    }
+
+    /// What the other computer has seen, to be remembered here.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen {
+            keyring_number: self.number,
+            keyring_hash: hex::encode(self.hash.as_bytes()),
+            events: self.events,
+            heads: self.heads.clone(),
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct Waiting<'a> {
     code: &'a str,
+}
+
+#[derive(Serialize)]
+struct WaitingFor {
+    r#for: &'static str,
 }
 
 #[derive(Serialize)]
@@ -158,12 +273,12 @@ fn contribution(part: &ApprovalPart) -> Contribution {
     Contribution { key, nonce }
 }
 
-/// The new computer's part; gives the invitation that the other one sealed.
+/// The new computer's part; gives the invitation that the other one sealed, and the backup that it may open.
 pub(crate) fn ask_to_be_let_in(
     client: &Client,
     identity: &Fixed<32>,
     context: &Context,
-) -> Result<Invite, Failure> {
+) -> Result<Granted, Failure> {
     let ApprovalStarted {
         session,
         ticket,
@@ -226,38 +341,117 @@ pub(crate) fn ask_to_be_let_in(
         };
         // Who is in between could say yes in the other computer's name.
         if !side.are_same(&words)? {
+            // The other one may be waiting for what is asked; it hears why nothing comes.
+            let reply = ApprovalReply {
+                session,
+                ticket,
+                sealed: None,
+            };
+            let _ = side.tell("/v1/approvals/reply", &reply);
             return Err(differed());
         }
-        let ApprovalSealed {
-            encapsulated,
-            ciphertext,
-        } = sealed;
-        let sealed = Sealed {
-            encapsulated,
-            ciphertext: ciphertext.into_bytes(),
-        };
-        let opened = joined.open(&sealed).map_err(not_agreed)?;
+        let (opened, replying) = joined.open(&plain(sealed)).map_err(not_agreed)?;
         let grant: Grant = serde_json::from_slice(&opened).map_err(|_| not_agreed(NotAgreed))?;
         let Grant {
             version,
             identity: theirs,
             invite,
+            backup,
         } = grant;
         if version != 1 || theirs != *identity {
             return Err(not_agreed(NotAgreed));
         }
-        return Ok(invite);
+        let offered = backup.map(|backup| Offered {
+            backup,
+            replying,
+            session,
+            ticket,
+        });
+        return Ok(Granted { invite, offered });
     }
     Err(differed())
 }
 
-/// The signed-in computer's part.
+fn plain(sealed: ApprovalSealed) -> Sealed {
+    let ApprovalSealed {
+        encapsulated,
+        ciphertext,
+    } = sealed;
+    Sealed {
+        encapsulated,
+        ciphertext: ciphertext.into_bytes(),
+    }
+}
+
+fn carried(sealed: Sealed) -> Option<ApprovalSealed> {
+    let Sealed {
+        encapsulated,
+        ciphertext,
+    } = sealed;
+    Bytes::new(ciphertext).map(|ciphertext| ApprovalSealed {
+        encapsulated,
+        ciphertext,
+    })
+}
+
+impl Offered {
+    /// Asks the other computer to take this one into the backup.
+    pub(crate) fn ask(
+        self,
+        name: String,
+        admission: &Admission,
+        client: &Client,
+        context: &Context,
+    ) -> Result<(), Failure> {
+        let Self {
+            backup: _,
+            replying,
+            session,
+            ticket,
+        } = self;
+        let admission = admission.expose_bytes();
+        let admission = Bytes::new(admission.expose_secret().to_vec())
+            .ok_or_else(|| Failure::new(Exit::Failed, "what is asked for is too long"))?;
+        let asks = Asks {
+            version: 1,
+            name,
+            admission,
+        };
+        let message = Zeroizing::new(serde_json::to_vec(&asks).unwrap_or_default());
+        let sealed = replying
+            .seal(&message, &mut keys::rng())
+            .map_err(not_agreed)?;
+        drop(Zeroizing::new(asks.admission.into_bytes()));
+        let reply = ApprovalReply {
+            session,
+            ticket,
+            sealed: carried(sealed),
+        };
+        let _: serde_json::Value =
+            client
+                .post_once("/v1/approvals/reply", &reply)
+                .map_err(|error| match error.code() {
+                    Some(Code::NotFound) => over(),
+                    _ => error.failure(client.origin()),
+                })?;
+        let output = &context.output;
+        output.say("Waiting until the other computer has taken this one into the backup");
+        let waiting = WaitingFor {
+            r#for: "other_computer",
+        };
+        output.event(&Event::new("waiting", waiting));
+        Ok(())
+    }
+}
+
+/// The signed-in computer's part. Gives what the new one asked for, where it was offered a backup.
 pub(crate) fn let_in(
     client: &Client,
-    identity: Fixed<32>,
+    letting: Letting,
     code: &str,
     context: &Context,
-) -> Result<(), Failure> {
+) -> Result<Option<Asked>, Failure> {
+    let Letting { identity, backup } = letting;
     let join = ApprovalJoin {
         code: code.to_owned(),
     };
@@ -323,22 +517,50 @@ pub(crate) fn let_in(
             version: 1,
             identity,
             invite,
+            backup,
         };
-        let message = zeroize::Zeroizing::new(serde_json::to_vec(&grant).unwrap_or_default());
-        let Sealed {
-            encapsulated,
-            ciphertext,
-        } = agreed.seal(&message, &mut rng).map_err(not_agreed)?;
-        let sealed = Bytes::new(ciphertext).map(|ciphertext| ApprovalSealed {
-            encapsulated,
-            ciphertext,
-        });
+        let is_offered = grant.backup.is_some();
+        let message = Zeroizing::new(serde_json::to_vec(&grant).unwrap_or_default());
+        let (sealed, awaiting) = agreed.seal(&message, &mut rng).map_err(not_agreed)?;
         let end = ApprovalEnd {
             session,
             ticket,
-            sealed,
+            sealed: carried(sealed),
         };
-        return side.tell("/v1/approvals/end", &end);
+        side.tell("/v1/approvals/end", &end)?;
+        if !is_offered {
+            return Ok(None);
+        }
+        output.say("Waiting for the new computer: say there, too, that the words are the same");
+        output.event(&Event::new(
+            "waiting",
+            WaitingFor {
+                r#for: "new_computer",
+            },
+        ));
+        return asked(&side, failed, awaiting).map(Some);
     }
     Err(differed())
+}
+
+/// Waits for what the new computer asks for.
+fn asked(side: &Side<'_>, failed: u32, awaiting: Awaiting) -> Result<Asked, Failure> {
+    let Some(ApprovalReplied { sealed }) = side.wait(failed, |state| state.reply)? else {
+        return Err(over());
+    };
+    // A person on the new computer saw other words.
+    let sealed = sealed.ok_or_else(differed)?;
+    let message = awaiting.open(&plain(sealed)).map_err(not_agreed)?;
+    let asks: Asks = serde_json::from_slice(&message).map_err(|_| not_agreed(NotAgreed))?;
+    let Asks {
+        version,
+        name,
+        admission,
+    } = asks;
+    let admission = Zeroizing::new(admission.into_bytes());
+    let admission = Admission::from_bytes(&admission).map_err(|_| not_agreed(NotAgreed))?;
+    if version != 1 {
+        return Err(not_agreed(NotAgreed));
+    }
+    Ok(Asked { name, admission })
 }

@@ -14,6 +14,8 @@ const SHOWN_CHARS: usize = 60;
 /// A kind of way in that this program can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
+    /// What this computer keeps for itself, since its owner let it in.
+    ThisComputer,
     /// Any of the passkeys, in the browser.
     Passkey,
     /// The password, checked by a server that counts wrong ones.
@@ -25,6 +27,8 @@ pub(crate) enum Way {
 /// The ways into one backup, most likely first.
 #[derive(Debug, Default)]
 pub(crate) struct Offers {
+    /// Whether this computer opens it by itself.
+    pub(crate) own: bool,
     /// Passkeys that can be asked for here.
     pub(crate) passkeys: Vec<Passkey>,
     /// Passwords that can be asked for here: two while one is being changed.
@@ -68,6 +72,9 @@ impl Offers {
                     "a password kept with {}, which this version cannot ask for",
                     short(server)
                 )),
+                Method::Device(_) => offers.add_elsewhere(
+                    "what another computer keeps for itself, which only that one can use".into(),
+                ),
                 _ => offers.add_elsewhere(
                     "a way in that this version does not know; a newer one may".into(),
                 ),
@@ -85,6 +92,9 @@ impl Offers {
     /// What can be asked for here, most likely first.
     pub(crate) fn here(&self) -> Vec<Way> {
         let mut ways = Vec::new();
+        if self.own {
+            ways.push(Way::ThisComputer);
+        }
         if !self.passkeys.is_empty() {
             ways.push(Way::Passkey);
         }
@@ -110,6 +120,7 @@ impl Offers {
 
     fn line(&self, way: Way) -> String {
         match way {
+            Way::ThisComputer => "what this computer keeps for itself".into(),
             Way::Passkey if self.passkeys.len() == 1 => {
                 "a passkey (in your browser, password manager or security key, saved for localhost)"
                     .into()
@@ -127,6 +138,14 @@ impl Offers {
             }
             Way::RecoveryKey if self.recovery_keys == 1 => "the recovery key (64 digits)".into(),
             Way::RecoveryKey => format!("one of {} recovery keys (64 digits)", self.recovery_keys),
+        }
+    }
+
+    /// The same, with what this computer keeps for itself; another computer's is not told of then.
+    pub(crate) fn with_own(locked: &LockedKeyring, own: bool) -> Self {
+        Self {
+            own,
+            ..Self::of(locked)
         }
     }
 
@@ -148,6 +167,7 @@ impl Offers {
 impl Way {
     fn with_flag(self) -> &'static str {
         match self {
+            Self::ThisComputer => "this computer by itself (without a flag)",
             Self::Passkey => "a passkey (`--passkey`)",
             Self::Password => "the password (`--password-file FILE`)",
             Self::RecoveryKey => "the recovery key (`--recovery-key-file FILE`)",

@@ -46,12 +46,19 @@ pub struct SignIn {
     /// What the device is called.
     #[serde(default)]
     pub name: Option<DeviceName>,
+    /// Whether it is kept on paper, with an invitation only: then it does not end by itself when nobody uses it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_paper: bool,
 }
 
 impl SignIn {
     /// With an invitation or without one, by a device that says no name.
     pub fn by(invite: Option<Invite>) -> Self {
-        Self { invite, name: None }
+        Self {
+            invite,
+            name: None,
+            on_paper: false,
+        }
     }
 }
 

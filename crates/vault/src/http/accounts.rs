@@ -67,7 +67,11 @@ async fn sign_in(
 ) -> Result<Response, Refusal> {
     app.limit_guesses(peer)?;
     let body = body_of_json(&headers, body, MAX_REQUEST_BYTES).await?;
-    let SignIn { invite, name } = parse(&body)?;
+    let SignIn {
+        invite,
+        name,
+        on_paper,
+    } = parse(&body)?;
     // Who has the invitation may hear the answer again. Without one, anybody could ask for it.
     let once = match &invite {
         Some(invite) => once(&headers, "/v1/accounts", invite.0.as_bytes(), &body)?,
@@ -75,6 +79,7 @@ async fn sign_in(
     };
     let token = Token(random());
     let by = match &invite {
+        Some(_) if on_paper => SignedInBy::Paper,
         Some(_) => SignedInBy::Invitation,
         None => SignedInBy::First,
     };

@@ -19,7 +19,7 @@ pub(crate) fn token_hash(token: &Token) -> Value {
     Value::Bytes(hash.finalize().to_vec())
 }
 
-const BY_TOKEN: &str = "SELECT account, device, seen, COALESCE(ended, 0) FROM vault_token WHERE hash = $1 \
+const BY_TOKEN: &str = "SELECT account, device, seen, COALESCE(ended, 0), entry FROM vault_token WHERE hash = $1 \
      AND NOT EXISTS (SELECT 1 FROM vault_disabled d WHERE d.account = vault_token.account)";
 const SEEN: &str = "UPDATE vault_token SET seen = $1 WHERE hash = $2 AND ended IS NULL";
 const LIVE: &str = "SELECT count(*) FROM vault_token WHERE account = $1 AND ended IS NULL";
@@ -65,12 +65,12 @@ pub(crate) fn by_token(
     };
     let account = row.fixed()?.ok_or(DbError::Impossible)?;
     let device = row.fixed()?.ok_or(DbError::Impossible)?;
-    let (seen, ended) = (row.u64()?, row.u64()?);
+    let (seen, ended, by) = (row.u64()?, row.u64()?, entry(row.u64()?)?);
     if ended > 0 {
         return Ok(Found::Ended);
     }
-    // "Seen" is up to an hour old. The row stays, so that the device hears why.
-    if now >= seen.saturating_add(SEEN_MS).saturating_add(unused_ms) {
+    // "Seen" is up to an hour old. The row stays, so that the device hears why. Paper lies in a drawer for years.
+    if by != SignedInBy::Paper && now >= seen.saturating_add(SEEN_MS).saturating_add(unused_ms) {
         return Ok(Found::Expired);
     }
     if now >= seen.saturating_add(SEEN_MS) {
@@ -179,6 +179,7 @@ fn number(by: SignedInBy) -> u32 {
         SignedInBy::First => 2,
         SignedInBy::Passkey => 3,
         SignedInBy::Messenger => 4,
+        SignedInBy::Paper => 5,
         SignedInBy::Invitation | _ => 1,
     }
 }
@@ -189,6 +190,7 @@ fn entry(number: u64) -> Result<SignedInBy, DbError> {
         2 => SignedInBy::First,
         3 => SignedInBy::Passkey,
         4 => SignedInBy::Messenger,
+        5 => SignedInBy::Paper,
         _ => return Err(DbError::Impossible),
     })
 }

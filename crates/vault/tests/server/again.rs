@@ -158,6 +158,17 @@ fn an_answer_is_kept_for_a_day_and_a_sign_in_for_ninety_after_its_last_use() {
     let clock = Arc::new(Hand(AtomicU64::new(1_800_000_000_000)));
     let server = start(|config| config.clock = clock.clone());
     let (client, idle) = (server.signed_in(), server.signed_in());
+    let Invitation { invite } = client
+        .post("/v1/invitations", &serde_json::json!({}))
+        .unwrap()
+        .json();
+    let sign_in = SignIn {
+        on_paper: true,
+        ..SignIn::by(Some(invite))
+    };
+    let mut paper = server.client();
+    let given: SignedIn = paper.post("/v1/accounts", &sign_in).unwrap().json();
+    paper.token = Some(given.token);
     let first = with_key(&client, "/v1/invitations", KEY, b"");
     clock.0.fetch_add(DAY + 1, Ordering::SeqCst);
     let later = with_key(&client, "/v1/invitations", KEY, b"");
@@ -176,6 +187,9 @@ fn an_answer_is_kept_for_a_day_and_a_sign_in_for_ninety_after_its_last_use() {
         client.get("/v1/account").problem().code,
         Code::SignInExpired
     );
+    // What lies in a drawer does not end by itself.
+    clock.0.fetch_add(3650 * DAY, Ordering::SeqCst);
+    assert_eq!(paper.get("/v1/account").status, 200);
     server.stop();
 }
 

@@ -14,6 +14,7 @@ use crate::keys::{self, Reader};
 use crate::recovery;
 use crate::repository::{Found, Opened};
 use crate::unlock::offers::{Offers, Way};
+use crate::unlock::own::{self, Own};
 use crate::unlock::{self, Entered};
 use crate::words;
 
@@ -35,6 +36,11 @@ pub(super) fn known_or_join(
             found.place
         ));
     }
+    // A computer that was let in reads, too: it may have ended before it knew, and its table comes from the store.
+    let own = match own::find(&found)? {
+        Own::Here(_) => Some(unlock::by_this_computer(&found)?.0),
+        Own::None | Own::Removed => None,
+    };
     let device = found
         .state
         .as_ref()
@@ -42,7 +48,7 @@ pub(super) fn known_or_join(
         .transpose()?
         .flatten();
     match device {
-        Some(device) => known(found, device, args, context),
+        Some(device) => known(found, device, own, args, context),
         None => join(found, args, context),
     }
 }
@@ -51,6 +57,7 @@ pub(super) fn known_or_join(
 fn known(
     found: Found,
     mut device: Device,
+    own: Option<Unlocked>,
     args: &Backup,
     context: &Context,
 ) -> Result<Ready, Failure> {
@@ -78,6 +85,9 @@ fn known(
             drop(lock);
             return join_with(found, unlocked, args, context);
         }
+        device.follow(&unlocked)?;
+        Some(std::sync::Arc::new(Reader::new(unlocked)))
+    } else if let Some(unlocked) = own {
         device.follow(&unlocked)?;
         Some(std::sync::Arc::new(Reader::new(unlocked)))
     } else {

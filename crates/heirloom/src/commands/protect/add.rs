@@ -209,7 +209,7 @@ pub(super) fn prove(
 }
 
 /// "Recovery key", "Recovery key 2", ….
-pub(super) fn free_name(keyring: &Unlocked, wish: &str) -> String {
+pub(crate) fn free_name(keyring: &Unlocked, wish: &str) -> String {
     let taken: Vec<String> = keyring.slots().into_iter().map(|slot| slot.name).collect();
     let mut name = wish.to_owned();
     let mut number = 2;

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::password;
 use crate::repository;
 use crate::unlock;
+use crate::unlock::own::WAY;
 use crate::{keys, secrets, words};
 
 /// A keyring takes 256 bytes.
@@ -107,7 +108,8 @@ pub(super) fn checked_name(
 /// What is to be removed.
 enum Target {
     Way(SlotInfo),
-    Device(DeviceInfo),
+    /// With whether it keeps a way in for itself.
+    Device(DeviceInfo, bool),
 }
 
 /// Removes a way in or a device; the root changes at once.
@@ -116,7 +118,7 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<Exit, Failure> 
     let opened = repository::open_for(&args.ways.store, &args.ways.unlock, purpose, context)?;
     let (mut device, _lock) = super::device(&opened)?;
     let keyring = opened.reader.keyring();
-    let target = target(keyring, &args.way)?;
+    let target = target(keyring, &args.way, &device)?;
     refuse_before_asking(keyring, &target)?;
     let what = target.what();
     let stays = target.stays(keyring);
@@ -136,6 +138,11 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<Exit, Failure> 
     let unlocked = remove_now(keyring, &target, &mut device, &*opened.found.store)?;
     if let Target::Way(slot) = &target {
         password::forget(&slot.method, &unlocked, context);
+    }
+    if let Target::Way(slot) = &target
+        && slot.method == Method::Device(device.credential.device())
+    {
+        device.state.forget_credential(WAY)?;
     }
     password::follow_rotation(&unlocked, context);
     tell(
@@ -165,7 +172,7 @@ fn remove_now(
             let tested = device.publish(store, tested)?;
             tested.remove_slot(&mut rng, device.act(), &slot.id)?
         }
-        Target::Device(known) => keyring.revoke_device(&mut rng, device.act(), &known.id)?,
+        Target::Device(known, _) => keyring.revoke_device(&mut rng, device.act(), &known.id)?,
     };
     device.publish(store, successor)
 }
@@ -191,6 +198,7 @@ fn refuse_before_asking(keyring: &Unlocked, target: &Target) -> Result<(), Failu
                 let flag = match known.method {
                     Method::Passkey(_) => "`--passkey`",
                     Method::Password(_) => "`--password-file FILE`",
+                    Method::Device(_) => "on that computer",
                     _ => "`--recovery-key-file FILE`",
                 };
                 format!("\"{}\" ({flag})", words::tame(&known.name))
@@ -217,7 +225,7 @@ impl Target {
     fn what(&self) -> String {
         match self {
             Self::Way(slot) => format!("the way in \"{}\"", words::tame(&slot.name)),
-            Self::Device(known) => format!("the device \"{}\"", words::tame(&known.name)),
+            Self::Device(known, _) => format!("the device \"{}\"", words::tame(&known.name)),
         }
     }
 
@@ -232,7 +240,10 @@ impl Target {
                     .collect();
                 format!("what opens the backup then: {}", rest.join(", "))
             }
-            Self::Device(_) => "it can add nothing from when it has seen this".into(),
+            Self::Device(_, true) => {
+                "it opens nothing that is backed up from now on, and can add nothing from when it has seen this".into()
+            }
+            Self::Device(_, false) => "it can add nothing from when it has seen this".into(),
         }
     }
 
@@ -248,7 +259,10 @@ impl Target {
             Self::Way(_) => {
                 "a copy of the store made before now still opens with it, with all that was backed up until now; what is backed up from now on does not"
             }
-            Self::Device(_) => "what it added stays in the backup",
+            Self::Device(_, true) => {
+                "a copy of the store made before now still opens with what it keeps, with all that was backed up until now. What it added stays in the backup; `heirloom devices URL --remove ID` signs it out of a server"
+            }
+            Self::Device(_, false) => "what it added stays in the backup",
         }
     }
 }
@@ -274,15 +288,28 @@ fn tell_who_has_not_seen_it(unlocked: &Unlocked, own: &Device, context: &Context
     }
 }
 
-fn target(keyring: &Unlocked, wish: &str) -> Result<Target, Failure> {
-    if let Some(slot) = find_way(&keyring.slots(), wish)? {
-        return Ok(Target::Way(slot.clone()));
-    }
+/// What another computer keeps for itself goes with that computer: it is to open nothing and to add nothing any more.
+fn target(keyring: &Unlocked, wish: &str, own: &Device) -> Result<Target, Failure> {
+    let slots = keyring.slots();
     let mut devices = keyring.devices().into_iter();
-    devices
+    if let Some(slot) = find_way(&slots, wish)? {
+        let of = match slot.method {
+            Method::Device(of) if of != own.credential.device() => Some(of),
+            _ => None,
+        };
+        let device = devices.find(|known| Some(known.id) == of);
+        return Ok(device.map_or_else(
+            || Target::Way(slot.clone()),
+            |device| Target::Device(device, true),
+        ));
+    }
+    let device = devices
         .find(|known| known.revoked_ms.is_none() && known.name == wish)
-        .map(Target::Device)
-        .ok_or_else(|| no_such(wish))
+        .ok_or_else(|| no_such(wish))?;
+    let reads = slots
+        .iter()
+        .any(|slot| slot.method == Method::Device(device.id));
+    Ok(Target::Device(device, reads))
 }
 
 fn no_such(wish: &str) -> Failure {
@@ -417,7 +444,7 @@ mod tests {
         }
 
         fn target(&self) -> Target {
-            target(&self.open(&self.stays).unwrap(), "goes").unwrap()
+            target(&self.open(&self.stays).unwrap(), "goes", &self.device).unwrap()
         }
 
         /// This computer as a new run finds it, which takes over the newest keyring by its own key.
@@ -495,7 +522,8 @@ mod tests {
         let scene = scene();
         let keyring = scene.open(&scene.goes).unwrap();
         let failure =
-            refuse_before_asking(&keyring, &target(&keyring, "goes").unwrap()).unwrap_err();
+            refuse_before_asking(&keyring, &target(&keyring, "goes", &scene.device).unwrap())
+                .unwrap_err();
         assert_eq!(failure.message, "a way in cannot remove itself");
         assert_eq!(
             failure.hint.as_deref(),

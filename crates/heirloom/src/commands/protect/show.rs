@@ -172,6 +172,9 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
         heirloom_ceremony::LOCALHOST => "for browsers on computers".into(),
         other => format!("saved for {}", words::tame(other)),
     }));
+    if matches!(slot.method, Method::Device(_)) {
+        facts = vec!["kept by a computer that was let in".into()];
+    }
     let password = match &slot.method {
         Method::Password(password) => Some(password),
         _ => None,
@@ -309,6 +312,12 @@ fn prove_it(slot: &SlotInfo) -> String {
     let flag = match slot.method {
         Method::Passkey(_) => "--passkey",
         Method::Password(_) => "--password-file FILE",
+        Method::Device(_) => {
+            return format!(
+                "\"{}\" by `heirloom protect check STORE` on that computer",
+                words::tame(&slot.name)
+            );
+        }
         _ => "--recovery-key-file FILE",
     };
     format!(
@@ -322,6 +331,7 @@ fn method_word(method: &Method) -> &'static str {
         Method::RecoveryKey => "recovery_key",
         Method::Passkey(_) => "passkey",
         Method::Password(_) => "password",
+        Method::Device(_) => "device",
         _ => "unknown",
     }
 }
