@@ -14,8 +14,13 @@ mod harness;
 mod log;
 mod person;
 mod postgres;
+#[cfg(target_os = "linux")]
+mod power;
+mod races;
 mod restore;
 mod rotation;
 mod unknown;
 mod walk;
+#[cfg(unix)]
+mod whole_request;
 mod witness;

@@ -141,7 +141,7 @@ impl Vault {
         };
         let now = self.now();
         let done = self.run(move |sql| {
-            let answered = match repeat::find(sql, &once, now)? {
+            let answered = match repeat::claim(sql, &once, now)? {
                 Known::Another => return Ok(None),
                 Known::Answered(json) => Some(json),
                 Known::New => None,
@@ -151,12 +151,12 @@ impl Vault {
                 return Ok(Some(Ok(value)));
             }
             let done = work(sql)?;
-            if let Ok(value) = &done {
-                let json = serde_json::to_vec(value).map_err(|_| DbError::Impossible)?;
-                let json = Zeroizing::new(json);
-                if !repeat::keep(sql, &once, &json, now)? {
-                    return Err(DbError::Impossible);
+            match &done {
+                Ok(value) => {
+                    let json = serde_json::to_vec(value).map_err(|_| DbError::Impossible)?;
+                    repeat::keep(sql, &once, &Zeroizing::new(json))?;
                 }
+                Err(_) => repeat::give_up(sql, &once)?,
             }
             Ok(Some(done))
         });

@@ -4,6 +4,7 @@ use heirloom_vault_api::{AccountId, Code, Invite, TenantName};
 use sha2::{Digest as _, Sha256};
 
 use super::device::{self, NewDevice};
+use super::sweep;
 use crate::db::{DbError, Sql, Value};
 
 /// How long an invitation is good.
@@ -29,10 +30,25 @@ const OPEN: &str = "INSERT INTO vault_account (account, created, used_bytes, quo
 const INVITE: &str =
     "INSERT INTO vault_invite (hash, account, expires, tenant) VALUES ($1, $2, $3, $4)";
 const STALE: &str = "DELETE FROM vault_invite WHERE expires <= $1";
+// As a record's `HOLD`.
+const HOLD: &str =
+    "UPDATE vault_account SET used_bytes = used_bytes WHERE account = $1 RETURNING account";
 const USAGE: &str = "SELECT used_bytes, quota_bytes FROM vault_account WHERE account = $1";
 const TENANT: &str = "SELECT tenant FROM vault_account WHERE account = $1";
 const BY_SUBJECT: &str = "SELECT account FROM vault_subject WHERE hash = $1";
 const VOUCH: &str = "INSERT INTO vault_subject (hash, account) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING RETURNING hash";
+
+/// Keeps an account from everybody else until the transaction ends: for whoever counts what it has before adding to
+/// it, or deletes it. `false`: there is none (any more).
+pub(crate) fn hold(sql: &mut dyn Sql, account: &AccountId) -> Result<bool, DbError> {
+    Ok(!sql.query(HOLD, &[(*account).into()])?.is_empty())
+}
+
+/// Whether there is no account yet. Two that ask at a time do so one after the other.
+fn is_first(sql: &mut dyn Sql) -> Result<bool, DbError> {
+    sweep::touch(sql)?;
+    Ok(sql.query(ANY, &[])?.is_empty())
+}
 
 /// An account that does not exist yet.
 #[derive(Debug)]
@@ -101,7 +117,7 @@ pub(crate) fn sign_in(
             }
             (account, tenant)
         }
-        None if *first_is_free && sql.query(ANY, &[])?.is_empty() => (None, None),
+        None if *first_is_free && is_first(sql)? => (None, None),
         None => return Ok(Err(Code::SignInNeeded)),
     };
     let account = if let Some(existing) = existing {

@@ -146,6 +146,8 @@ pub(crate) fn restore(
     name: &BlobName,
     before: u64,
 ) -> Result<Option<Result<u64, Refused>>, DbError> {
+    // What it used counts again, once.
+    super::account::hold(sql, account)?;
     if find(sql, account, name)?.is_some() {
         return Ok(Some(Err(Refused::Exists)));
     }
@@ -161,7 +163,14 @@ pub(crate) fn restore(
         let (used, quota) = super::account::usage(sql, account)?;
         return Ok(Some(Err(Refused::Quota { used, quota })));
     }
-    sql.query(RESTORE, &[(*account).into(), object.into()])?;
+    if sql
+        .query(RESTORE, &[(*account).into(), object.into()])?
+        .is_empty()
+    {
+        // Its grace ended meanwhile.
+        sql.query(FREE, &[(*account).into(), size.into()])?;
+        return Ok(None);
+    }
     Ok(Some(Ok(size)))
 }
 

@@ -4,6 +4,7 @@
 use heirloom_vault_api::{AccountId, Device, DeviceId, DeviceName, MAX_DEVICES, SignedInBy, Token};
 use sha2::{Digest as _, Sha256};
 
+use super::account;
 use crate::db::{DbError, Row, Sql, Value};
 
 /// How long it is remembered that a device was signed out by another one.
@@ -89,8 +90,11 @@ pub(crate) struct NewDevice {
     pub(crate) now: u64,
 }
 
-/// Whether another device may sign in to `account`.
+/// Whether another device may sign in to `account`, which is held until it did.
 pub(crate) fn has_room(sql: &mut dyn Sql, account: &AccountId) -> Result<bool, DbError> {
+    if !account::hold(sql, account)? {
+        return Ok(false);
+    }
     let rows = sql.query(LIVE, &[(*account).into()])?;
     let live = rows.into_iter().next().ok_or(DbError::Impossible)?.u64()?;
     Ok(live < u64::try_from(MAX_DEVICES).unwrap_or(u64::MAX))

@@ -2,6 +2,7 @@
 
 use heirloom_vault_api::{AccountId, LogKind, RecordName};
 
+use super::account;
 use super::log;
 use super::record::{GUESSES, Record, STRANGERS_GUESSES, STRANGERS_LIFETIME, key, keyed};
 use crate::db::{DbError, Row, Sql};
@@ -21,7 +22,6 @@ const USER: &str = "SELECT a.account, a.tenant, a.created, a.used_bytes, a.quota
      FROM vault_account a WHERE a.account = $1";
 const QUOTA: &str =
     "UPDATE vault_account SET quota_bytes = $2 WHERE account = $1 RETURNING quota_bytes";
-const EXISTS: &str = "SELECT created FROM vault_account WHERE account = $1";
 const DISABLE: &str = "INSERT INTO vault_disabled (account, since) VALUES ($1, $2) \
      ON CONFLICT (account) DO NOTHING RETURNING since";
 const ENABLE: &str = "DELETE FROM vault_disabled WHERE account = $1 RETURNING since";
@@ -88,7 +88,7 @@ pub(crate) fn disable(
     disabled: bool,
     now: u64,
 ) -> Result<Option<bool>, DbError> {
-    if sql.query(EXISTS, &[(*account).into()])?.is_empty() {
+    if !account::hold(sql, account)? {
         return Ok(None);
     }
     let rows = if disabled {
@@ -119,11 +119,12 @@ const DROPS: &[&str] = &[
 
 /// Deletes an account: its passwords are destroyed, its objects go after the grace. `false`: there is none.
 pub(crate) fn delete(sql: &mut dyn Sql, account: &AccountId, now: u64) -> Result<bool, DbError> {
-    if sql.query(EXISTS, &[(*account).into()])?.is_empty() {
+    // Nobody adds anything to it meanwhile.
+    if !account::hold(sql, account)? {
         return Ok(false);
     }
     for name in records(sql, account)? {
-        let record = Record::find(sql, &name)?.ok_or(DbError::Impossible)?;
+        let record = Record::hold(sql, &name)?.ok_or(DbError::Impossible)?;
         sql.query(FORGET, &keyed(&name, [now.into()]))?;
         let head = (record.log_length, &record.log_hash);
         log::append(sql, &name, head, LogKind::Destroyed, record.version, now)?;

@@ -3,6 +3,7 @@
 use heirloom_vault_api::{AccountId, DeviceName, Fixed, MAX_PASSKEYS, SignInPasskey, TenantName};
 use sha2::{Digest as _, Sha256};
 
+use super::account;
 use super::device::{name_value, read_name};
 use crate::db::{DbError, Sql, Value};
 
@@ -54,8 +55,11 @@ fn id(tenant: &TenantName, credential: &[u8]) -> Value {
     Value::Bytes(hash.finalize().to_vec())
 }
 
-/// Whether the account may have another one.
+/// Whether the account, which is held until then, may have another one.
 pub(crate) fn has_room(sql: &mut dyn Sql, account: &AccountId) -> Result<bool, DbError> {
+    if !account::hold(sql, account)? {
+        return Ok(false);
+    }
     let rows = sql.query(COUNT, &[(*account).into()])?;
     let there = rows.into_iter().next().ok_or(DbError::Impossible)?.u64()?;
     Ok(there < u64::try_from(MAX_PASSKEYS).unwrap_or(u64::MAX))

@@ -4,6 +4,7 @@ use heirloom_vault_api::{
     AccountId, Fixed, Identity, LogKind, OwnerAct, OwnerPublic, RecordName, log_start,
 };
 
+use super::account;
 use super::log;
 use super::record::{Record, State, keyed};
 use crate::db::{DbError, Sql, Value};
@@ -87,6 +88,9 @@ pub(crate) fn pend(sql: &mut dyn Sql, new: &NewVersion) -> Result<Result<(), Ref
     let (head, rows) = if *version == 1 {
         if !agrees(next_owner) {
             return Ok(Err(Refused::OwnerProofNeeded));
+        }
+        if !account::hold(sql, account)? {
+            return Ok(Err(Refused::NotFound));
         }
         let start = log_start(name);
         let values = keyed(

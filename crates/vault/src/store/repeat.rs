@@ -18,8 +18,11 @@ const TAG_BYTES: usize = 16;
 const STALE: &str = "DELETE FROM vault_repeat WHERE expires <= $1";
 const FIND: &str =
     "SELECT request, nonce, answer FROM vault_repeat WHERE name = $1 AND expires > $2";
-const KEEP: &str = "INSERT INTO vault_repeat (name, request, nonce, answer, expires) \
+// Whoever comes second waits here until the first one's answer is there.
+const CLAIM: &str = "INSERT INTO vault_repeat (name, request, nonce, answer, expires) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING RETURNING expires";
+const KEEP: &str = "UPDATE vault_repeat SET answer = $2 WHERE name = $1 RETURNING expires";
+const GIVE_UP: &str = "DELETE FROM vault_repeat WHERE name = $1";
 
 /// A request that may come again.
 #[derive(Debug)]
@@ -75,14 +78,28 @@ pub(crate) fn find(sql: &mut dyn Sql, once: &Once, now: u64) -> Result<Known, Db
     Ok(Known::Answered(answer))
 }
 
-/// Keeps its answer; `false` where the same key was taken meanwhile.
-pub(crate) fn keep(
-    sql: &mut dyn Sql,
-    once: &Once,
-    answer: &[u8],
-    now: u64,
-) -> Result<bool, DbError> {
+/// Looks whether it came, and keeps its name from everybody else until the transaction ends. What is new is to be
+/// [kept](keep) or [given up](give_up) in the same transaction.
+pub(crate) fn claim(sql: &mut dyn Sql, once: &Once, now: u64) -> Result<Known, DbError> {
     sql.query(STALE, &[now.into()])?;
+    let values = [
+        once.name.as_slice().into(),
+        once.request.as_slice().into(),
+        once.nonce.as_slice().into(),
+        Value::Bytes(Vec::new()),
+        now.saturating_add(KEPT_MS).into(),
+    ];
+    if !sql.query(CLAIM, &values)?.is_empty() {
+        return Ok(Known::New);
+    }
+    match find(sql, once, now)? {
+        Known::New => Err(DbError::Impossible),
+        known => Ok(known),
+    }
+}
+
+/// Keeps the answer to what was claimed.
+pub(crate) fn keep(sql: &mut dyn Sql, once: &Once, answer: &[u8]) -> Result<(), DbError> {
     let mut sealed = answer.to_vec();
     let tag = once
         .cipher()
@@ -93,14 +110,14 @@ pub(crate) fn keep(
         )
         .map_err(|_| DbError::Impossible)?;
     sealed.extend_from_slice(&tag);
-    let values = [
-        once.name.as_slice().into(),
-        once.request.as_slice().into(),
-        once.nonce.as_slice().into(),
-        Value::Bytes(sealed),
-        now.saturating_add(KEPT_MS).into(),
-    ];
-    Ok(!sql.query(KEEP, &values)?.is_empty())
+    let values = [once.name.as_slice().into(), Value::Bytes(sealed)];
+    let rows = sql.query(KEEP, &values)?;
+    rows.first().map(|_| ()).ok_or(DbError::Impossible)
+}
+
+/// Forgets what was claimed: it was refused, and may come again.
+pub(crate) fn give_up(sql: &mut dyn Sql, once: &Once) -> Result<(), DbError> {
+    sql.query(GIVE_UP, &[once.name.as_slice().into()]).map(drop)
 }
 
 impl Once {

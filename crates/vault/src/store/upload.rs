@@ -52,6 +52,8 @@ pub(crate) fn begin(
     now: u64,
 ) -> Result<Result<Fixed<16>, Refused>, DbError> {
     let Upload { name, size, hash } = upload;
+    // Two that begin with the same words get the same upload, and the quota counts it once.
+    account::hold(sql, account)?;
     if blob::find(sql, account, name)?.is_some() {
         return Ok(Err(Refused::Exists));
     }

@@ -2,6 +2,7 @@
 
 use heirloom_vault_api::{AccountId, Fixed, LineageId, RecordName, WitnessPut, Witnessed};
 
+use super::account;
 use super::record::Record;
 use crate::db::{DbError, Sql};
 
@@ -79,7 +80,7 @@ pub(crate) fn advance(
         (*record).into(),
     ];
     let rows = if *expected_sequence == 0 {
-        if *expected_head != Fixed([0; 32]) {
+        if *expected_head != Fixed([0; 32]) || !account::hold(sql, account)? {
             return Ok(None);
         }
         sql.query(FIRST, &values)?

@@ -1,14 +1,17 @@
 //! Random steps over one record, held against a model that is written from the rules and not from the SQL.
 //!
-//! Walks of 1,000 steps: 200 with `HEIRLOOM_LONG=1`, a sample of 4 otherwise. `HEIRLOOM_SEED` names the first one's
-//! seed; each prints its own.
+//! Walks of 1,000 steps: 200 with `HEIRLOOM_LONG=1`, a sample of 4 otherwise; on PostgreSQL 20, and one of 200 steps.
+//! `HEIRLOOM_SEED` names the first one's seed; each prints its own.
 
 use heirloom_vault_api::*;
 use rusqlite::Connection;
+use tokio::runtime::Runtime;
 
-use super::harness::{DAY, MINUTE, owner};
+use super::cluster::Cluster;
+use super::harness::{DAY, Engine, MINUTE, World, owner};
 use crate::db::schema;
 use crate::db::sqlite::Statements;
+use crate::db::{DbError, Sql};
 use crate::generation::Standing;
 use crate::store::guess::{self, Counted, Guess, Proven};
 use crate::store::log;
@@ -134,8 +137,48 @@ impl Model {
     }
 }
 
+/// Where the rows lie.
+enum Ground {
+    /// In memory, each statement by itself.
+    Memory(Connection),
+    /// In a real server, each operation in a transaction of its own.
+    Server(World, Runtime),
+}
+
+impl Ground {
+    fn memory() -> Self {
+        let connection = Connection::open_in_memory().unwrap();
+        for layout in schema::after(0, "BLOB") {
+            connection.execute_batch(&layout).unwrap();
+        }
+        Self::Memory(connection)
+    }
+
+    fn server(engine: Engine) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let world = runtime.block_on(async { World::on(engine) });
+        Self::Server(world, runtime)
+    }
+
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut dyn Sql) -> Result<T, DbError> + Send + 'static,
+    ) -> T {
+        match self {
+            Self::Memory(connection) => work(&mut Statements(connection)).unwrap(),
+            Self::Server(world, runtime) => match runtime.block_on(world.vault.run(work)) {
+                Ok(value) => value,
+                Err(refusal) => panic!("{:?}", refusal.problem),
+            },
+        }
+    }
+}
+
 struct Walk {
-    connection: Connection,
+    ground: Ground,
     name: RecordName,
     account: AccountId,
     model: Model,
@@ -176,7 +219,7 @@ impl Walk {
             generation: 1,
             now: self.now,
         };
-        let done = register::pend(&mut Statements(&self.connection), &new).unwrap();
+        let done = self.ground.run(move |sql| register::pend(sql, &new));
         let is_live = !self.model.destroyed && self.model.last.is_none();
         assert_eq!(done.is_ok(), is_live);
         if is_live {
@@ -192,15 +235,11 @@ impl Walk {
         let identity = VaultIdentity::new(secrecy::SecretBox::new(Box::new([3; 32]))).public();
         let act = OwnerAct::Activate { version };
         let signature = owner(1).sign(&identity, &self.name, &act);
-        let done = register::obey(
-            &mut Statements(&self.connection),
-            &self.name,
-            &self.account,
-            Wish::Activate(version),
-            (&identity, &signature),
-            self.now,
-        )
-        .unwrap();
+        let (name, account, now) = (self.name, self.account, self.now);
+        let done = self.ground.run(move |sql| {
+            let signed = (&identity, &signature);
+            register::obey(sql, &name, &account, Wish::Activate(version), signed, now)
+        });
         let expected = proven && !self.model.destroyed && self.model.last.is_none();
         assert_eq!(
             done,
@@ -234,7 +273,7 @@ impl Walk {
             standing: STANDING,
         };
         let expected = self.model.guess(is_owner, self.now, session);
-        let counted = guess::count(&mut Statements(&self.connection), &guess).unwrap();
+        let counted = self.ground.run(move |sql| guess::count(sql, &guess));
         let got = match counted {
             Counted::Yes(record) => {
                 assert_eq!(record.total, self.model.total);
@@ -299,7 +338,7 @@ impl Walk {
             pending,
             now: self.now,
         };
-        let given = guess::prove(&mut Statements(&self.connection), &proven).unwrap();
+        let given = self.ground.run(move |sql| guess::prove(sql, &proven));
         assert_eq!(given.is_some(), self.model.prove(&proof, self.now));
         self.happened[5] += u32::from(given.is_some());
     }
@@ -319,12 +358,13 @@ impl Walk {
             }
             17 => self.activate(),
             18 => {
-                let gone = sweep::destroy(&mut Statements(&self.connection), &self.name, self.now);
+                let (name, now) = (self.name, self.now);
+                let gone = self.ground.run(move |sql| sweep::destroy(sql, &name, now));
                 let expected = self
                     .model
                     .last
                     .is_some_and(|(deadline, _)| deadline <= self.now);
-                assert_eq!(gone.unwrap(), expected);
+                assert_eq!(gone, expected);
                 if expected {
                     self.model.destroyed = true;
                     self.model.last = None;
@@ -338,8 +378,9 @@ impl Walk {
                 }
             }
         }
-        let found = Record::find(&mut Statements(&self.connection), &self.name);
-        let record = found.unwrap().unwrap();
+        let name = self.name;
+        let found = self.ground.run(move |sql| Record::find(sql, &name));
+        let record = found.unwrap();
         assert_eq!(
             (record.guesses, record.lifetime),
             (self.model.guesses, self.model.lifetime)
@@ -351,41 +392,69 @@ impl Walk {
     }
 }
 
-#[test]
-fn v1_v4_v7_v9_random_steps_follow_the_rules() {
-    let first: u64 = std::env::var("HEIRLOOM_SEED").map_or(1, |seed| seed.parse().unwrap());
-    let is_long = std::env::var_os("HEIRLOOM_LONG").is_some_and(|value| value == "1");
-    let seeds = first..first.saturating_add(if is_long { 200 } else { 4 });
+/// Walks from each of `seeds`; says what happened.
+fn walks(seeds: std::ops::Range<u64>, steps: u32, ground: impl Fn() -> Ground) -> [u32; 8] {
     let mut happened = [0; 8];
     for seed in seeds {
         println!("HEIRLOOM_SEED={seed}");
-        let connection = Connection::open_in_memory().unwrap();
-        for layout in schema::after(0, "BLOB") {
-            connection.execute_batch(&layout).unwrap();
-        }
         let mut dice = Dice(seed);
         let mut walk = Walk {
-            connection,
+            ground: ground(),
             name: Fixed([0; 16]),
             account: Fixed([1; 16]),
             model: Model::default(),
             now: 1_700_000_000_000,
             happened,
         };
+        walk.ground.run(|sql| {
+            let open = "INSERT INTO vault_account (account, created, used_bytes, quota_bytes) \
+                 VALUES ($1, 0, 0, 0)";
+            sql.query(open, &[Fixed([1; 16]).into()]).map(drop)
+        });
         walk.fresh(&mut dice);
-        for _ in 0..1000 {
+        for _ in 0..steps {
             walk.step(&mut dice);
         }
-        let fault = log::verify(&mut Statements(&walk.connection), &walk.name).unwrap();
+        let name = walk.name;
+        let fault = walk.ground.run(move |sql| log::verify(sql, &name));
         assert_eq!(fault, None);
         happened = walk.happened;
     }
     println!(
         "activated, evaluated, waited, locked out, destroyed, proven, swept, begun anew: {happened:?}"
     );
+    happened
+}
+
+fn first_seed() -> u64 {
+    std::env::var("HEIRLOOM_SEED").map_or(1, |seed| seed.parse().unwrap())
+}
+
+fn is_long() -> bool {
+    std::env::var_os("HEIRLOOM_LONG").is_some_and(|value| value == "1")
+}
+
+#[test]
+fn v1_v4_v7_v9_random_steps_follow_the_rules() {
+    let first = first_seed();
+    let seeds = first..first.saturating_add(if is_long() { 200 } else { 4 });
+    let happened = walks(seeds, 1000, Ground::memory);
     let [_, evaluated, waited, locked_out, ..] = happened;
     let always = [evaluated, waited, locked_out];
     // A sample may be without the rarer ones, whatever the rules; these come in their hundreds.
-    let expected = if is_long { &happened[..] } else { &always };
+    let expected = if is_long() { &happened[..] } else { &always };
     assert!(expected.iter().all(|times| *times > 0), "{happened:?}");
+}
+
+/// The same on PostgreSQL: the text of the statements is one, what they mean there is to be seen.
+#[test]
+fn v1_v4_v7_v9_random_steps_follow_the_rules_postgres() {
+    if Cluster::shared().is_none() {
+        return;
+    }
+    let first = first_seed();
+    let (seeds, steps) = if is_long() { (20, 1000) } else { (1, 200) };
+    let seeds = first..first.saturating_add(seeds);
+    let [_, evaluated, waited, ..] = walks(seeds, steps, || Ground::server(Engine::Postgres));
+    assert!(evaluated > 0 && waited > 0);
 }
