@@ -69,6 +69,12 @@ pub(crate) fn wish() {
     {
         println!("without SoftHSM: {error:#}");
     }
+    if !on_path("mkfs.xfs")
+        && !Path::new("/usr/sbin/mkfs.xfs").is_file()
+        && let Err(error) = apt(&["xfsprogs"])
+    {
+        println!("without the power-cut rig's file system: {error:#}");
+    }
     if !has_postgres()
         && let Err(error) = postgres()
     {
