@@ -48,6 +48,7 @@ fn main() -> anyhow::Result<()> {
         backup_label: "Chats on the disk “Blue”",
         folder: &folder,
         timeout,
+        site: None,
     };
     let mut open = |path: &Path| {
         println!("open {}", path.display());

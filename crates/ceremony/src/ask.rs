@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use heirloom_keys::{Passkey, PrfOutput, Provider};
 
+use crate::handover::Site;
+
 /// What a session needs to begin.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
@@ -16,6 +18,21 @@ pub struct Options<'a> {
     pub folder: &'a Path,
     /// How long one ceremony may take; [`Options::TIMEOUT`] is usual.
     pub timeout: Duration,
+    /// The server on whose page the browser asks, for passkeys of its domain. `None`: on our own page.
+    pub site: Option<&'a Site>,
+}
+
+/// What a session needs whose page is on another device.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere<'a> {
+    /// The repository's id, bound into every challenge.
+    pub repository: [u8; 16],
+    /// Where the backup lies, in words for the page.
+    pub backup_label: &'a str,
+    /// How long one ceremony may take.
+    pub timeout: Duration,
+    /// The server on whose page the device asks.
+    pub site: &'a Site,
 }
 
 impl Options<'_> {
@@ -80,7 +97,7 @@ impl Purpose {
 pub struct Known {
     /// The credential ID.
     pub credential_id: Vec<u8>,
-    /// The relying party that it is bound to. Candidates of another one than [`LOCALHOST`](crate::LOCALHOST) are left out.
+    /// The relying party that it is bound to. Candidates of another one than the page's are left out.
     pub rp_id: String,
     /// How to reach its authenticator.
     pub transports: Vec<String>,

@@ -21,6 +21,9 @@ pub(crate) struct Client {
     pub(crate) cookie: Zeroizing<String>,
     pub(crate) bearer: Zeroizing<String>,
     pub(crate) psk: Secret,
+    /// Where passkeys are asked, when that is not our own page.
+    #[cfg(test)]
+    pub(crate) site: Option<&'static str>,
 }
 
 /// One answer of the server.
@@ -57,7 +60,27 @@ impl Client {
                 key.derive_bearer().exposed_hex().as_str()
             )),
             psk: key.derive_psk(),
+            #[cfg(test)]
+            site: None,
         })
+    }
+
+    /// A page of a server: it has no part in our own one.
+    #[cfg(test)]
+    pub(crate) fn on_site(origin: &'static str, psk: Secret) -> Self {
+        Self {
+            port: 0,
+            cookie: Zeroizing::default(),
+            bearer: Zeroizing::default(),
+            psk,
+            site: Some(origin),
+        }
+    }
+
+    /// Where passkeys are asked.
+    #[cfg(test)]
+    pub(crate) fn asks_at(&self) -> String {
+        self.site.map_or_else(|| self.origin(), str::to_owned)
     }
 
     pub(crate) fn origin(&self) -> String {

@@ -50,6 +50,9 @@ pub enum CeremonyError {
     /// Nobody answered in time.
     #[error("nobody answered in the browser in time")]
     TimedOut,
+    /// The relay to another device could not be asked.
+    #[error("the other device could not be reached")]
+    Relay(#[source] io::Error),
     /// The page was closed.
     #[error("the page was closed before it was done")]
     PageClosed,
@@ -91,6 +94,7 @@ impl CeremonyError {
             Self::NoBrowser(_) => {
                 "open a desktop session, or use another way, such as the recovery key"
             }
+            Self::Relay(_) => "nothing was changed; check the connection and run the command again",
             Self::Server(_) => return None,
         })
     }

@@ -19,6 +19,7 @@ mod client;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod handover;
 mod message;
 mod opening;
 mod provider;
@@ -34,8 +35,9 @@ mod verify;
 mod view;
 mod words;
 
-pub use ask::{Answer, Ask, Ending, Enrol, Known, Options, Purpose, Registered};
+pub use ask::{Answer, Ask, Elsewhere, Ending, Enrol, Known, Options, Purpose, Registered};
 pub use error::{BadAnswer, CeremonyError};
+pub use handover::{Begun, Handed, Link, PublicKeys, Relay, Seen, Site};
 pub use provider::provider_name;
 pub use session::Session;
 

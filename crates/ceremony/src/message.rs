@@ -15,6 +15,8 @@ const ATTESTATION_BYTES: usize = 24 << 10;
 const SIGNATURE_BYTES: usize = 2 << 10;
 const ENCAPSULATED_BYTES: usize = 1120;
 const SEALED_BYTES: usize = 64;
+/// A whole message that was handed over.
+const HANDED_BYTES: usize = 16 << 10;
 const TRANSPORTS: usize = 8;
 
 /// One message of the page.
@@ -38,6 +40,8 @@ pub(crate) enum Said {
     Failed(String),
     /// The browser has not got what is needed; a short word says what.
     Lacks(String),
+    /// One of these, sealed on the page of a server.
+    Handed(Sealed),
 }
 
 /// Of `navigator.credentials.create()`.
@@ -140,6 +144,12 @@ enum Wire<'a> {
         step: u64,
         what: &'a str,
     },
+    Handed {
+        step: u64,
+        suite: u16,
+        encapsulated: &'a str,
+        sealed: &'a str,
+    },
 }
 
 impl Message {
@@ -198,6 +208,19 @@ impl Message {
             }
             Wire::Lacks { step, what } => {
                 (step, Said::Lacks(is_word(what).then(|| what.to_owned())?))
+            }
+            Wire::Handed {
+                step,
+                suite,
+                encapsulated,
+                sealed,
+            } => {
+                let sealed = Sealed {
+                    suite: Suite::from_number(suite)?,
+                    encapsulated: bytes::read(encapsulated, ENCAPSULATED_BYTES)?,
+                    ciphertext: bytes::read(sealed, HANDED_BYTES)?,
+                };
+                (step, Said::Handed(sealed))
             }
         };
         Some(Self { step, said })

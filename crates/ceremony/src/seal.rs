@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::bytes;
 use crate::error::BadAnswer;
+use crate::handover::LABEL_ANSWER;
 
 const LABEL_PAGE: &[u8] = b"heirloom/v1/ceremony/page";
 const LABEL_BEARER: &[u8] = b"heirloom/v1/ceremony/bearer";
@@ -21,6 +22,9 @@ const LABEL_PSK: &[u8] = b"heirloom/v1/ceremony/psk";
 /// The PSK's name: it is made of the page's key.
 pub(crate) const PSK_ID: &[u8] = b"heirloom/v1/ceremony/page";
 const LABEL_SEAL: &[u8] = b"heirloom/v1/ceremony/seal";
+
+/// The PSK's name where a whole answer is handed over: it came with an address.
+const HANDOVER_PSK_ID: &[u8] = b"heirloom/v1/handover";
 
 /// `0x01 ‖ output`, or 33 zeros: whether there is an output does not show in the length.
 const PLAINTEXT_BYTES: usize = 33;
@@ -34,6 +38,10 @@ impl Secret {
         Self(SecretBox::init_with_mut(|bytes: &mut [u8; 32]| {
             rng.fill_bytes(bytes);
         }))
+    }
+
+    pub(crate) fn new(secret: SecretBox<[u8; 32]>) -> Self {
+        Self(secret)
     }
 
     /// Of 64 hexadecimal digits.
@@ -182,8 +190,10 @@ impl StepKeys {
     ) -> Result<Option<Output>, BadAnswer> {
         let info = info(challenge);
         let opened = match sealed.suite {
-            Suite::XWing => open::<XWing>(&self.x_wing, psk, &info, aad, sealed),
-            Suite::X25519 => open::<X25519HkdfSha256>(&self.x25519, psk, &info, aad, sealed),
+            Suite::XWing => open::<XWing>(&self.x_wing, psk, PSK_ID, &info, aad, sealed),
+            Suite::X25519 => {
+                open::<X25519HkdfSha256>(&self.x25519, psk, PSK_ID, &info, aad, sealed)
+            }
         };
         let opened = opened.ok_or(BadAnswer::Sealing)?;
         let (there, output) = match opened.as_slice() {
@@ -198,6 +208,25 @@ impl StepKeys {
             _ => Err(BadAnswer::Sealing),
         }
     }
+
+    /// Opens a whole answer that was handed over: to these keys (`hash`), under this PSK, for this step.
+    pub(crate) fn open_handed(
+        &self,
+        psk: &Secret,
+        hash: &[u8; 32],
+        number: u64,
+        sealed: &Sealed,
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let (id, info, aad) = (HANDOVER_PSK_ID, handed_info(hash), number.to_be_bytes());
+        match sealed.suite {
+            Suite::XWing => open::<XWing>(&self.x_wing, psk, id, &info, &aad, sealed),
+            Suite::X25519 => open::<X25519HkdfSha256>(&self.x25519, psk, id, &info, &aad, sealed),
+        }
+    }
+}
+
+fn handed_info(hash: &[u8; 32]) -> Vec<u8> {
+    bytes::joined(&[LABEL_ANSWER, hash])
 }
 
 fn info(challenge: &[u8; 32]) -> Vec<u8> {
@@ -207,12 +236,13 @@ fn info(challenge: &[u8; 32]) -> Vec<u8> {
 fn open<K: Kem>(
     key: &K::PrivateKey,
     psk: &Secret,
+    psk_id: &[u8],
     info: &[u8],
     aad: &[u8],
     sealed: &Sealed,
 ) -> Option<Zeroizing<Vec<u8>>> {
     let encapsulated = K::EncappedKey::from_bytes(&sealed.encapsulated).ok()?;
-    let bundle = PskBundle::new(psk.0.expose_secret().as_slice(), PSK_ID).ok()?;
+    let bundle = PskBundle::new(psk.0.expose_secret().as_slice(), psk_id).ok()?;
     single_shot_open::<AesGcm256, HkdfSha256, K>(
         &OpModeR::Psk(bundle),
         key,
@@ -225,7 +255,7 @@ fn open<K: Kem>(
     .map(Zeroizing::new)
 }
 
-/// What the page's script does, for tests and for the software authenticator.
+/// What the page's script does with an output, for tests and for the software authenticator.
 #[cfg(any(test, feature = "software-authenticator"))]
 pub(crate) fn seal(
     suite: Suite,
@@ -236,42 +266,87 @@ pub(crate) fn seal(
     output: Option<&[u8; 32]>,
     rng: &mut impl CryptoRng,
 ) -> Option<Sealed> {
-    fn with<K: Kem>(
-        public: &[u8],
-        psk: &Secret,
-        info: &[u8],
-        aad: &[u8],
-        plaintext: &[u8],
-        rng: &mut impl CryptoRng,
-    ) -> Option<(Vec<u8>, Vec<u8>)> {
-        let public = K::PublicKey::from_bytes(public).ok()?;
-        let bundle = PskBundle::new(psk.0.expose_secret().as_slice(), PSK_ID).ok()?;
-        let (encapsulated, mut context) = hpke::setup_sender_with_rng::<AesGcm256, HkdfSha256, K>(
-            &hpke::OpModeS::Psk(bundle),
-            &public,
-            info,
-            rng,
-        )
-        .ok()?;
-        let ciphertext = context.seal(plaintext, aad).ok()?;
-        Some((encapsulated.to_bytes().to_vec(), ciphertext))
-    }
     let mut plaintext = Zeroizing::new([0; PLAINTEXT_BYTES]);
     if let Some(output) = output {
         plaintext[0] = 1;
         plaintext[1..].copy_from_slice(output);
     }
-    let info = info(challenge);
-    let plaintext = plaintext.as_slice();
-    let (encapsulated, ciphertext) = match suite {
-        Suite::XWing => with::<XWing>(public, psk, &info, aad, plaintext, rng),
-        Suite::X25519 => with::<X25519HkdfSha256>(public, psk, &info, aad, plaintext, rng),
-    }?;
-    Some(Sealed {
+    let to = To {
         suite,
-        encapsulated,
-        ciphertext,
-    })
+        public,
+        psk,
+        psk_id: PSK_ID,
+        info: &info(challenge),
+        aad,
+    };
+    to.seal(plaintext.as_slice(), rng)
+}
+
+/// What it does with a whole answer that is handed over.
+#[cfg(any(test, feature = "software-authenticator"))]
+pub(crate) fn seal_handed(
+    suite: Suite,
+    public: &[u8],
+    psk: &Secret,
+    hash: &[u8; 32],
+    number: u64,
+    message: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Option<Sealed> {
+    let to = To {
+        suite,
+        public,
+        psk,
+        psk_id: HANDOVER_PSK_ID,
+        info: &handed_info(hash),
+        aad: &number.to_be_bytes(),
+    };
+    to.seal(message, rng)
+}
+
+/// To whom and for what something is sealed.
+#[cfg(any(test, feature = "software-authenticator"))]
+struct To<'a> {
+    suite: Suite,
+    public: &'a [u8],
+    psk: &'a Secret,
+    psk_id: &'a [u8],
+    info: &'a [u8],
+    aad: &'a [u8],
+}
+
+#[cfg(any(test, feature = "software-authenticator"))]
+impl To<'_> {
+    fn seal(&self, plaintext: &[u8], rng: &mut impl CryptoRng) -> Option<Sealed> {
+        let (encapsulated, ciphertext) = match self.suite {
+            Suite::XWing => self.with::<XWing>(plaintext, rng),
+            Suite::X25519 => self.with::<X25519HkdfSha256>(plaintext, rng),
+        }?;
+        Some(Sealed {
+            suite: self.suite,
+            encapsulated,
+            ciphertext,
+        })
+    }
+
+    fn with<K: Kem>(
+        &self,
+        plaintext: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Option<(Vec<u8>, Vec<u8>)> {
+        let public = K::PublicKey::from_bytes(self.public).ok()?;
+        let psk = self.psk.0.expose_secret().as_slice();
+        let bundle = PskBundle::new(psk, self.psk_id).ok()?;
+        let (encapsulated, mut context) = hpke::setup_sender_with_rng::<AesGcm256, HkdfSha256, K>(
+            &hpke::OpModeS::Psk(bundle),
+            &public,
+            self.info,
+            rng,
+        )
+        .ok()?;
+        let ciphertext = context.seal(plaintext, self.aad).ok()?;
+        Some((encapsulated.to_bytes().to_vec(), ciphertext))
+    }
 }
 
 #[cfg(test)]

@@ -1,41 +1,42 @@
 //! A browser session.
 
+mod channel;
 mod step;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use heirloom_keys::{Passkey, Provider};
 use rand_core::CryptoRng;
 
+use self::channel::Channel;
 use self::step::{Heard, Step, Wanted, asserted, dialog, failed, here};
-use crate::ask::{Answer, Ask, Ending, Enrol, Known, Options, Registered};
+use crate::ask::{Answer, Ask, Elsewhere, Ending, Enrol, Known, Options, Registered};
 use crate::challenge::Bound;
 use crate::error::{BadAnswer, CeremonyError};
+use crate::handover::{Begun, Far, Handover, Link, PublicKeys};
 use crate::message::{Asserted, Created, Said};
 use crate::seal::{Output, Secret, StepKeys};
 use crate::server::{self, Sockets};
-use crate::state::{Shared, Silence};
+use crate::state::Shared;
 use crate::verify::{Backup, Expected, Key, Verified};
 use crate::view::{Descriptor, Forget, Keys, Kind, View};
 use crate::words;
 use crate::{LOCALHOST, opening, provider};
 
-/// How long the last words may take to reach the page.
-const LAST_WORDS: Duration = Duration::from_secs(3);
-
-/// A page on `http://localhost:PORT`, in which one or more ceremonies run one after the other.
+/// A page in which one or more ceremonies run one after the other: on `http://localhost:PORT`, on a server's domain in
+/// this computer's browser, or there on another device.
 ///
 /// Dropping it stops serving and removes the opening file; [`Session::end`] also says how it ended.
 #[derive(Debug)]
 pub struct Session {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-    opening: PathBuf,
+    channel: Channel,
+    /// Whom passkeys are for, and from where the page asks.
+    rp_id: String,
     origin: String,
+    /// What a page that is ours has, and no other one.
     psk: Secret,
     repository: [u8; 16],
     backup: String,
@@ -68,20 +69,35 @@ impl Session {
             backup_label,
             folder,
             timeout,
+            site,
         } = *options;
         let sockets = Sockets::bind().map_err(CeremonyError::Server)?;
         let port = sockets.port();
         let token = Secret::generate(rng);
-        let psk = token.derive_page().derive_psk();
+        let handover = site.map(|site| Handover::new(site, rng));
+        let psk = match &handover {
+            Some(handover) => handover.psk(),
+            None => token.derive_page().derive_psk(),
+        };
         let cookie = Secret::generate(rng);
         let opening = opening::write(folder, port, &token, rng).map_err(CeremonyError::Server)?;
-        let shared = Arc::new(Shared::new(port, token, cookie, opening.clone()));
+        let is_patient = handover.is_some();
+        let shared = Shared::new(port, token, cookie, opening.clone(), is_patient);
+        let shared = Arc::new(shared);
+        let (rp_id, origin) = match site {
+            Some(site) => (site.rp_id().to_owned(), site.origin().to_owned()),
+            None => (LOCALHOST.to_owned(), format!("http://{LOCALHOST}:{port}")),
+        };
         // From here on, dropping it cleans up.
         let mut session = Self {
-            shared: Arc::clone(&shared),
-            thread: None,
-            opening,
-            origin: format!("http://{LOCALHOST}:{port}"),
+            channel: Channel::Page {
+                shared: Arc::clone(&shared),
+                thread: None,
+                opening: opening.clone(),
+                handover,
+            },
+            rp_id,
+            origin,
             psk,
             repository,
             backup: backup_label.to_owned(),
@@ -92,9 +108,61 @@ impl Session {
             unused: false,
             failure: None,
         };
-        session.thread = Some(server::serve(sockets, shared).map_err(CeremonyError::Server)?);
-        open(&session.opening).map_err(CeremonyError::NoBrowser)?;
+        let serving = server::serve(sockets, shared).map_err(CeremonyError::Server)?;
+        if let Channel::Page { thread, .. } = &mut session.channel {
+            *thread = Some(serving);
+        }
+        open(&opening).map_err(CeremonyError::NoBrowser)?;
         Ok(session)
+    }
+
+    /// The same with the page on another device, which gets there by the link: as a QR code, or opened by hand. `begin`
+    /// begins a session of a relay with these keys.
+    pub fn begin_elsewhere(
+        options: &Elsewhere<'_>,
+        begin: &mut dyn FnMut(PublicKeys<'_>) -> io::Result<Begun>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Link), CeremonyError> {
+        let Elsewhere {
+            repository,
+            backup_label,
+            timeout,
+            site,
+        } = *options;
+        let handover = Handover::new(site, rng);
+        let [x_wing, x25519] = handover.keys.public();
+        let Begun {
+            relay,
+            session,
+            code,
+        } = begin(PublicKeys { x_wing, x25519 }).map_err(CeremonyError::Relay)?;
+        let far = Far { session, code };
+        let link = handover.link(&far);
+        let session = Self {
+            rp_id: site.rp_id().to_owned(),
+            origin: site.origin().to_owned(),
+            psk: handover.psk(),
+            channel: Channel::Relay {
+                relay,
+                handover,
+                far,
+                is_over: false,
+            },
+            repository,
+            backup: backup_label.to_owned(),
+            timeout,
+            number: 0,
+            used: Vec::new(),
+            unusable: None,
+            unused: false,
+            failure: None,
+        };
+        Ok((session, link))
+    }
+
+    /// The relying party whose passkeys can be asked here.
+    pub fn rp_id(&self) -> &str {
+        &self.rp_id
     }
 
     /// One authentication with any of the candidates. Blocks until it is answered, or the time is over.
@@ -138,22 +206,7 @@ impl Session {
         let mut view = View::ending(number, &self.backup, ending);
         view.forget = self.unusable.take();
         self.failure = None;
-        self.last(&view);
-    }
-
-    fn last(&mut self, view: &View) {
-        self.shared.show(view.number, view.json(), false);
-        self.shared.wait_seen(LAST_WORDS);
-        self.stop();
-    }
-
-    fn stop(&mut self) {
-        self.shared.stop();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the server's thread is not the caller's: its pages are gone either way.
-            let _ = thread.join();
-        }
-        let _ = std::fs::remove_file(&self.opening);
+        self.channel.last(&view);
     }
 
     fn next_number(&mut self) -> u64 {
@@ -190,7 +243,7 @@ impl Session {
         if outcome.is_ok() {
             self.failure = None;
         }
-        self.shared.show(number, view.json(), false);
+        self.channel.tell(&view);
         outcome
     }
 
@@ -205,7 +258,7 @@ impl Session {
             candidates,
         } = *ask;
         self.forget_last();
-        let candidates: Vec<&Known> = here(candidates).collect();
+        let candidates: Vec<&Known> = here(candidates, &self.rp_id).collect();
         if candidates.is_empty() {
             return Err(CeremonyError::NoCandidate);
         }
@@ -217,7 +270,7 @@ impl Session {
         let step = Step {
             purpose: purpose.label(),
             of_a_row: purpose.of_a_row(),
-            words: words::asked(purpose, &names),
+            words: words::asked(purpose, &names, self.channel.is_elsewhere()),
             wanted: Wanted::Get {
                 prf_input,
                 allow: candidates
@@ -302,7 +355,7 @@ impl Session {
         Ok(Registered {
             passkey: Passkey {
                 credential_id: created.id,
-                rp_id: LOCALHOST.to_owned(),
+                rp_id: self.rp_id.clone(),
                 transports: created.transports,
             },
             provider: Provider {
@@ -337,7 +390,9 @@ impl Session {
                 words,
                 wanted: Wanted::Create {
                     enrol,
-                    exclude: here(enrol.exclude).map(Descriptor::from).collect(),
+                    exclude: here(enrol.exclude, &self.rp_id)
+                        .map(Descriptor::from)
+                        .collect(),
                     with_values,
                 },
             };
@@ -384,7 +439,10 @@ impl Session {
             wanted,
         } = step;
         let number = self.next_number();
-        let keys = StepKeys::generate(rng);
+        let keys = match self.channel.handover() {
+            Some(handover) => Arc::clone(&handover.keys),
+            None => Arc::new(StepKeys::generate(rng)),
+        };
         let mut nonce = [0; 32];
         rng.fill_bytes(&mut nonce);
         let challenge = Bound {
@@ -397,16 +455,14 @@ impl Session {
         }
         .challenge();
         let left = deadline.saturating_duration_since(Instant::now());
-        let options = dialog(wanted, &challenge, left, rng);
-        let [x_wing, x25519] = keys.public().map(crate::bytes::text);
-        let public = Keys { x_wing, x25519 };
-        let view = View::ask(number, &self.backup, of_a_row, words, options, public);
-        self.shared.show(number, view.json(), true);
-        let message = self.shared.wait(deadline);
-        let said = message.map_err(|silence| match silence {
-            Silence::TimedOut => CeremonyError::TimedOut,
-            Silence::PageClosed => CeremonyError::PageClosed,
+        let options = dialog(wanted, &self.rp_id, &challenge, left, rng);
+        // Where they are handed over the page has them already.
+        let public = self.channel.handover().is_none().then(|| {
+            let [x_wing, x25519] = keys.public().map(crate::bytes::text);
+            Keys { x_wing, x25519 }
         });
+        let view = View::ask(number, &self.backup, of_a_row, words, options, public);
+        let said = self.channel.ask(&view, deadline);
         let heard = said.map(|message| Heard {
             said: message.said,
             keys,
@@ -438,7 +494,7 @@ impl Session {
 
     fn expected<'a>(&'a self, challenge: &'a [u8; 32]) -> Expected<'a> {
         Expected {
-            rp_id: LOCALHOST,
+            rp_id: &self.rp_id,
             origin: &self.origin,
             challenge,
             earlier: &self.used,
@@ -447,7 +503,7 @@ impl Session {
 
     fn mark_unusable(&mut self, id: &[u8]) {
         self.unusable = Some(Forget {
-            rp_id: LOCALHOST.to_owned(),
+            rp_id: self.rp_id.clone(),
             credential_id: crate::bytes::text(id),
         });
     }
@@ -462,8 +518,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.thread.is_none() {
-            let _ = std::fs::remove_file(&self.opening);
+        if !self.channel.is_open() {
             return;
         }
         let number = self.next_number();
@@ -478,7 +533,7 @@ impl Drop for Session {
                 Some(false),
             ),
         };
-        self.last(&view);
+        self.channel.last(&view);
     }
 }
 

@@ -32,8 +32,9 @@ use zeroize::Zeroizing;
 use self::wallet::{Store, Wallet};
 use crate::bytes;
 use crate::client::Client;
+use crate::handover;
 use crate::message::Asserted;
-use crate::seal::{self, Sealed, Suite};
+use crate::seal::{self, Sealed, Secret, Suite};
 
 /// Answers every step of a session, in a thread of its own, until the session ends.
 ///
@@ -63,7 +64,10 @@ fn answer(path: &Path, keys: Wallet, client: &Client) -> io::Result<()> {
         seen = view["number"].as_u64();
         let message = match view["kind"].as_str() {
             Some("create") => runtime.block_on(create(&mut browser, &origin, &view)),
-            Some("get") => runtime.block_on(get(&mut browser, &origin, &view, client)),
+            Some("get") => runtime.block_on(get(&mut browser, &origin, &view, &client.psk)),
+            Some("leave") => Ok(runtime
+                .block_on(on_site(&mut browser, &view))
+                .ok_or_else(unexpected)?),
             Some("end") => return Ok(()),
             _ => continue,
         };
@@ -133,7 +137,7 @@ async fn get(
     browser: &mut Software,
     origin: &Url,
     view: &Value,
-    client: &Client,
+    psk: &Secret,
 ) -> Result<Value, &'static str> {
     let options = &view["options"];
     let public_key = json!({
@@ -179,7 +183,7 @@ async fn get(
     asserted.sealed = seal::seal(
         Suite::XWing,
         &key.ok_or("TypeError")?,
-        &client.psk,
+        psk,
         &challenge,
         &asserted.aad(),
         output,
@@ -187,6 +191,25 @@ async fn get(
     )
     .ok_or("OperationError")?;
     Ok(asserted.message(view["number"].as_u64().unwrap_or_default()))
+}
+
+fn unexpected() -> io::Error {
+    io::ErrorKind::InvalidData.into()
+}
+
+/// What the page of a server does with the address of one step; what the browser brings back.
+async fn on_site(browser: &mut Software, view: &Value) -> Option<Value> {
+    let (origin, psk, request) = handover::page::request(view["site"].as_str()?)?;
+    let origin = Url::parse(&origin).ok()?;
+    let mut view = request["view"].clone();
+    view["keys"] = request["keys"].clone();
+    let message = match view["kind"].as_str()? {
+        "create" => create(browser, &origin, &view).await,
+        _ => get(browser, &origin, &view, &psk).await,
+    };
+    let message = message
+        .unwrap_or_else(|name| json!({"kind": "failed", "step": view["number"], "name": name}));
+    handover::page::handed(&psk, &request["keys"], &message, &mut UnwrapErr(SysRng))
 }
 
 fn prf(input: &Value) -> Value {

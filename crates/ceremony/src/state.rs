@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::message::Message;
 use crate::seal::Secret;
@@ -39,7 +40,7 @@ pub(crate) struct Inner {
     /// The opening file, until it is used.
     pub(crate) opening: Option<PathBuf>,
     /// What the page shows, as JSON, and its number.
-    view: (u64, String),
+    view: (u64, Text),
     /// The newest view that a page has got.
     seen_view: u64,
     /// The step whose answer is still to come.
@@ -49,14 +50,27 @@ pub(crate) struct Inner {
     polls: usize,
     last_seen: Option<Instant>,
     leaving: bool,
+    /// The browser goes to another page and comes back: silence means nothing.
+    patient: bool,
     over: bool,
+}
+
+/// A view as the page gets it: the address of a server's page in it holds a secret.
+#[derive(Default)]
+struct Text(Zeroizing<String>);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Text([REDACTED])")
+    }
 }
 
 impl Inner {
     /// Whether the page that was there counts as closed.
     fn is_quiet(&self, now: Instant) -> bool {
         let patience = if self.leaving { GONE } else { SILENCE };
-        self.polls == 0
+        !self.patient
+            && self.polls == 0
             && self
                 .last_seen
                 .is_some_and(|seen| now.duration_since(seen) > patience)
@@ -80,7 +94,13 @@ pub(crate) enum Silence {
 }
 
 impl Shared {
-    pub(crate) fn new(port: u16, token: Secret, cookie: Secret, opening: PathBuf) -> Self {
+    pub(crate) fn new(
+        port: u16,
+        token: Secret,
+        cookie: Secret,
+        opening: PathBuf,
+        patient: bool,
+    ) -> Self {
         let page = token.derive_page();
         let bearer = page.derive_bearer();
         Self {
@@ -90,13 +110,14 @@ impl Shared {
                 cookie,
                 bearer,
                 opening: Some(opening),
-                view: (0, String::new()),
+                view: (0, Text::default()),
                 seen_view: 0,
                 awaited: None,
                 answer: None,
                 polls: 0,
                 last_seen: None,
                 leaving: false,
+                patient,
                 over: false,
             }),
             changed: Condvar::new(),
@@ -117,7 +138,7 @@ impl Shared {
     /// Shows a view; `awaits` says whether it is a step that is to be answered, once.
     pub(crate) fn show(&self, number: u64, view: String, awaits: bool) {
         let mut inner = self.lock();
-        inner.view = (number, view);
+        inner.view = (number, Text(Zeroizing::new(view)));
         inner.awaited = awaits.then_some(number);
         inner.answer = None;
         drop(inner);
@@ -132,12 +153,12 @@ impl Shared {
     pub(crate) fn view_after(&self, after: Option<u64>) -> Option<String> {
         let mut inner = self.lock();
         let (number, _) = inner.view;
-        if after == Some(number) || inner.view.1.is_empty() {
+        if after == Some(number) || inner.view.1.0.is_empty() {
             return None;
         }
         inner.seen_view = number;
         self.changed.notify_all();
-        Some(inner.view.1.clone())
+        Some(inner.view.1.0.to_string())
     }
 
     /// The page is there.
@@ -252,7 +273,7 @@ mod tests {
     fn shared() -> Shared {
         let mut rng = crate::testing::rng(1);
         let (token, cookie) = (Secret::generate(&mut rng), Secret::generate(&mut rng));
-        Shared::new(1, token, cookie, PathBuf::new())
+        Shared::new(1, token, cookie, PathBuf::new(), false)
     }
 
     fn cancelled(step: u64) -> Message {

@@ -128,7 +128,7 @@ impl Fake {
             r#"{{"type":"{}","challenge":"{}","origin":"{}"{}}}"#,
             self.kind.unwrap_or(kind),
             self.challenge.as_deref().unwrap_or(challenge),
-            self.origin.map_or_else(|| client.origin(), str::to_owned),
+            self.origin.map_or_else(|| client.asks_at(), str::to_owned),
             self.more,
         )
         .into_bytes()

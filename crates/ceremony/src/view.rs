@@ -26,6 +26,12 @@ pub(crate) struct View {
     options: Option<Dialog>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keys: Option<Keys>,
+    /// Where the browser goes for this step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<String>,
+    /// What the computer shows that asks another device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +39,7 @@ pub(crate) struct View {
 pub(crate) enum Kind {
     Create,
     Get,
+    Leave,
     Wait,
     End,
 }
@@ -53,7 +60,7 @@ pub(crate) enum Dialog {
         challenge: String,
         timeout: u64,
         prf_input: Option<String>,
-        rp_id: &'static str,
+        rp_id: String,
         rp_name: &'static str,
         user_id: String,
         user_name: String,
@@ -65,7 +72,7 @@ pub(crate) enum Dialog {
         challenge: String,
         timeout: u64,
         prf_input: Option<String>,
-        rp_id: &'static str,
+        rp_id: String,
         allow: Vec<Descriptor>,
     },
 }
@@ -106,7 +113,7 @@ impl View {
         step: Option<&'static str>,
         words: Words,
         options: Dialog,
-        keys: Keys,
+        keys: Option<Keys>,
     ) -> Self {
         Self {
             kind: match options {
@@ -121,8 +128,36 @@ impl View {
             good: None,
             forget: None,
             options: Some(options),
-            keys: Some(keys),
+            keys,
+            site: None,
+            code: None,
         }
+    }
+
+    /// Sends the browser to the page of a server, for this step.
+    pub(crate) fn leave(&self, rp_id: &str, address: &str) -> Self {
+        let title = format!("Next: {rp_id}");
+        let text =
+            format!("Your passkey is for {rp_id}. Your browser goes on there, and comes back.");
+        let mut view = Self::tell(
+            Kind::Leave,
+            self.number,
+            &self.backup,
+            &title,
+            &[text],
+            None,
+        );
+        "Go on".clone_into(&mut view.words.button);
+        view.cancel = true;
+        view.site = Some(address.to_owned());
+        view
+    }
+
+    /// For a page on another device: what a person compares.
+    pub(crate) fn on_other_device(&self, code: &str) -> Self {
+        let mut view = self.clone();
+        view.code = Some(code.to_owned());
+        view
     }
 
     /// A view that asks nothing.
@@ -150,6 +185,8 @@ impl View {
             forget: None,
             options: None,
             keys: None,
+            site: None,
+            code: None,
         }
     }
 

@@ -26,9 +26,14 @@ impl Words {
 const HANDSHAKE: &str = "Next, your browser asks for your fingerprint, face or screen lock.";
 
 /// The words of an authentication.
-pub(crate) fn asked(purpose: Purpose, names: &[&str]) -> Words {
+pub(crate) fn asked(purpose: Purpose, names: &[&str], is_elsewhere: bool) -> Words {
     let mut words = match purpose {
         Purpose::Unlock => Words::new("Unlock your backup", &[HANDSHAKE], "Unlock"),
+        Purpose::Restore if is_elsewhere => Words::new(
+            "Unlock your backup on your computer",
+            &[HANDSHAKE],
+            "Unlock",
+        ),
         Purpose::Restore => Words::new(
             "Unlock your backup on this computer",
             &[HANDSHAKE],

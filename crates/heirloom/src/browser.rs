@@ -7,19 +7,23 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use heirloom_ceremony::{
-    Answer, Ask, CeremonyError, Ending, Enrol, Known, Options, Purpose, Registered, Session,
+    Answer, Ask, CeremonyError, Elsewhere, Ending, Enrol, Known, Options, Purpose, Registered,
+    Session, Site,
 };
 use heirloom_keys::{LockedKeyring, Passkey};
 use serde::Serialize;
 
-use crate::args::shared::Browser;
+use crate::args::shared::{Browser, Unlock, Via};
 use crate::atomic;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{AtOnce, Interrupt};
 use crate::output::events::Event;
+use crate::server::ceremony;
 use crate::{keys, words};
+
+mod scan;
 
 /// What most password managers show beside a passkey: read on the day it might be deleted.
 const USER_NAME: &str = "Unlocks your chat backup – don't delete";
@@ -27,7 +31,7 @@ const USER_NAME: &str = "Unlocks your chat backup – don't delete";
 /// No page waits so long to be opened.
 const LEFT_BEHIND: Duration = Duration::from_hours(1);
 
-/// A page on this computer, open in a browser, until it is ended.
+/// A page, open in a browser of this computer or on another device, until it is ended.
 #[derive(Debug)]
 pub(crate) struct Page {
     session: Session,
@@ -35,6 +39,27 @@ pub(crate) struct Page {
     interrupt: Interrupt,
     /// The file that the browser was told to open.
     opening: Option<PathBuf>,
+    /// On another device: the server is told when nobody waits for it any more.
+    is_elsewhere: bool,
+}
+
+/// Whether passkeys of a server are asked for in a browser of this computer. Where there is none, another device is.
+pub(crate) fn is_here(args: &Unlock) -> bool {
+    match args.via {
+        Some(Via::Qr) => false,
+        Some(Via::Browser | Via::Local) => true,
+        None => {
+            let Browser {
+                browser,
+                no_browser,
+            } = &args.browser;
+            let environment = Environment::read();
+            browser.is_some()
+                || *no_browser
+                || environment.browser.is_some()
+                || environment.desktop
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -43,10 +68,25 @@ struct OpenInBrowser<'a> {
 }
 
 impl Page {
-    /// Serves the page and has a browser open it. `place` is where the backup lies, for the page's words.
+    /// Has a page opened: of `site`, here or on another device, else one that this process serves by itself. `place` is
+    /// where the backup lies, for the page's words.
     pub(crate) fn open(
         locked: &LockedKeyring,
         place: &str,
+        site: Option<&Site>,
+        args: &Unlock,
+        context: &Context,
+    ) -> Result<Self, Failure> {
+        match site {
+            Some(site) if !is_here(args) => Self::open_elsewhere(locked, place, site, context),
+            _ => Self::open_here(locked, place, site, &args.browser, context),
+        }
+    }
+
+    fn open_here(
+        locked: &LockedKeyring,
+        place: &str,
+        site: Option<&Site>,
         browser: &Browser,
         context: &Context,
     ) -> Result<Self, Failure> {
@@ -59,6 +99,7 @@ impl Page {
             backup_label: &label,
             folder: &folder,
             timeout: Options::TIMEOUT,
+            site,
         };
         let mut opening = None;
         let mut open = |path: &Path| {
@@ -72,7 +113,55 @@ impl Page {
             prf_input: *locked.prf_input(),
             interrupt: context.interrupt.clone(),
             opening,
+            is_elsewhere: false,
         })
+    }
+
+    fn open_elsewhere(
+        locked: &LockedKeyring,
+        place: &str,
+        site: &Site,
+        context: &Context,
+    ) -> Result<Self, Failure> {
+        let label = words::tame(place);
+        let options = Elsewhere {
+            repository: *locked.repository().as_bytes(),
+            backup_label: &label,
+            timeout: Options::TIMEOUT,
+            site,
+        };
+        let mut refused = None;
+        let mut code = String::new();
+        let mut begin = |public: heirloom_ceremony::PublicKeys<'_>| {
+            let begun = ceremony::begin(place, public, context);
+            let begun = begun.map_err(|failure| {
+                refused = Some(failure);
+                io::Error::from(io::ErrorKind::Other)
+            })?;
+            code.clone_from(&begun.code);
+            Ok(begun)
+        };
+        let begun = Session::begin_elsewhere(&options, &mut begin, &mut keys::rng());
+        let (session, link) =
+            begun.map_err(|error| refused.take().unwrap_or_else(|| failure(error)))?;
+        scan::show(&link, &code, context)?;
+        Ok(Self {
+            session,
+            prf_input: *locked.prf_input(),
+            interrupt: context.interrupt.clone(),
+            opening: None,
+            is_elsewhere: true,
+        })
+    }
+
+    /// Whose passkeys it can ask for.
+    pub(crate) fn rp_id(&self) -> &str {
+        self.session.rp_id()
+    }
+
+    /// While a person is waited for. The other device is waited for in steps, between which Ctrl-C is seen.
+    fn at_once(&self) -> Option<AtOnce> {
+        (!self.is_elsewhere).then(|| self.interrupt.at_once(self.opening.as_deref()))
     }
 
     /// One authentication with any of `candidates`.
@@ -86,7 +175,7 @@ impl Page {
             prf_input: &self.prf_input,
             candidates,
         };
-        let _at_once = self.interrupt.at_once(self.opening.as_deref());
+        let _at_once = self.at_once();
         self.session.authenticate(&ask, &mut keys::rng())
     }
 
@@ -102,7 +191,7 @@ impl Page {
             user_name: USER_NAME,
             display_name,
         };
-        let _at_once = self.interrupt.at_once(self.opening.as_deref());
+        let _at_once = self.at_once();
         self.session.register(&enrol, &mut keys::rng())
     }
 
@@ -236,14 +325,24 @@ fn sentence(words: &str) -> String {
     reason = "the end of an error, as `map_err` calls it"
 )]
 pub(crate) fn failure(error: CeremonyError) -> Failure {
+    if let CeremonyError::Relay(cause) = &error
+        && cause.kind() == io::ErrorKind::Interrupted
+    {
+        return Failure::new(Exit::Interrupted, "interrupted");
+    }
     let exit = match &error {
-        CeremonyError::NoBrowser(_) | CeremonyError::Server(_) => Exit::Failed,
+        CeremonyError::NoBrowser(_) | CeremonyError::Server(_) | CeremonyError::Relay(_) => {
+            Exit::Failed
+        }
         CeremonyError::FaultyProvider => Exit::WrongKey,
         _ => Exit::NeedsUnlock,
     };
     let mut failure =
         Failure::new(exit, error.to_string()).or_hint(error.hint().map(str::to_owned));
-    if let CeremonyError::NoBrowser(cause) | CeremonyError::Server(cause) = &error {
+    if let CeremonyError::NoBrowser(cause)
+    | CeremonyError::Server(cause)
+    | CeremonyError::Relay(cause) = &error
+    {
         failure = failure.because(cause);
     }
     failure

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod address;
 pub(crate) mod approval;
+pub(crate) mod ceremony;
 mod client;
 mod loopback;
 mod offers;

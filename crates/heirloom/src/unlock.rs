@@ -4,9 +4,9 @@
 pub(crate) mod offers;
 pub(crate) mod own;
 
-use heirloom_ceremony::{CeremonyError, Purpose};
+use heirloom_ceremony::{CeremonyError, LOCALHOST, Purpose, Site};
 use heirloom_keys::{
-    HighEntropySecret, LockedKeyring, OpenError, Passkey, PrfOutput, UnlockSecret, Unlocked,
+    HighEntropySecret, LockedKeyring, Method, OpenError, Passkey, PrfOutput, UnlockSecret, Unlocked,
 };
 
 use self::offers::{Offers, Way};
@@ -20,6 +20,7 @@ use crate::password::{self, Guarded};
 use crate::recovery::{self, EnteredKey};
 use crate::repository::Found;
 use crate::secrets;
+use crate::server::ceremony;
 
 /// How often a person may choose again before the command gives up.
 const TRIES: usize = 5;
@@ -145,7 +146,8 @@ pub(crate) fn unlock_one_side(
     } else {
         own::find(found)?
     };
-    let offers = Offers::with_own(&found.newest, matches!(own, Own::Here(_)));
+    let site = asked_at(found, args, context)?;
+    let offers = Offers::with_own(&found.newest, matches!(own, Own::Here(_)), site);
     if matches!(own, Own::Removed) {
         let removed = Failure::new(
             Exit::NeedsUnlock,
@@ -176,6 +178,25 @@ pub(crate) fn unlock_one_side(
             ended => return ended,
         }
     }
+}
+
+/// The server on whose page passkeys are asked for: where the backup has some of that server's, or it was said.
+fn asked_at(found: &Found, args: &Unlock, context: &Context) -> Result<Option<Site>, Failure> {
+    let passkeys = |is_wanted: &dyn Fn(&str) -> bool| {
+        let mut slots = found.newest.slots().iter();
+        slots.any(|slot| matches!(slot.method(), Method::Passkey(known) if is_wanted(&known.rp_id)))
+    };
+    if args.via.is_some() {
+        if !passkeys(&|_| true) {
+            return Ok(None);
+        }
+        return ceremony::site(&found.place, args.via, context);
+    }
+    if !passkeys(&|rp_id| rp_id != LOCALHOST) {
+        return Ok(None);
+    }
+    let site = ceremony::site(&found.place, None, context)?;
+    Ok(site.filter(|site| passkeys(&|rp_id| rp_id == site.rp_id())))
 }
 
 /// Whether another way in, or another try, may help.
@@ -380,8 +401,11 @@ fn by_passkey(
     purpose: Purpose,
     context: &Context,
 ) -> Result<Key, Failure> {
-    context.output.say(BEFORE);
-    let mut page = Page::open(&found.newest, &found.place, &args.browser, context)?;
+    let site = offers.site.as_ref();
+    if site.is_none() || browser::is_here(args) {
+        context.output.say(BEFORE);
+    }
+    let mut page = Page::open(&found.newest, &found.place, site, args, context)?;
     let opened = answer(&mut page, &offers.passkeys, purpose)
         .map_err(browser::failure)
         .and_then(|entered| Ok((entered.open(&found.newest)?, entered)));
@@ -446,7 +470,7 @@ fn with_other_ways(mut failure: Failure, tried: Way, offers: &Offers) -> Failure
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heirloom_keys::{Act, CreateParams, Keyring, Method, NewSlot, Provider, RecoveryKey};
+    use heirloom_keys::{Act, CreateParams, Keyring, NewSlot, Provider, RecoveryKey};
 
     const FIRST: u8 = 7;
 

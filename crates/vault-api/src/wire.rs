@@ -5,6 +5,7 @@ mod approval;
 mod blob;
 mod device;
 mod guess;
+mod handover;
 mod record;
 mod signin;
 mod witness;
@@ -21,6 +22,11 @@ pub use blob::{
 };
 pub use device::{Device, DeviceId, DeviceList, DeviceName, MAX_DEVICES, SignedInBy};
 pub use guess::{Evaluated, GuessStart, Proof, Proved, Which};
+pub use handover::{
+    CeremonySite, HandoverAnswer, HandoverAsk, HandoverEnd, HandoverFind, HandoverFound,
+    HandoverKeys, HandoverLook, HandoverSealed, HandoverStart, HandoverStarted, HandoverState,
+    HandoverView, HandoverWait, MAX_HANDOVER_BYTES,
+};
 pub use record::{
     Activate, Activated, ChangeOwner, Forget, LogEntry, LogKind, LogPage, LogRead, RecordName,
     RecordStatus, Registered, RegistrationFinish, RegistrationStart, RegistrationStarted,

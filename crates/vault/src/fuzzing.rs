@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use heirloom_vault_api::{
-    Activate, ApprovalAnswer, ApprovalAsk, ApprovalCommit, ApprovalEnd, ApprovalJoin,
+    Activate, ApprovalAnswer, ApprovalAsk, ApprovalCommit, ApprovalEnd, ApprovalJoin, ApprovalReply,
     ApprovalReveal, ApprovalStart, AskOffers, Assertion, BlobName, BlobRestore, Bytes, ChangeOwner,
-    Fixed, Forget, GuessStart, LogRead, PageAnswer, PageSession, Proof, RegistrationFinish,
+    Fixed, Forget, GuessStart, HandoverAnswer, HandoverAsk, HandoverEnd, HandoverFind, HandoverLook,
+    HandoverStart, HandoverWait, LogRead, PageAnswer, PageSession, Proof, RegistrationFinish,
     RegistrationStart, SignIn, SignInFinish, SignInStart, StatusRead, TokenSignIn, UploadStart,
     WitnessPut, WitnessRead, base64url,
 };
@@ -21,7 +22,7 @@ use crate::http::reading;
 use crate::store::passkey::Stored;
 
 /// How many kinds of bytes there are; the first byte says which one.
-pub const KINDS: u8 = 39;
+pub const KINDS: u8 = 47;
 
 /// Bodies of requests: each kind's number and type, and all types by name.
 macro_rules! bodies {
@@ -67,6 +68,14 @@ bodies! {
     31 => UploadStart,
     32 => BlobRestore,
     33 => AskOffers,
+    39 => HandoverStart,
+    40 => HandoverAsk,
+    41 => HandoverWait,
+    42 => HandoverEnd,
+    43 => HandoverLook,
+    44 => HandoverAnswer,
+    45 => HandoverFind,
+    46 => ApprovalReply,
 }
 
 /// Reads `bytes` as the kind that their first byte names; whether they were taken.

@@ -9,8 +9,10 @@ mod accounts;
 mod approvals;
 mod around;
 mod blobs;
+mod ceremony_page;
 mod devices;
 mod guesses;
+mod handovers;
 mod health;
 mod idempotency;
 pub(crate) mod openapi;
@@ -46,6 +48,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use self::openapi::{Routes, document, op};
 use crate::accounts::Tenants;
+use crate::accounts::handover::Handovers;
 use crate::accounts::messenger::Messengers;
 use crate::accounts::relay::Relay;
 use crate::accounts::tickets::Tickets;
@@ -53,6 +56,7 @@ use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::config::proxies::Proxies;
 use crate::config::well_known::WellKnown;
+use crate::db::{DbError, Sql};
 use crate::limits::RateLimit;
 use crate::log::Log;
 use crate::metrics::{LimitedBy, Metrics};
@@ -89,6 +93,7 @@ pub(crate) struct App {
     tenants: Tenants,
     tickets: Tickets,
     relay: Relay,
+    handovers: Handovers,
     messengers: Messengers,
     /// Whoever reaches loopback may open the first account.
     first_is_free: bool,
@@ -120,6 +125,7 @@ impl App {
             tenants: config.tenants.clone().at(address),
             tickets: Tickets::default(),
             relay: Relay::default(),
+            handovers: Handovers::default(),
             messengers: Messengers::new(config.log.clone()),
             first_is_free: config.first_account_is_free
                 && config.proxies.trusted.is_empty()
@@ -170,6 +176,16 @@ impl App {
             .vault
             .run(move |sql| device::by_token(sql, &token, now, unused))
             .await?;
+        self.of_token(found)
+    }
+
+    /// The same within a transaction of the caller's; [`Self::of_token`] says what it means.
+    fn find_token(&self, sql: &mut dyn Sql, token: &Token) -> Result<Found, DbError> {
+        device::by_token(sql, token, self.vault.now(), self.unused_ms)
+    }
+
+    /// Whoever a token signs in, within the account's limit.
+    fn of_token(&self, found: Found) -> Result<(AccountId, DeviceId), Refusal> {
         let (account, device) = match found {
             Found::Live { account, device } => (account, device),
             Found::Ended => return Err(Code::SignedOut.into()),
@@ -271,6 +287,7 @@ fn routes() -> Routes {
         .merge(devices::routes())
         .merge(signin::routes())
         .merge(approvals::routes())
+        .merge(handovers::routes())
         .merge(blobs::routes())
         .merge(uploads::routes())
 }
@@ -280,6 +297,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, paths, parts) = routes().merge(api_document()).split();
     router
         .merge(signin_page::router())
+        .merge(ceremony_page::router())
         .fallback(async || refuse(&Code::NotFound.into()))
         .method_not_allowed_fallback(async || refuse(&Code::MethodNotAllowed.into()))
         .layer(Extension(Document(document(paths, parts))))

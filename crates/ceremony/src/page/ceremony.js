@@ -25,7 +25,7 @@ function joined(...fields) {
 
 const fromHex = (hex) => Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16));
 const toHex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-const toText = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes)))
+const toText = (bytes) => btoa(Array.from(new Uint8Array(bytes), (byte) => String.fromCharCode(byte)).join(''))
   .replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 const fromText = (text) => Uint8Array.from(
   atob(text.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0));
@@ -208,6 +208,35 @@ async function answerOf(credential, view, psk) {
   };
 }
 
+// ---- A whole answer, from the page of a server to the program ----
+
+const HANDOVER = 'heirloom/v1/handover';
+
+// What tells the program's keys of one hand-over from all others.
+async function keysHash(keys) {
+  const fields = joined(utf8(`${HANDOVER}/keys`), fromText(keys.xWing), fromText(keys.x25519));
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', fields));
+}
+
+// 8 bytes, the highest first.
+function long(number) {
+  const out = new Uint8Array(8);
+  new DataView(out.buffer).setBigUint64(0, BigInt(number));
+  return out;
+}
+
+// Filled up with spaces, so that its length does not tell what was answered.
+async function sealMessage(message, keys, psk) {
+  const text = JSON.stringify(message);
+  const plaintext = utf8(text.padEnd(Math.ceil(text.length / 4096) * 4096));
+  const { suite, shared, encapsulated } = await encapsulate(keys);
+  const info = joined(utf8(`${HANDOVER}/answer`), await keysHash(keys));
+  const sealed = await hpkeSeal(suite, shared, psk, utf8(HANDOVER), info, long(message.step), plaintext);
+  shared.fill(0);
+  plaintext.fill(0);
+  return { suite, encapsulated: toText(encapsulated), sealed: toText(sealed) };
+}
+
 // ---- Options of the browser's own dialog ----
 
 const listed = (list) => list.map(({ id, transports }) => (
@@ -234,6 +263,24 @@ function optionsOf(view) {
     excludeCredentials: listed(options.exclude),
     attestation: 'none',
   };
+}
+
+// What the person answers in the browser's own dialog, as a message to the program; null when nobody waits any more.
+async function messageOf(view, psk, signal) {
+  if (typeof PublicKeyCredential === 'undefined' || !crypto.subtle) {
+    return { kind: 'lacks', step: view.number, what: 'passkeys' };
+  }
+  try {
+    const publicKey = optionsOf(view);
+    const credential = view.kind === 'create'
+      ? await navigator.credentials.create({ publicKey, signal })
+      : await navigator.credentials.get({ publicKey, signal });
+    return await answerOf(credential, view, psk);
+  } catch (error) {
+    if (signal.aborted) return null;
+    const name = /^[A-Za-z]{1,40}$/.test(error?.name ?? '') ? error.name : 'Error';
+    return { kind: 'failed', step: view.number, name };
+  }
 }
 
 // ---- The page itself ----
@@ -273,8 +320,17 @@ function show({ backup, step, title, text, note, button, cancel, good, forget })
   at('title').focus();
 }
 
+// What the page of a server brought back, in the part of the address that no browser sends.
+function takeHanded() {
+  const parts = /^#(\d{1,15})\.(\d{1,5})\.([\w-]{1,2000})\.([\w-]{1,30000})$/.exec(location.hash);
+  if (parts === null) return null;
+  const [, step, suite, encapsulated, sealed] = parts;
+  return { kind: 'handed', step: Number(step), suite: Number(suite), encapsulated, sealed };
+}
+
 async function main() {
   const key = takeKey();
+  const handed = takeHanded();
   history.replaceState(null, '', '/');
   if (key === null) {
     show({ title: 'This page is opened from Heirloom', text: ['Go back to Heirloom. It opens the page for you.'], good: false });
@@ -322,28 +378,17 @@ async function main() {
   at('go').addEventListener('click', async () => {
     if (view === null || dialog !== null) return;
     const asked = view;
-    if (typeof PublicKeyCredential === 'undefined' || !crypto.subtle) {
-      await hand({ kind: 'lacks', step: asked.number, what: 'passkeys' });
+    if (asked.kind === 'leave') {
+      location.replace(asked.site);
       return;
     }
     dialog = new AbortController();
     const { signal } = dialog;
     at('go').disabled = true;
     at('status').textContent = 'Waiting for you in your browser’s own window…';
-    let message;
-    try {
-      const publicKey = optionsOf(asked);
-      const credential = asked.kind === 'create'
-        ? await navigator.credentials.create({ publicKey, signal })
-        : await navigator.credentials.get({ publicKey, signal });
-      message = await answerOf(credential, asked, psk);
-    } catch (error) {
-      if (signal.aborted) return;
-      const name = /^[A-Za-z]{1,40}$/.test(error?.name ?? '') ? error.name : 'Error';
-      message = { kind: 'failed', step: asked.number, name };
-    } finally {
-      dialog = null;
-    }
+    const message = await messageOf(asked, psk, signal);
+    if (message === null) return;
+    dialog = null;
     if (asked === view) await hand(message);
   });
 
@@ -365,6 +410,12 @@ async function main() {
     }
   });
 
+  if (handed !== null) {
+    view = { number: handed.step };
+    show({ title: 'One moment…', text: [] });
+    await hand(handed);
+  }
+
   let misses = 0;
   while (!over) {
     try {
@@ -373,9 +424,12 @@ async function main() {
         dialog?.abort();
         dialog = null;
         view = await answer.json();
-        if (view.forget && typeof PublicKeyCredential?.signalUnknownCredential !== 'function') view.forget = null;
+        // Only the page of its own relying party may have a passkey deleted.
+        const canForget = typeof PublicKeyCredential?.signalUnknownCredential === 'function';
+        if (view.forget && (!canForget || view.forget.rpId !== location.hostname)) view.forget = null;
         over = view.kind === 'end';
         show(view);
+        if (view.kind === 'leave') location.replace(view.site);
       } else if (answer.status !== 204) {
         ended('This page is opened from Heirloom', 'Go back to Heirloom. It opens the page for you.');
       }
@@ -388,4 +442,4 @@ async function main() {
   }
 }
 
-if (typeof document !== 'undefined') main();
+if (typeof document !== 'undefined' && document.querySelector('meta[name=heirloom-key]')) main();

@@ -44,6 +44,9 @@ async fn route(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Re
             cookie(shared, headers)?;
             Ok(plain(HTML, &PAGE.replace("{{key}}", "")))
         }
+        // Where the browser comes back to from a server's page. A cookie does not come along on such a way: the page is
+        // the same for all, and its script has the key, or it has nothing.
+        (&Method::GET, "/back") => Ok(plain(HTML, &PAGE.replace("{{key}}", ""))),
         (&Method::POST, "/open") => {
             navigated(headers)?;
             content_type(headers, "application/x-www-form-urlencoded")?;
@@ -79,7 +82,8 @@ async fn route(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Re
         }
         (
             _,
-            "/" | "/ceremony.js" | "/ceremony.css" | "/open" | "/next" | "/answer" | "/leaving",
+            "/" | "/back" | "/ceremony.js" | "/ceremony.css" | "/open" | "/next" | "/answer"
+            | "/leaving",
         ) => Err(Refused::Method),
         _ => Err(Refused::NotFound),
     }

@@ -22,6 +22,7 @@ fn waiting() -> Waiting {
         backup_label: "a disk",
         folder: folder.path(),
         timeout: Duration::from_secs(20),
+        site: None,
     };
     let mut opening = PathBuf::new();
     let mut open = |path: &Path| {

@@ -1,10 +1,10 @@
 //! What one step asks of the browser, and what came back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_core::CryptoRng;
 
-use crate::LOCALHOST;
 use crate::ask::{Enrol, Known};
 use crate::error::{BadAnswer, CeremonyError};
 use crate::message::{Asserted, Said};
@@ -42,13 +42,13 @@ pub(super) struct Step<'a> {
 /// What came back, and what it is held against.
 pub(super) struct Heard {
     pub(super) said: Said,
-    pub(super) keys: StepKeys,
+    pub(super) keys: Arc<StepKeys>,
     pub(super) challenge: [u8; 32],
 }
 
-/// Those that a page on this computer can ask.
-pub(super) fn here(known: &[Known]) -> impl Iterator<Item = &Known> {
-    known.iter().filter(|known| known.rp_id == LOCALHOST)
+/// Those that a page of this relying party can ask.
+pub(super) fn here<'a>(known: &'a [Known], rp_id: &str) -> impl Iterator<Item = &'a Known> {
+    known.iter().filter(move |known| known.rp_id == rp_id)
 }
 
 pub(super) fn asserted(said: &Said, creating: bool) -> Result<&Asserted, CeremonyError> {
@@ -61,7 +61,7 @@ pub(super) fn asserted(said: &Said, creating: bool) -> Result<&Asserted, Ceremon
 /// What the browser's errors mean. `WebAuthn` Level 3, sections 5.1.3 and 5.1.4.
 pub(super) fn failed(said: &Said, creating: bool) -> CeremonyError {
     let name = match said {
-        Said::Created(_) | Said::Asserted(_) => return BadAnswer::Type.into(),
+        Said::Created(_) | Said::Asserted(_) | Said::Handed(_) => return BadAnswer::Type.into(),
         Said::Cancelled => return CeremonyError::Cancelled,
         Said::Lacks(what) => return CeremonyError::OldBrowser(format!("it has no {what}")),
         Said::Failed(name) => name,
@@ -78,6 +78,7 @@ pub(super) fn failed(said: &Said, creating: bool) -> CeremonyError {
 
 pub(super) fn dialog(
     wanted: Wanted<'_>,
+    rp_id: &str,
     challenge: &[u8; 32],
     left: Duration,
     rng: &mut impl CryptoRng,
@@ -97,7 +98,7 @@ pub(super) fn dialog(
                 challenge,
                 timeout,
                 prf_input: with_values.then(|| crate::bytes::text(enrol.prf_input)),
-                rp_id: LOCALHOST,
+                rp_id: rp_id.to_owned(),
                 rp_name: RP_NAME,
                 user_id: crate::bytes::text(&user_id),
                 user_name: enrol.user_name.to_owned(),
@@ -110,7 +111,7 @@ pub(super) fn dialog(
             challenge,
             timeout,
             prf_input: Some(crate::bytes::text(prf_input)),
-            rp_id: LOCALHOST,
+            rp_id: rp_id.to_owned(),
             allow,
         },
     }

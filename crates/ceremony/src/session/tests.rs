@@ -3,6 +3,7 @@ mod life;
 mod registration;
 
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
@@ -37,6 +38,7 @@ fn opened_for(
         backup_label: "a disk",
         folder: folder.path(),
         timeout,
+        site: None,
     };
     let (send, receive) = mpsc::channel();
     let mut open = |path: &Path| send.send(path.to_owned()).map_err(io::Error::other);

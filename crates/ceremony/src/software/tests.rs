@@ -19,6 +19,7 @@ fn session(folder: &Path, wallet: &Path) -> Session {
         backup_label: "a disk",
         folder,
         timeout: Duration::from_secs(20),
+        site: None,
     };
     Session::begin(&options, &mut |opening| open(wallet, opening), &mut rng(1)).unwrap()
 }
@@ -103,6 +104,7 @@ fn the_output_is_the_one_of_the_specification() {
         cookie: Zeroizing::default(),
         bearer: Zeroizing::default(),
         psk: Secret::generate(&mut rng(4)),
+        site: None,
     };
     let view = json!({
         "number": 1,
@@ -120,7 +122,7 @@ fn the_output_is_the_one_of_the_specification() {
         .build()
         .unwrap();
     let said = runtime
-        .block_on(get(&mut browser, &origin, &view, &client))
+        .block_on(get(&mut browser, &origin, &view, &client.psk))
         .unwrap();
     let message = Message::read(said.to_string().as_bytes()).unwrap();
     let Said::Asserted(asserted) = message.said else {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 
 /// How the backup is unlocked.
@@ -28,8 +28,22 @@ pub(crate) struct Unlock {
     /// Unlock with a passkey, in the browser; wins over a recovery key file of environment or settings
     #[arg(long)]
     pub(crate) passkey: bool,
+    /// Where passkeys of a backup on a server are asked for; else as fits this computer
+    #[arg(long, value_name = "WAY", env = "HEIRLOOM_VIA", hide_env_values = true)]
+    pub(crate) via: Option<Via>,
     #[command(flatten)]
     pub(crate) browser: Browser,
+}
+
+/// Where passkeys are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Via {
+    /// The server's page, in a browser on this computer
+    Browser,
+    /// The server's page, on a phone or another device that scans a QR code
+    Qr,
+    /// A page of this computer, for passkeys saved for localhost
+    Local,
 }
 
 /// The browser in which a passkey is asked for.

@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Backup, context: &Context) -> Result<Exit, Failure> {
                 &args.to,
                 first::NewWays {
                     key_file: args.new_recovery_key_file.as_deref(),
-                    passkey: args.new_passkey.then_some(&args.unlock.browser),
+                    passkey: args.new_passkey.then_some(&args.unlock),
                 },
                 &args.how,
                 context,

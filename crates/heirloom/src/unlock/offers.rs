@@ -2,7 +2,7 @@
 //!
 //! Until the keyring has been unlocked a store may have written it: nothing here is trusted, and all of it is tamed.
 
-use heirloom_ceremony::{Known, LOCALHOST};
+use heirloom_ceremony::{Known, LOCALHOST, Site};
 use heirloom_keys::{KeySlot, LockedKeyring, Method, Passkey, Password};
 
 use crate::password::Guarded;
@@ -29,6 +29,8 @@ pub(crate) enum Way {
 pub(crate) struct Offers {
     /// Whether this computer opens it by itself.
     pub(crate) own: bool,
+    /// The server on whose page they are asked for; else it is a page of this computer.
+    pub(crate) site: Option<Site>,
     /// Passkeys that can be asked for here.
     pub(crate) passkeys: Vec<Passkey>,
     /// Passwords that can be asked for here: two while one is being changed.
@@ -42,17 +44,28 @@ pub(crate) struct Offers {
 impl Offers {
     /// Reads the public part.
     pub(crate) fn of(locked: &LockedKeyring) -> Self {
-        Self::of_methods(locked.slots().iter().map(KeySlot::method))
+        Self::at(locked, None)
     }
 
-    fn of_methods<'a>(methods: impl Iterator<Item = &'a Method>) -> Self {
-        let mut offers = Self::default();
+    /// The same, where passkeys are asked for on the page of a server.
+    pub(crate) fn at(locked: &LockedKeyring, site: Option<Site>) -> Self {
+        Self::of_methods(locked.slots().iter().map(KeySlot::method), site)
+    }
+
+    fn of_methods<'a>(methods: impl Iterator<Item = &'a Method>, site: Option<Site>) -> Self {
+        let mut offers = Self {
+            site,
+            ..Self::default()
+        };
         for method in methods {
             match method {
                 Method::RecoveryKey => offers.recovery_keys += 1,
-                Method::Passkey(passkey) if passkey.rp_id == LOCALHOST => {
+                Method::Passkey(passkey) if passkey.rp_id == offers.rp_id() => {
                     offers.passkeys.push(passkey.clone());
                 }
+                Method::Passkey(passkey) if passkey.rp_id == LOCALHOST => offers.add_elsewhere(
+                    "a passkey saved for localhost, which a page of this computer asks for (`--via local`)".into(),
+                ),
                 Method::Passkey(Passkey {
                     credential_id: _,
                     rp_id,
@@ -81,6 +94,11 @@ impl Offers {
             }
         }
         offers
+    }
+
+    /// Whose passkeys are asked for.
+    fn rp_id(&self) -> &str {
+        self.site.as_ref().map_or(LOCALHOST, Site::rp_id)
     }
 
     fn add_elsewhere(&mut self, words: String) {
@@ -121,13 +139,14 @@ impl Offers {
     fn line(&self, way: Way) -> String {
         match way {
             Way::ThisComputer => "what this computer keeps for itself".into(),
-            Way::Passkey if self.passkeys.len() == 1 => {
-                "a passkey (in your browser, password manager or security key, saved for localhost)"
-                    .into()
-            }
+            Way::Passkey if self.passkeys.len() == 1 => format!(
+                "a passkey (in your browser, password manager or security key, saved for {})",
+                short(self.rp_id())
+            ),
             Way::Passkey => format!(
-                "one of {} passkeys (in your browser, password manager or security key, saved for localhost)",
-                self.passkeys.len()
+                "one of {} passkeys (in your browser, password manager or security key, saved for {})",
+                self.passkeys.len(),
+                short(self.rp_id())
             ),
             Way::Password => {
                 let server = self
@@ -142,10 +161,10 @@ impl Offers {
     }
 
     /// The same, with what this computer keeps for itself; another computer's is not told of then.
-    pub(crate) fn with_own(locked: &LockedKeyring, own: bool) -> Self {
+    pub(crate) fn with_own(locked: &LockedKeyring, own: bool, site: Option<Site>) -> Self {
         Self {
             own,
-            ..Self::of(locked)
+            ..Self::at(locked, site)
         }
     }
 
@@ -213,7 +232,7 @@ mod tests {
     }
 
     fn offers(methods: &[Method]) -> Offers {
-        Offers::of_methods(methods.iter())
+        Offers::of_methods(methods.iter(), None)
     }
 
     #[test]
@@ -242,6 +261,26 @@ mod tests {
             ]
         );
         assert!(offers.passkeys.is_empty());
+    }
+
+    #[test]
+    fn on_the_page_of_a_server_its_passkeys_are_offered_and_no_others() {
+        let site = Site::new("example.org", "https://vault.example.org/ceremony");
+        let methods = [
+            passkey("example.org", 1),
+            passkey("localhost", 2),
+            passkey("other.org", 3),
+        ];
+        let offers = Offers::of_methods(methods.iter(), site);
+        assert_eq!(
+            offers.lines(),
+            [
+                "a passkey (in your browser, password manager or security key, saved for example.org)",
+                "not from here: a passkey saved for localhost, which a page of this computer asks for (`--via local`)",
+                "not from here: a passkey saved for other.org, which only that site can ask for",
+            ]
+        );
+        assert_eq!(offers.passkeys.len(), 1);
     }
 
     #[test]

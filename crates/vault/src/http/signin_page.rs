@@ -19,7 +19,7 @@ const SCRIPT: &str = include_str!("page/signin.js");
 // One look for all pages that ask for a passkey; the crate itself must not be reached from here.
 const STYLE: &str = include_str!("../../../ceremony/src/page/ceremony.css");
 
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 /// The form has three short fields.
 const MAX_FORM_BYTES: usize = 256;
 
@@ -96,7 +96,8 @@ fn page(text: &str) -> Response {
     file(HTML, text)
 }
 
-fn file(kind: &'static str, text: &str) -> Response {
+/// A file for browsers alone, with the guards that all of them have.
+pub(super) fn file(kind: &'static str, text: &str) -> Response {
     let mut response = ([(header::CONTENT_TYPE, kind)], text.to_owned()).into_response();
     for (name, value) in HEADERS {
         let name = HeaderName::from_static(name);

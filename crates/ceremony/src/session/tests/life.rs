@@ -88,6 +88,7 @@ fn without_a_browser_nothing_is_left_behind() {
         backup_label: "a disk",
         folder: folder.path(),
         timeout: TIME,
+        site: None,
     };
     let mut open = |_: &Path| Err(io::ErrorKind::NotFound.into());
     let error = Session::begin(&options, &mut open, &mut rng(3)).unwrap_err();
@@ -103,6 +104,7 @@ fn a_dropped_session_says_so_and_removes_its_file() {
         backup_label: "a disk",
         folder: folder.path(),
         timeout: TIME,
+        site: None,
     };
     let session = Session::begin(&options, &mut |_: &Path| Ok(()), &mut rng(3)).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

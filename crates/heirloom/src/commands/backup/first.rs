@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Began, Ready};
-use crate::args::shared::Browser;
+use crate::args::shared::Unlock;
 use crate::args::write::How;
 use crate::atomic;
 use crate::browser::Page;
@@ -25,6 +25,7 @@ use crate::home;
 use crate::keys::{self, Reader};
 use crate::recovery::{self, EnteredKey};
 use crate::repository;
+use crate::server::ceremony;
 use crate::unlock::Entered;
 
 /// Said when the stored keyring was opened by the key.
@@ -44,8 +45,8 @@ struct Pending {
 pub(super) struct NewWays<'a> {
     /// Where the recovery key is written; else it is shown.
     pub(super) key_file: Option<&'a Path>,
-    /// The browser in which a passkey is made too.
-    pub(super) passkey: Option<&'a Browser>,
+    /// Where a passkey is made too.
+    pub(super) passkey: Option<&'a Unlock>,
 }
 
 /// Makes a backup in a store that has none.
@@ -85,8 +86,8 @@ pub(super) fn begin(
         }
     };
     let lock = device.state.lock()?;
-    if let Some(browser) = passkey {
-        unlocked = add_passkey(&*store, &place, &unlocked, &mut device, browser, context)?;
+    if let Some(args) = passkey {
+        unlocked = add_passkey(&*store, &place, &unlocked, &mut device, args, context)?;
     }
     Ok(Ready {
         store,
@@ -106,13 +107,14 @@ fn add_passkey(
     address: &str,
     unlocked: &Unlocked,
     device: &mut Device,
-    browser: &Browser,
+    args: &Unlock,
     context: &Context,
 ) -> Result<Unlocked, Failure> {
     context.output.say(passkey::BEFORE);
     let place = passkey::Place { store, address };
     let locked = passkey::newest(store, address)?;
-    let mut page = Page::open(&locked, address, browser, context)?;
+    let site = ceremony::site(address, args.via, context)?;
+    let mut page = Page::open(&locked, address, site.as_ref(), args, context)?;
     match passkey::enrol(&mut page, &place, unlocked, device, None, context) {
         Ok(enrolled) => {
             let saved = enrolled.saved();

@@ -1,6 +1,6 @@
 //! `protect add`: another way in, proven by a real unlock of what lies in the store.
 
-use heirloom_ceremony::Purpose;
+use heirloom_ceremony::{LOCALHOST, Purpose, Site};
 use heirloom_engine::keyrings;
 use heirloom_engine::store::Store;
 use heirloom_keys::{LockedKeyring, Method, NewSlot, RecoveryKey, Unlocked};
@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::recovery::{self, EnteredKey};
 use crate::repository;
-use crate::server::{Account, Address, refuse_what_is_not_offered};
+use crate::server::{Account, Address, ceremony, refuse_what_is_not_offered};
 use crate::unlock::{self, Entered};
 use crate::{keys, words};
 
@@ -99,6 +99,8 @@ fn add_passkey(args: &Add, context: &Context) -> Result<Exit, Failure> {
     }
     ask_server("passkey", args, context)?;
     let found = repository::find(&args.ways.store, context)?;
+    let site = ceremony::site(&found.place, args.ways.unlock.via, context)?;
+    let rp_id = site.as_ref().map_or(LOCALHOST, Site::rp_id);
     let (unlocked, page) =
         unlock::unlock(&found, &args.ways.unlock, Purpose::Add, context)?.keep_page();
     let opened = found.opened(unlocked);
@@ -119,13 +121,25 @@ fn add_passkey(args: &Add, context: &Context) -> Result<Exit, Failure> {
             return Err(failure);
         }
     };
+    // A new passkey is for the server's domain, where the old one may be for a page of this computer.
+    let page = match page {
+        Some(page) if page.rp_id() != rp_id => {
+            page.end_well(
+                "Your backup is unlocked",
+                "Go back to the terminal: the new passkey is saved on another page.",
+            );
+            None
+        }
+        page => page,
+    };
     context.output.say(passkey::BEFORE);
     let mut page = match page {
         Some(page) => page,
         None => Page::open(
             &opened.found.newest,
             &opened.found.place,
-            &args.ways.unlock.browser,
+            site.as_ref(),
+            &args.ways.unlock,
             context,
         )?,
     };
