@@ -1,5 +1,6 @@
 //! Objects: names and quotas in the database, bytes under random names that tell nothing about accounts.
 
+mod buffers;
 mod folder;
 mod pieces;
 mod s3;
@@ -201,18 +202,6 @@ impl Blobs {
             Ok(())
         });
         created.await.map_err(|error| Refusal::internal(&error))?
-    }
-
-    /// Which object has this name, and its length.
-    pub(crate) async fn find(
-        vault: &Vault,
-        account: AccountId,
-        name: BlobName,
-    ) -> Result<(Fixed<16>, u64), Refusal> {
-        let found = vault
-            .run(move |sql| blob::find(sql, &account, &name))
-            .await?;
-        found.ok_or_else(|| Code::NotFound.into())
     }
 
     /// `length` of its bytes, from `first` on.

@@ -114,6 +114,12 @@ pub(crate) enum DbError {
 pub(crate) trait Sql {
     fn query(&mut self, text: &'static str, values: &[Value]) -> Result<Vec<Row>, DbError>;
 
+    /// A statement whose rows nobody needs. It may go with the next one, or with the commit: one way there and back
+    /// less for a database elsewhere. Where it is refused the whole operation is, though this said `Ok`.
+    fn tell(&mut self, text: &'static str, values: Vec<Value>) -> Result<(), DbError> {
+        self.query(text, &values).map(drop)
+    }
+
     /// Makes a transaction that only reads wait for the copies, as one that writes does (V10): a primary that
     /// was deposed cannot answer. Every operation that tells a counter or a head, and writes nothing, begins
     /// with it.
@@ -148,7 +154,7 @@ pub(crate) trait Database: Send + Sync + std::fmt::Debug {
     /// Removes what was overwritten from every file of the engine; says whether it did.
     fn scrub(&self) -> oneshot::Receiver<bool>;
 
-    /// Told once where transactions are counted. Engines without groups need none.
+    /// Told once where transactions are counted. What stands between an engine and its vault needs none.
     fn watch(&self, _metrics: &Arc<crate::metrics::Metrics>) {}
 }
 

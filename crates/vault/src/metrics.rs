@@ -96,6 +96,7 @@ pub(crate) struct Metrics {
     commits: Counter,
     commit_group: Histogram,
     commit_seconds: Histogram,
+    watermark_group: Histogram,
     blob_bytes: Family<Direction, Counter>,
     limited: Family<By, Counter>,
     sweeps: Family<Outcome, Counter>,
@@ -126,6 +127,7 @@ impl Metrics {
             commits: Counter::default(),
             commit_group: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
             commit_seconds: durations(),
+            watermark_group: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
             blob_bytes: Family::default(),
             limited: Family::default(),
             sweeps: Family::default(),
@@ -156,6 +158,7 @@ impl Metrics {
             commits,
             commit_group,
             commit_seconds,
+            watermark_group,
             blob_bytes,
             limited,
             sweeps,
@@ -189,6 +192,11 @@ impl Metrics {
             "How long a transaction took, until it was durable",
             Unit::Seconds,
             commit_seconds.clone(),
+        );
+        registry.register(
+            "watermark_group",
+            "Commits that one write of the watermark noted",
+            watermark_group.clone(),
         );
         registry.register_with_unit(
             "blob",
@@ -253,6 +261,12 @@ impl Metrics {
         self.commit_seconds.observe(took.as_secs_f64());
     }
 
+    /// Notes a write of the watermark, which so many commits shared.
+    pub(crate) fn noted(&self, commits: u64) {
+        let commits = u32::try_from(commits).unwrap_or(u32::MAX);
+        self.watermark_group.observe(f64::from(commits));
+    }
+
     /// Notes bytes of objects.
     pub(crate) fn moved(&self, way: Way, bytes: u64) {
         let direction = match way {
@@ -311,6 +325,7 @@ mod tests {
         metrics.guessed(Guessed::Counted);
         metrics.guessed(Guessed::Counted);
         metrics.committed(5, Duration::from_millis(1));
+        metrics.noted(3);
         metrics.moved(Way::In, 1000);
         let text = metrics.text();
         for line in [
@@ -322,6 +337,7 @@ mod tests {
             "heirloom_vault_commits_total 1",
             "heirloom_vault_commit_group_bucket{le=\"4.0\"} 0",
             "heirloom_vault_commit_group_bucket{le=\"8.0\"} 1",
+            "heirloom_vault_watermark_group_bucket{le=\"4.0\"} 1",
             "heirloom_vault_blob_bytes_total{direction=\"in\"} 1000",
         ] {
             assert!(text.contains(&format!("{line}\n")), "{line}\n{text}");

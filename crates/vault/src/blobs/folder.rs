@@ -1,7 +1,7 @@
 //! Objects as files with random names in one folder.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use heirloom_vault_api::{Code, Fixed};
 use tokio::fs;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::buffers::{self, Buffers};
 use super::pieces::Pieces;
 use crate::generation::sync_folder;
 use crate::refusal::Refusal;
-
-/// What is read from a file at a time; two of them are in memory for each download.
-const READ_BYTES: usize = 256 << 10;
 
 /// A folder of objects.
 #[derive(Clone, Debug)]
 pub(super) struct Folder {
     root: PathBuf,
+    /// Two for each download.
+    buffers: Buffers,
 }
 
 pub(super) fn io_refusal(error: &io::Error) -> Refusal {
@@ -57,7 +57,10 @@ impl Folder {
             std::fs::create_dir_all(root.join(format!("{first:02x}")))?;
         }
         sync_folder(&root)?;
-        Ok(Self { root })
+        Ok(Self {
+            root,
+            buffers: Buffers::default(),
+        })
     }
 
     /// Whether it is there.
@@ -114,7 +117,7 @@ impl Folder {
             Ok(file)
         })
         .await?;
-        Ok(body(file, length))
+        Ok(body(file, length, self.buffers.clone()))
     }
 
     /// Removes an object; none is no error.
@@ -175,39 +178,37 @@ pub(super) async fn write(mut file: File, piece: Vec<Bytes>) -> Result<File, Ref
 }
 
 struct Reading {
-    next: JoinHandle<io::Result<(File, Vec<u8>)>>,
+    next: JoinHandle<io::Result<(File, Bytes)>>,
     left: u64,
 }
 
-fn read_next(mut file: File, left: u64) -> JoinHandle<io::Result<(File, Vec<u8>)>> {
+fn read_next(mut file: File, left: u64, buffers: Buffers) -> JoinHandle<io::Result<(File, Bytes)>> {
     spawn_blocking(move || {
-        let most = usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES);
-        let mut piece = Vec::with_capacity(most);
-        let wanted = u64::try_from(most).unwrap_or(u64::MAX);
-        (&mut file).take(wanted).read_to_end(&mut piece)?;
-        if piece.len() != most {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let most = usize::try_from(left).map_or(buffers::BYTES, |left| left.min(buffers::BYTES));
+        let piece = buffers.read(&mut file, most)?;
         Ok((file, piece))
     })
 }
 
 /// A part of a file; the next piece is read while the one before is sent.
-fn body(file: File, length: u64) -> Body {
+fn body(file: File, length: u64, buffers: Buffers) -> Body {
     let reading = (length > 0).then(|| Reading {
-        next: read_next(file, length),
+        next: read_next(file, length, buffers.clone()),
         left: length,
     });
-    Body::from_stream(stream::try_unfold(reading, async |reading| {
-        let Some(Reading { next, left }) = reading else {
-            return Ok::<_, io::Error>(None);
-        };
-        let (file, piece) = next.await.map_err(io::Error::other)??;
-        let left = left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-        let reading = (left > 0).then(|| Reading {
-            next: read_next(file, left),
-            left,
-        });
-        Ok(Some((Bytes::from(piece), reading)))
+    Body::from_stream(stream::try_unfold(reading, move |reading| {
+        let buffers = buffers.clone();
+        async move {
+            let Some(Reading { next, left }) = reading else {
+                return Ok::<_, io::Error>(None);
+            };
+            let (file, piece) = next.await.map_err(io::Error::other)??;
+            let left = left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+            let reading = (left > 0).then(|| Reading {
+                next: read_next(file, left, buffers),
+                left,
+            });
+            Ok(Some((piece, reading)))
+        }
     }))
 }

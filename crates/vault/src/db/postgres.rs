@@ -9,10 +9,11 @@ mod connection;
 mod stand;
 mod tls;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ use super::sqlite::OpenError;
 use super::{Database, DbError, Job, Outcome};
 use crate::generation::Standing;
 use crate::generation::marks::Marks;
+use crate::metrics::Metrics;
 
 /// Jobs that may wait; beyond, they are refused.
 const QUEUE: usize = 4096;
@@ -42,6 +44,7 @@ pub(crate) struct Postgres {
     /// `Some` until it is dropped.
     jobs: Option<SyncSender<(Task, Instant)>>,
     workers: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
 }
 
 enum Task {
@@ -69,6 +72,14 @@ struct Shared {
     /// The database lacks what was answered: nothing is done with it until a start finds out.
     went_back: AtomicBool,
     queue: Mutex<Receiver<(Task, Instant)>>,
+    /// Where transactions are counted, once somebody said where.
+    metrics: OnceLock<Arc<Metrics>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
 }
 
 /// A database that was opened.
@@ -121,6 +132,7 @@ impl Postgres {
             marks,
             went_back: AtomicBool::new(false),
             queue: Mutex::new(queue),
+            metrics: OnceLock::new(),
         });
         let mut workers = Vec::new();
         for number in 0..config.slots() {
@@ -144,6 +156,7 @@ impl Postgres {
             database: Arc::new(Self {
                 jobs: Some(jobs),
                 workers,
+                shared,
             }),
             standing: stood.standing,
             holds_records: stood.holds_records,
@@ -158,6 +171,12 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 impl Database for Postgres {
+    fn watch(&self, metrics: &Arc<Metrics>) {
+        // A second vault over the same database counts with the first.
+        let _ = self.shared.metrics.set(Arc::clone(metrics));
+        self.shared.marks.watch(metrics);
+    }
+
     fn submit(&self, job: Job) {
         let Some(jobs) = &self.jobs else {
             return;
@@ -268,6 +287,7 @@ impl Worker {
             is_begun: false,
             wrote: false,
             fault: None,
+            told: Vec::new(),
         };
         let result = (job.work)(&mut transaction);
         let Transaction {
@@ -276,6 +296,7 @@ impl Worker {
             is_begun,
             wrote,
             fault,
+            told,
         } = transaction;
         if fault.is_some() || result.is_err() {
             if is_begun {
@@ -295,7 +316,13 @@ impl Worker {
             return Ran::Ended(Outcome::Durable);
         }
         let slot = wrote.then_some(self.slot);
-        match runtime.block_on(connection.commit(slot)) {
+        let begun = Instant::now();
+        let committed = runtime.block_on(connection.commit(&told, slot));
+        if let Some(metrics) = self.shared.metrics.get() {
+            // One operation, always: flushes are what transactions share here.
+            metrics.committed(1, begun.elapsed());
+        }
+        match committed {
             Committed::Yes(None) => Ran::Ended(Outcome::Durable),
             Committed::Yes(Some(sequence)) => Ran::Ended(self.note(sequence)),
             Committed::No(Fault::Collided) => Ran::Again(Fault::Collided.into_error()),

@@ -1,10 +1,14 @@
 //! SQLite: one writer thread, several operations to a commit, answers only after it.
+//!
+//! A second thread notes each commit in the watermark and then answers, while the writer is at the next commit:
+//! two flushes one after the other would be half as many commits.
+
+mod writer;
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use rand_core::CryptoRng;
 use rusqlite::types::ValueRef;
@@ -15,11 +19,12 @@ use super::schema;
 use super::{Database, DbError, Job, Outcome, Row, Sql, Value};
 use crate::generation::{Standing, Watermark};
 use crate::metrics::Metrics;
+use writer::{note, write};
 
-/// At most so many operations to a commit …
-const BATCH: usize = 64;
-/// … and no longer a wait for more of them.
-const COLLECT: Duration = Duration::from_millis(2);
+/// Commits that wait for the watermark.
+const COMMITTED: usize = 4;
+/// Statements that are kept prepared: more than there are.
+const STATEMENTS: usize = 256;
 /// Jobs that may wait; beyond, they are refused.
 const QUEUE: usize = 4096;
 
@@ -49,7 +54,8 @@ pub enum OpenError {
 pub(crate) struct Sqlite {
     /// `Some` until it is dropped.
     jobs: Option<SyncSender<Task>>,
-    writer: Option<JoinHandle<()>>,
+    /// The writer, and who answers; they end in this order.
+    threads: Vec<JoinHandle<()>>,
     metrics: Watched,
 }
 
@@ -60,9 +66,9 @@ impl Drop for Sqlite {
     /// Commits what waits and closes the file, so that the next process can open it.
     fn drop(&mut self) {
         drop(self.jobs.take());
-        if let Some(writer) = self.writer.take() {
+        for thread in self.threads.drain(..) {
             // A writer that panicked has nothing to commit any more.
-            let _ = writer.join();
+            let _ = thread.join();
         }
     }
 }
@@ -90,13 +96,17 @@ impl Sqlite {
         let standing = stand(&mut connection, &mut watermark, rng)?;
         let (jobs, queue) = sync_channel(QUEUE);
         let metrics = Watched::default();
-        let watched = Arc::clone(&metrics);
+        let (watched, noted) = (Arc::clone(&metrics), Arc::clone(&metrics));
+        let (committed, to_note) = sync_channel(COMMITTED);
         let writer = std::thread::Builder::new()
             .name("heirloom-vault-writer".to_owned())
-            .spawn(move || write(&mut connection, &mut watermark, &queue, &watched))?;
+            .spawn(move || write(&mut connection, &queue, &committed, &watched))?;
+        let answerer = std::thread::Builder::new()
+            .name("heirloom-vault-answers".to_owned())
+            .spawn(move || note(&mut watermark, &to_note, &noted))?;
         let opened = Self {
             jobs: Some(jobs),
-            writer: Some(writer),
+            threads: vec![writer, answerer],
             metrics,
         };
         Ok((Arc::new(opened), standing))
@@ -145,6 +155,7 @@ fn prepare(connection: &Connection) -> Result<(), OpenError> {
          PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON;",
     )?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
     let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     if synchronous != 2 || journal != "wal" {
@@ -226,146 +237,6 @@ fn stand(
     })
 }
 
-fn write(
-    connection: &mut Connection,
-    watermark: &mut Watermark,
-    queue: &Receiver<Task>,
-    watched: &Watched,
-) {
-    while let Ok(first) = queue.recv() {
-        let mut scrub = None;
-        let mut jobs = Vec::new();
-        match first {
-            Task::Run(job) => jobs.push(job),
-            Task::Scrub(done) => scrub = Some(done),
-        }
-        let until = Instant::now() + COLLECT;
-        while scrub.is_none() && jobs.len() < BATCH {
-            match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Task::Run(job)) => jobs.push(job),
-                Ok(Task::Scrub(done)) => scrub = Some(done),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        if !jobs.is_empty() {
-            let (begun, operations) = (Instant::now(), jobs.len());
-            commit(connection, watermark, jobs);
-            if let Some(metrics) = watched.get() {
-                metrics.committed(operations, begun.elapsed());
-            }
-        }
-        if let Some(done) = scrub {
-            let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, i64>(0)
-            });
-            let _ = done.send(busy.is_ok_and(|busy| busy == 0));
-        }
-    }
-}
-
-/// One transaction for all of `jobs`, each within a savepoint of its own.
-fn commit(connection: &mut Connection, watermark: &mut Watermark, jobs: Vec<Job>) {
-    let mut ran: Vec<(oneshot::Sender<Outcome>, Result<(), DbError>)> = Vec::new();
-    let changed = match batch(connection, jobs, &mut ran) {
-        Ok(sequence) => sequence,
-        Err(Failure::Before(error)) => {
-            let text = error.to_string();
-            for (done, _) in ran {
-                let _ = done.send(Outcome::Nothing(DbError::Engine(text.clone())));
-            }
-            return;
-        }
-        Err(Failure::AtCommit) => {
-            for (done, result) in ran {
-                let _ = done.send(result.map_or_else(Outcome::Nothing, |()| Outcome::Unknown));
-            }
-            return;
-        }
-    };
-    // Before anybody is answered: a copy of the database from before this commit is known as old from here on.
-    let noted = changed.is_none_or(|sequence| watermark.advance(sequence).is_ok());
-    for (done, result) in ran {
-        let outcome = match result {
-            Err(error) => Outcome::Nothing(error),
-            Ok(()) if noted => Outcome::Durable,
-            Ok(()) => Outcome::Unknown,
-        };
-        let _ = done.send(outcome);
-    }
-}
-
-enum Failure {
-    /// Nothing was committed.
-    Before(rusqlite::Error),
-    /// Who knows.
-    AtCommit,
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Before(error)
-    }
-}
-
-/// Gives the new sequence, or `None` when nothing changed.
-fn batch(
-    connection: &mut Connection,
-    jobs: Vec<Job>,
-    ran: &mut Vec<(oneshot::Sender<Outcome>, Result<(), DbError>)>,
-) -> Result<Option<u64>, Failure> {
-    let mut jobs = jobs.into_iter();
-    let begun = connection.execute_batch("BEGIN IMMEDIATE");
-    if let Err(error) = begun {
-        ran.extend(jobs.map(|job| (job.done, Ok(()))));
-        return Err(error.into());
-    }
-    let before = connection.total_changes();
-    let mut failed = None;
-    for job in jobs.by_ref() {
-        let Job { work, done } = job;
-        let result = connection
-            .execute_batch("SAVEPOINT job")
-            .map_err(|error| refused(&error))
-            .and_then(|()| work(&mut Statements(connection)));
-        let end = if result.is_ok() {
-            "RELEASE job"
-        } else {
-            "ROLLBACK TO job; RELEASE job"
-        };
-        ran.push((done, result));
-        if let Err(error) = connection.execute_batch(end) {
-            failed = Some(error);
-            break;
-        }
-    }
-    ran.extend(jobs.map(|job| (job.done, Ok(()))));
-    if let Some(error) = failed {
-        let _ = connection.execute_batch("ROLLBACK");
-        return Err(error.into());
-    }
-    let sequence = if connection.total_changes() == before {
-        None
-    } else {
-        let next = connection.query_row(
-            "UPDATE vault_meta SET sequence = sequence + 1 WHERE id = 1 RETURNING sequence",
-            [],
-            |row| row.get::<_, i64>(0),
-        );
-        match next {
-            Ok(next) => Some(u64::try_from(next).unwrap_or(u64::MAX)),
-            Err(error) => {
-                let _ = connection.execute_batch("ROLLBACK");
-                return Err(error.into());
-            }
-        }
-    };
-    if connection.execute_batch("COMMIT").is_err() {
-        let _ = connection.execute_batch("ROLLBACK");
-        return Err(Failure::AtCommit);
-    }
-    Ok(sequence)
-}
-
 /// Statements on a connection, within whatever transaction it is in.
 pub(crate) struct Statements<'a>(pub(crate) &'a Connection);
 
@@ -375,13 +246,16 @@ impl Sql for Statements<'_> {
             .0
             .prepare_cached(text)
             .map_err(|error| refused(&error))?;
-        for (index, value) in values.iter().enumerate() {
+        if statement.parameter_count() != values.len() {
+            return Err(DbError::Impossible);
+        }
+        for index in 1..=values.len() {
             // SQLite numbers `$1` by its first use: by name it is the one that PostgreSQL means.
-            let index = statement
-                .parameter_index(&format!("${}", index + 1))
-                .map_err(|error| refused(&error))?
-                .ok_or(DbError::Impossible)?;
-            match value {
+            let number: Option<usize> = statement
+                .parameter_name(index)
+                .and_then(|name| name.strip_prefix('$')?.parse().ok());
+            let value = number.and_then(|number| values.get(number.checked_sub(1)?));
+            match value.ok_or(DbError::Impossible)? {
                 Value::Null => statement.raw_bind_parameter(index, rusqlite::types::Null),
                 Value::Int(number) => statement.raw_bind_parameter(index, number),
                 Value::Bytes(bytes) => statement.raw_bind_parameter(index, bytes),
@@ -416,3 +290,6 @@ impl Sql for Statements<'_> {
 fn refused(error: &rusqlite::Error) -> DbError {
     DbError::Engine(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

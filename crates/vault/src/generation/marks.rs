@@ -8,11 +8,12 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
 use super::sync_folder;
+use crate::metrics::Metrics;
 
 const MAGIC: &[u8; 8] = b"HLWMARK2";
 /// Connections at most, so that all fit into one sector.
@@ -47,6 +48,7 @@ pub(crate) struct Marks {
     file: File,
     state: Mutex<State>,
     written: Condvar,
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 #[derive(Debug)]
@@ -86,7 +88,13 @@ impl Marks {
                 is_writing: false,
             }),
             written: Condvar::new(),
+            metrics: OnceLock::new(),
         })
+    }
+
+    /// Told where writes are counted.
+    pub(crate) fn watch(&self, metrics: &Arc<Metrics>) {
+        let _ = self.metrics.set(Arc::clone(metrics));
     }
 
     /// What must be there. `None`: nothing is known.
@@ -138,6 +146,9 @@ impl Marks {
             state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.is_writing = false;
             if wrote.is_ok() {
+                if let Some(metrics) = self.metrics.get() {
+                    metrics.noted(until.saturating_sub(state.durable));
+                }
                 state.durable = state.durable.max(until);
             }
             self.written.notify_all();

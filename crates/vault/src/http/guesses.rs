@@ -2,6 +2,8 @@
 //!
 //! Strangers may ask. An unknown record has the same statuses, lengths, lock-out and work as a known one.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -10,7 +12,7 @@ use axum::response::Response;
 use heirloom_vault_api::{Code, Evaluated, GuessStart, Proof, Proved};
 
 use super::openapi::{Routes, op};
-use super::{Peer, Shared, answer, json};
+use super::{Peer, Shared, answer, bearer, json};
 use crate::metrics::Guessed;
 use crate::refusal::Refusal;
 
@@ -55,8 +57,18 @@ async fn guess(
 ) -> Result<Response, Refusal> {
     app.limit_guesses(peer)?;
     let start = json(&headers, body).await?;
-    let account = app.account(&headers).await?;
-    let evaluated = app.vault.guess(start, account).await;
+    let token = bearer(&headers)?;
+    let asked = Arc::clone(&app);
+    let evaluated = app
+        .vault
+        .guess_by(start, move |sql| match &token {
+            None => Ok(Ok(None)),
+            Some(token) => {
+                let found = asked.find_token(sql, token)?;
+                Ok(asked.of_token(found).map(|(account, _)| Some(account)))
+            }
+        })
+        .await;
     app.metrics.guessed(match &evaluated {
         Ok(_) => Guessed::Answered,
         Err(refusal) if refusal.problem.code == Code::OutcomeUnknown => Guessed::Unknown,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
-use axum::response::Response;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::future::{Either, Ready, ready};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -20,6 +21,8 @@ use crate::http::Peer;
 
 const HEADERS: usize = 64;
 const HEAD_BYTES: usize = 16 << 10;
+/// What is read at a time, once that much comes: objects are long.
+const READ_BYTES: usize = 128 << 10;
 /// For a whole connection: whoever reads slower than this does not hold a place for ever.
 const LIFE: Duration = Duration::from_hours(1);
 /// For answers on their way when the server ends.
@@ -34,12 +37,28 @@ struct OfPeer {
 impl Service<Request<Incoming>> for OfPeer {
     type Response = Response;
     type Error = Infallible;
-    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+    type Future = Either<
+        Ready<Result<Response, Infallible>>,
+        <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future,
+    >;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if head_bytes(&request) > HEAD_BYTES {
+            let refused = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
+            return Either::Left(ready(Ok(refused)));
+        }
         request.extensions_mut().insert(self.peer);
-        self.router.call(request)
+        Either::Right(self.router.call(request))
     }
+}
+
+/// About what the head took on the wire.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + 4);
+    path + headers.sum::<usize>()
 }
 
 /// Answers at `listener` until `shutdown` is over, at most `most` connections at a time; what comes beyond waits.
@@ -80,7 +99,7 @@ pub(super) async fn answer(
                 // What came before a cut is handed over, not dropped with the connection.
                 .half_close(true)
                 .max_headers(HEADERS)
-                .max_buf_size(HEAD_BYTES)
+                .max_buf_size(READ_BYTES)
                 .serve_connection(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);
             // A broken connection is the client's matter.

@@ -32,19 +32,14 @@ pub(crate) fn append(
     };
     let hash = entry.hash(hash);
     let kind = u32::from(kind.number());
-    sql.query(
-        INSERT,
-        &keyed(
-            name,
-            [
-                entry.sequence.into(),
-                kind.into(),
-                version.into(),
-                now.into(),
-            ],
-        ),
-    )?;
-    sql.query(HEAD, &keyed(name, [entry.sequence.into(), hash.into()]))?;
+    let values = [
+        entry.sequence.into(),
+        kind.into(),
+        version.into(),
+        now.into(),
+    ];
+    sql.tell(INSERT, keyed(name, values))?;
+    sql.tell(HEAD, keyed(name, [entry.sequence.into(), hash.into()]))?;
     Ok((entry.sequence, hash))
 }
 

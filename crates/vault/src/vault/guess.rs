@@ -8,6 +8,7 @@ use opaque_ke::ServerLogin;
 use zeroize::Zeroizing;
 
 use super::{Vault, evaluate, random};
+use crate::db::{DbError, Sql};
 use crate::keys::Place;
 use crate::metrics::Guessed;
 use crate::refusal::Refusal;
@@ -31,11 +32,26 @@ pub(super) struct Session {
 }
 
 impl Vault {
-    /// Evaluates one guess. It counts, whatever becomes of the answer.
+    /// Evaluates one guess of a caller who is known. It counts, whatever becomes of the answer.
+    #[cfg(test)]
     pub(crate) async fn guess(
         &self,
         start: GuessStart,
         account: Option<AccountId>,
+    ) -> Result<Evaluated, Refusal> {
+        self.guess_by(start, move |_| Ok(Ok(account))).await
+    }
+
+    /// Evaluates one guess. It counts, whatever becomes of the answer.
+    ///
+    /// `who` says who asks, in the transaction that counts: one commit for both. It may run more than once. Whom it
+    /// refuses has guessed nothing.
+    pub(crate) async fn guess_by(
+        &self,
+        start: GuessStart,
+        who: impl Fn(&mut dyn Sql) -> Result<Result<Option<AccountId>, Refusal>, DbError>
+        + Send
+        + 'static,
     ) -> Result<Evaluated, Refusal> {
         let GuessStart {
             record: name,
@@ -45,19 +61,28 @@ impl Vault {
         } = start;
         suite::check(suite_number).map_err(|_| Code::UnsupportedSuite)?;
         let request = evaluate::request(&ke1).map_err(|_| Code::BadRequest)?;
-        if which == Which::Pending && account.is_none() {
-            return Err(Code::SignInNeeded.into());
-        }
         let session = random();
-        let guess = Guess {
-            name,
-            account,
-            session,
-            now: self.now(),
-            standing: self.standing(),
-        };
+        let (now, standing) = (self.now(), self.standing());
         // From here on only what is known to be durable is answered.
-        let record = match self.run(move |sql| guess::count(sql, &guess)).await? {
+        let counted = self.run(move |sql| {
+            let account = match who(sql)? {
+                Ok(account) => account,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            if which == Which::Pending && account.is_none() {
+                return Ok(Err(Code::SignInNeeded.into()));
+            }
+            let guess = Guess {
+                name,
+                account,
+                session,
+                now,
+                standing,
+            };
+            Ok(Ok((guess::count(sql, &guess)?, account)))
+        });
+        let (counted, account) = counted.await??;
+        let record = match counted {
             Counted::Yes(record) => {
                 self.metrics.guessed(Guessed::Counted);
                 record

@@ -206,28 +206,52 @@ impl Connection {
         values: &[Value],
         begins: bool,
     ) -> Result<Vec<Row>, Fault> {
+        self.query_after(&[], (text, values), begins).await
+    }
+
+    /// The same, after what was told before.
+    pub(crate) async fn query_after(
+        &mut self,
+        told: &[Told],
+        (text, values): (&'static str, &[Value]),
+        begins: bool,
+    ) -> Result<Vec<Row>, Fault> {
         let statement = self.prepare(text).await?;
-        let parameters: Vec<&(dyn ToSql + Sync)> = values
-            .iter()
-            .map(|value| -> &(dyn ToSql + Sync) { value })
-            .collect();
+        let told = self.prepare_told(told).await?;
+        let parameters = parameters(values);
         let client = &self.client;
-        let both = async {
-            if begins {
-                // Sent together: one way there and back.
-                let (begun, rows) = tokio::join!(
-                    client.batch_execute("BEGIN"),
-                    client.query(&statement, &parameters)
-                );
-                begun?;
-                rows
-            } else {
-                client.query(&statement, &parameters).await
-            }
+        // Sent together: one way there and back. What is polled first is sent first.
+        let all = async {
+            let begin = async {
+                if begins {
+                    client.batch_execute("BEGIN").await
+                } else {
+                    Ok(())
+                }
+            };
+            let (begun, said, rows) = tokio::join!(
+                begin,
+                say(client, &told),
+                client.query(&statement, &parameters)
+            );
+            begun?;
+            said?;
+            rows
         };
-        let done = within(self.deadline, both).await;
+        let done = within(self.deadline, all).await;
         self.is_useless |= matches!(done, Err(Fault::Lost(_)));
         done?.iter().map(row).collect()
+    }
+
+    async fn prepare_told<'a>(
+        &mut self,
+        told: &'a [Told],
+    ) -> Result<Vec<(Statement, &'a [Value])>, Fault> {
+        let mut prepared = Vec::with_capacity(told.len());
+        for (text, values) in told {
+            prepared.push((self.prepare(text).await?, values.as_slice()));
+        }
+        Ok(prepared)
     }
 
     /// Ends a transaction without effect.
@@ -237,8 +261,13 @@ impl Connection {
         }
     }
 
-    /// Commits, with this connection's count raised in the same transaction when it wrote something.
-    pub(crate) async fn commit(&mut self, slot: Option<Slot>) -> Committed {
+    /// Commits what was told before, with this connection's count raised in the same transaction when it wrote
+    /// something.
+    pub(crate) async fn commit(&mut self, told: &[Told], slot: Option<Slot>) -> Committed {
+        let told = match self.prepare_told(told).await {
+            Ok(told) => told,
+            Err(fault) => return Committed::No(fault),
+        };
         let mark = match slot {
             None => None,
             Some(slot) => match self.prepare(MARK).await {
@@ -249,19 +278,19 @@ impl Connection {
         self.warned.store(false, Ordering::SeqCst);
         let client = &self.client;
         let sent = async {
-            let Some((statement, Slot { server, number })) = mark else {
-                return (Ok(None), client.batch_execute("COMMIT").await);
+            let mark = async {
+                let Some((statement, Slot { server, number })) = mark else {
+                    return Ok(None);
+                };
+                let number = i64::try_from(number).unwrap_or(i64::MAX);
+                let values: [&(dyn ToSql + Sync); 2] = [&&server[..], &number];
+                let row = client.query_one(&statement, &values).await?;
+                row.try_get::<_, i64>(0).map(Some)
             };
-            let number = i64::try_from(number).unwrap_or(i64::MAX);
-            let values: [&(dyn ToSql + Sync); 2] = [&&server[..], &number];
-            let (marked, committed) = tokio::join!(
-                client.query_one(&statement, &values),
-                client.batch_execute("COMMIT")
-            );
-            (
-                marked.and_then(|row| row.try_get::<_, i64>(0).map(Some)),
-                committed,
-            )
+            let (said, marked, committed) =
+                tokio::join!(say(client, &told), mark, client.batch_execute("COMMIT"));
+            // What went wrong first is why the rest did.
+            (said.and(marked), committed)
         };
         let done = timeout(self.deadline, sent).await;
         let Ok((marked, committed)) = done else {
@@ -304,6 +333,25 @@ impl Connection {
             },
         }
     }
+}
+
+/// A statement whose rows nobody needs, until it is sent.
+pub(crate) type Told = (&'static str, Vec<Value>);
+
+fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    let values = values.iter();
+    values
+        .map(|value| -> &(dyn ToSql + Sync) { value })
+        .collect()
+}
+
+/// Sends statements one behind the other without a wait between them; the first that went wrong is told.
+async fn say(client: &Client, told: &[(Statement, &[Value])]) -> Result<(), tokio_postgres::Error> {
+    let sent = told.iter().map(|(statement, values)| async move {
+        client.execute(statement, &parameters(values)).await
+    });
+    let said = futures_util::future::join_all(sent).await;
+    said.into_iter().try_for_each(|done| done.map(drop))
 }
 
 const MARK: &str = "INSERT INTO vault_mark (server, slot, sequence) VALUES ($1, $2, 1) \
@@ -379,6 +427,8 @@ pub(crate) struct Transaction<'a> {
     pub(crate) wrote: bool,
     /// Why it must not be committed, whatever the operation made of it.
     pub(crate) fault: Option<Fault>,
+    /// What waits for the next statement.
+    pub(crate) told: Vec<Told>,
 }
 
 impl Sql for Transaction<'_> {
@@ -389,7 +439,8 @@ impl Sql for Transaction<'_> {
         let begins = !self.is_begun;
         self.is_begun = true;
         self.wrote |= !text.starts_with("SELECT");
-        let done = self.connection.query(text, values, begins);
+        let told = std::mem::take(&mut self.told);
+        let done = self.connection.query_after(&told, (text, values), begins);
         self.runtime.block_on(done).map_err(|fault| {
             let error = match &fault {
                 Fault::Refused(error) => error.clone(),
@@ -398,6 +449,15 @@ impl Sql for Transaction<'_> {
             self.fault = Some(fault);
             error
         })
+    }
+
+    fn tell(&mut self, text: &'static str, values: Vec<Value>) -> Result<(), DbError> {
+        if !self.is_begun {
+            return self.query(text, &values).map(drop);
+        }
+        self.wrote = true;
+        self.told.push((text, values));
+        Ok(())
     }
 
     fn barrier(&mut self) -> Result<(), DbError> {

@@ -105,7 +105,7 @@ pub(crate) fn stand(
         Refused::Open(error) => error,
         Refused::Fault(fault) => OpenError::Server(fault.into_error().to_string()),
     })?;
-    match runtime.block_on(connection.commit(None)) {
+    match runtime.block_on(connection.commit(&[], None)) {
         Committed::Yes(_) => (),
         Committed::No(fault) => return Err(OpenError::Server(fault.into_error().to_string())),
         Committed::Unknown => {
