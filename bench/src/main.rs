@@ -5,9 +5,11 @@
     reason = "a tool for the terminal: its output is what it is for"
 )]
 
+mod blobs;
 mod compare;
 mod daily;
 mod generate;
+mod machine;
 mod measure;
 mod outs;
 mod report;
@@ -35,9 +37,14 @@ enum Command {
     Unlock,
     /// Measures password unlocks a second on a server, against what its parts alone would do.
     Vault(vault::Options),
-    /// The server of that.
+    /// Measures how quickly a server takes and gives objects, against a plain static file server.
+    Blobs(blobs::Options),
+    /// The server of these two.
     #[command(hide = true)]
     VaultServer(vault::Serve),
+    /// What that is held against.
+    #[command(hide = true)]
+    VaultParts(vault::Raw),
     /// Makes a WhatsApp-like folder, or adds a day to one.
     Generate {
         size: Size,
@@ -112,7 +119,9 @@ fn main() -> Result<()> {
             compare::run(&options)?;
             println!("\n{}", unlock::run()?);
         }
-        Command::Vault(options) => print!("{}", vault::run(&options)?),
+        Command::Vault(options) => vault::run(&options)?,
+        Command::Blobs(options) => blobs::run(&options)?,
+        Command::VaultParts(options) => vault::alone(&options)?,
         Command::VaultServer(options) => vault::serve(&options)?,
         Command::Unlock => println!("{}", unlock::run()?),
         Command::Measure { into, command } => {

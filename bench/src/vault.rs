@@ -1,265 +1,319 @@
-//! `vault`: password unlocks a second, against OPAQUE's server step and a durable commit beside it.
+//! `vault`: password unlocks a second, against OPAQUE's server step and durable commits beside them.
 
 mod client;
+mod load;
+mod postgres;
 mod raw;
+mod server;
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
-use heirloom_vault::{Config, Limits, Postgres, Server};
-use heirloom_vault_api::{RecordName, Token, Which};
+use anyhow::{Context as _, Result};
+use heirloom_vault_api::Invite;
 
-use client::Client;
+use crate::machine::{self, median};
+use client::{Client, Person};
+use load::Load;
+use postgres::Cluster;
+use raw::Parts;
+pub(crate) use raw::{Raw, alone};
+pub(crate) use server::{Process, Serve, serve};
 
 /// How long, and on what.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Seconds for each number of clients
-    #[arg(long, default_value_t = 8)]
+    /// Seconds of each round, for each number of clients; the parts alone take as long again
+    #[arg(long, default_value_t = 3)]
     seconds: u64,
+    /// Rounds; the middle one is told
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
     /// Numbers of clients
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64])]
     clients: Vec<usize>,
     /// Registered users whose bytes on the disk are counted; 0 leaves that out
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 1000)]
     users: u32,
-    /// A file with the address of a PostgreSQL to measure, too; its tables are made in an empty schema
+    /// Databases
+    #[arg(long, value_delimiter = ',', default_values_t = [Engine::Sqlite, Engine::Postgres])]
+    engines: Vec<Engine>,
+    /// Lets servers and clients share all cores, instead of giving each side one
     #[arg(long)]
-    database_url_file: Option<PathBuf>,
+    shared_cores: bool,
 }
 
-/// The server, as a process of its own.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Serve {
-    #[arg(long)]
-    data: PathBuf,
-    #[arg(long)]
-    database_url_file: Option<PathBuf>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Engine {
+    Sqlite,
+    Postgres,
 }
 
-/// Serves without limits an address, until it is killed.
-#[expect(clippy::print_stdout, reason = "its parent reads the address")]
-pub(crate) fn serve(serve: &Serve) -> Result<()> {
-    let Serve {
-        data,
-        database_url_file,
-    } = serve;
-    let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), data.clone());
-    config.limits = Limits {
-        guesses_per_minute: u64::from(u32::MAX),
-        requests_per_second: u64::from(u32::MAX),
-    };
-    config.account_requests_per_second = u64::from(u32::MAX);
-    if let Some(file) = database_url_file {
-        config.database = Some(Postgres::from_file(file)?);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let server = Server::bind(config).await?;
-        println!("{}", server.address());
-        Ok(server.run(std::future::pending()).await?)
-    })
-}
-
-struct Process {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        })
     }
 }
 
-impl Process {
-    fn start(data: &Path, database: Option<&Path>) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("vault-server").arg("--data").arg(data);
-        if let Some(file) = database {
-            command.arg("--database-url-file").arg(file);
+/// One engine, its server and its people.
+struct Place<'a> {
+    engine: Engine,
+    folder: &'a Path,
+    core: Option<u32>,
+    cluster: Option<Cluster>,
+}
+
+impl Place<'_> {
+    fn address(&self, of: &str) -> Option<PathBuf> {
+        let _ = self.cluster.as_ref()?;
+        Some(self.folder.join(format!("{}-{of}", self.engine)))
+    }
+
+    /// Seconds of the processor that the database used, where it is no part of the server.
+    fn seconds(&self) -> Result<f64> {
+        self.cluster.as_ref().map_or(Ok(0.0), Cluster::seconds)
+    }
+
+    fn flushes(&self) -> Result<f64> {
+        self.cluster.as_ref().map_or(Ok(0.0), Cluster::flushes)
+    }
+
+    fn stored(&self, data: &Path) -> Result<u64> {
+        match &self.cluster {
+            Some(cluster) => cluster.bytes(),
+            None => crate::measure::stored(data),
         }
-        let mut child = command.stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        let stdout = child.stdout.take().context("its output")?;
-        BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.trim().parse().context("the server's address")?;
-        Ok(Self { child, address })
-    }
-
-    /// Seconds of the processor and bytes of memory, from `/proc`.
-    fn used(&self) -> Result<(f64, u64)> {
-        let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
-        let stat = std::fs::read_to_string(folder.join("stat"))?;
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split(' ')
-            .collect();
-        let ticks = |at: usize| {
-            fields
-                .get(at)
-                .and_then(|f| f.parse::<u32>().ok())
-                .unwrap_or(0)
-        };
-        let status = std::fs::read_to_string(folder.join("status"))?;
-        let memory = status
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("VmRSS:")?
-                    .trim()
-                    .strip_suffix(" kB")?
-                    .parse()
-                    .ok()
-            })
-            .unwrap_or(0_u64);
-        // Hundredths of a second, on every Linux.
-        Ok((f64::from(ticks(12) + ticks(13)) / 100.0, memory * 1024))
     }
 }
 
-struct Load {
-    rate: f64,
-    p50: Duration,
-    p99: Duration,
-    /// Of the server, for each unlock.
-    cpu: Duration,
-    memory: u64,
-}
-
-fn load(
-    process: &Process,
-    token: &Token,
-    records: &[RecordName],
-    clients: usize,
-    time: Duration,
-) -> Result<Load> {
-    let (before, _) = process.used()?;
-    let begun = Instant::now();
-    let times: Result<Vec<Duration>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = records
-            .iter()
-            .take(clients)
-            .map(|record| {
-                scope.spawn(move || -> Result<Vec<Duration>> {
-                    let mut client = Client::new(process.address, Some(token.clone()))?;
-                    let mut times = Vec::new();
-                    while begun.elapsed() < time {
-                        let one = Instant::now();
-                        client.unlock(*record, Which::Active)?;
-                        times.push(one.elapsed());
-                    }
-                    Ok(times)
+/// Accounts with a password each, opened by several at a time.
+fn enrol(process: &Process, invites: &[Invite]) -> Result<Vec<Person>> {
+    let each = invites.len().div_ceil(8).max(1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = invites
+            .chunks(each)
+            .map(|some| {
+                scope.spawn(move || -> Result<Vec<Person>> {
+                    some.iter()
+                        .map(|invite| {
+                            let mut client = Client::new(process.address)?;
+                            client.person(invite.clone())
+                        })
+                        .collect()
                 })
             })
             .collect();
         let mut all = Vec::new();
         for thread in threads {
-            all.extend(thread.join().map_err(|_| anyhow!("a client"))??);
+            all.extend(thread.join().ok().context("a client")??);
         }
         Ok(all)
-    });
-    let took = begun.elapsed().as_secs_f64();
-    let mut times = times?;
-    times.sort_unstable();
-    let (after, memory) = process.used()?;
-    let count = u32::try_from(times.len())?;
-    let at = |part: usize| {
-        times
-            .get(times.len() * part / 100)
-            .copied()
-            .unwrap_or_default()
-    };
-    Ok(Load {
-        rate: f64::from(count) / took,
-        p50: at(50),
-        p99: at(99),
-        cpu: Duration::from_secs_f64((after - before) / f64::from(count.max(1))),
-        memory,
     })
 }
 
-fn one_step() -> Result<Duration> {
-    let step = raw::Step::new()?;
-    let begun = Instant::now();
-    for _ in 0..2000 {
-        step.take()?;
-    }
-    Ok(begun.elapsed() / 2000)
+/// One line of the table.
+struct Line {
+    rate: f64,
+    limit: f64,
+    /// Microseconds of the processor for each unlock.
+    server: f64,
+    database: f64,
+    clients: f64,
+    parts: f64,
+    /// Milliseconds.
+    p50: f64,
+    p99: f64,
+    group: f64,
+    commits: f64,
+    flushes: f64,
+    memory: [u64; 3],
 }
 
-/// Measures, and gives a table.
-pub(crate) fn run(options: &Options) -> Result<String> {
+const HEAD: &str = "engine   clients | unlocks/s  p50 ms  p99 ms | parts/s  of it | cpu us: server   db  clients  parts  of it | ops/commit  commits/unlock  flushes/unlock | server MB at start, middle, end\n";
+
+impl Line {
+    fn text(&self, engine: Engine, clients: usize) -> String {
+        let Self {
+            rate,
+            limit,
+            server,
+            database,
+            clients: theirs,
+            parts,
+            p50,
+            p99,
+            group,
+            commits,
+            flushes,
+            memory: [start, middle, end],
+        } = self;
+        let mb = |bytes: &u64| f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0;
+        let flushes = if engine == Engine::Postgres {
+            format!("{flushes:.2}")
+        } else {
+            "-".to_owned()
+        };
+        format!(
+            "{:<8} {clients:>7} | {rate:>9.0} {p50:>7.1} {p99:>7.1} | {limit:>7.0} {:>6.2} | {server:>14.0} {database:>4.0} \
+             {theirs:>8.0} {parts:>6.0} {:>6.2} | {group:>10.1} {commits:>15.2} {flushes:>15} | {:.1} {:.1} {:.1}\n",
+            engine.to_string(),
+            rate / limit,
+            parts / (server + database),
+            mb(start),
+            mb(middle),
+            mb(end),
+        )
+    }
+}
+
+fn line(
+    place: &Place<'_>,
+    process: &Process,
+    people: &[Person],
+    (clients, rounds, time): (usize, u32, Duration),
+) -> Result<Line> {
+    let (mut rates, mut limits) = (Vec::new(), Vec::new());
+    let (mut server, mut database, mut theirs, mut parts) = (0.0, 0.0, 0.0, 0.0);
+    let (mut unlocks, mut steps) = (0.0, 0.0);
+    let mut times = Vec::new();
+    let mut memory = Vec::new();
+    let begun = process.metrics()?;
+    let mut flushes = 0.0;
+    for _ in 0..rounds {
+        let before = (process.seconds()?, place.seconds()?);
+        let flushed_before = place.flushes()?;
+        let load = Load::run(process, people, clients, time)?;
+        flushes += place.flushes()? - flushed_before;
+        server += process.seconds()? - before.0;
+        database += place.seconds()? - before.1;
+        theirs += load.cpu;
+        unlocks += load.count();
+        rates.push(load.count() / load.took);
+        times.extend(load.times);
+        memory.extend(load.memory);
+        let before = place.seconds()?;
+        let Parts { done, took, cpu } = raw::run(
+            place.core,
+            place.folder,
+            place.address("parts").as_deref(),
+            clients,
+            time,
+        )?;
+        parts += cpu + place.seconds()? - before;
+        steps += done;
+        limits.push(done / took);
+    }
+    let ended = process.metrics()?;
+    let more = |name: &str| ended.of(name) - begun.of(name);
+    times.sort_unstable();
+    let at = |part: usize| {
+        let time: Duration = times
+            .get(times.len() * part / 100)
+            .copied()
+            .unwrap_or_default();
+        time.as_secs_f64() * 1e3
+    };
+    let each = |seconds: f64, count: f64| seconds * 1e6 / count.max(1.0);
+    let of_memory = |at: usize| memory.get(at).copied().unwrap_or_default();
+    Ok(Line {
+        rate: median(rates),
+        limit: median(limits),
+        server: each(server, unlocks),
+        database: each(database, unlocks),
+        clients: each(theirs, unlocks),
+        parts: each(parts, steps),
+        p50: at(50),
+        p99: at(99),
+        group: more("heirloom_vault_commit_group_sum") / more("heirloom_vault_commit_group_count"),
+        commits: more("heirloom_vault_commits_total") / unlocks,
+        flushes: flushes / unlocks,
+        memory: [
+            of_memory(0),
+            of_memory(memory.len() / 2),
+            of_memory(memory.len() - 1),
+        ],
+    })
+}
+
+/// Measures, and prints a table as it grows.
+#[expect(clippy::print_stdout, reason = "a table for the terminal")]
+pub(crate) fn run(options: &Options) -> Result<()> {
     let Options {
         seconds,
+        rounds,
         clients,
         users,
-        database_url_file,
+        engines,
+        shared_cores,
     } = options;
     let time = Duration::from_secs(*seconds);
-    let most = clients.iter().copied().max().unwrap_or(1);
+    let most = u32::try_from(clients.iter().copied().max().unwrap_or(1))?;
+    let apart = !*shared_cores && machine::can_part();
+    let core = apart.then_some(machine::SERVERS);
+    if apart {
+        machine::stay_on(machine::CLIENTS)?;
+        println!(
+            "Server and database on core {}, clients on core {}; the parts alone on core {}, without clients.",
+            machine::SERVERS,
+            machine::CLIENTS,
+            machine::SERVERS
+        );
+    } else {
+        println!("Servers and clients share all cores; the parts alone have them without clients.");
+    }
     let folder = tempfile::Builder::new()
         .prefix("heirloom-bench-vault-")
         .tempdir_in(std::env::current_dir()?.join("target"))?;
-    let mut text = String::new();
-    writeln!(text, "OPAQUE's server step alone: {:?}", one_step()?)?;
-    writeln!(
-        text,
-        "engine    clients  unlocks/s  p50 ms  p99 ms  server cpu/unlock  memory MB  limit/s  part of it"
-    )?;
-    let mut engines = vec![("sqlite", None)];
-    if let Some(file) = database_url_file {
-        engines.push(("postgres", Some(file.as_path())));
-    }
-    for (name, database) in engines {
-        let data = folder.path().join(name);
-        let process = Process::start(&data, database)?;
-        let mut first = Client::new(process.address, None)?;
-        let token = first.sign_in()?;
-        let mut records = Vec::new();
-        for _ in 0..most {
-            records.push(first.enrol()?);
-        }
-        for &clients in clients {
-            let limit = raw::run(folder.path(), clients, time / 2)?;
-            let Load {
-                rate,
-                p50,
-                p99,
-                cpu,
-                memory,
-            } = load(&process, &token, &records, clients, time)?;
-            writeln!(
-                text,
-                "{name:<9} {clients:>7} {rate:>10.0} {:>7.1} {:>7.1} {:>15.0} us {:>10} {limit:>8.0} {:>11.2}",
-                p50.as_secs_f64() * 1e3,
-                p99.as_secs_f64() * 1e3,
-                cpu.as_secs_f64() * 1e6,
-                memory / 1_000_000,
-                rate / limit
-            )?;
-        }
-        if *users > 0 && database.is_none() {
-            let before = super::measure::stored(&data)?;
-            for _ in 0..*users {
-                first.register()?;
+    print!("{HEAD}");
+    let mut notes = String::new();
+    for &engine in engines {
+        let cluster = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => {
+                let cluster = Cluster::start(core)?;
+                if cluster.is_none() {
+                    println!("postgres: not installed (Debian: postgresql)");
+                    continue;
+                }
+                cluster
             }
-            let after = super::measure::stored(&data)?;
+        };
+        let place = Place {
+            engine,
+            folder: folder.path(),
+            core,
+            cluster,
+        };
+        if let Some(cluster) = &place.cluster {
+            for of in ["vault", "parts"] {
+                cluster.schema(of, &folder.path().join(format!("{engine}-{of}")))?;
+            }
+        }
+        let data = folder.path().join(engine.to_string());
+        let address = place.address("vault");
+        let process = Process::start(core, &data, address.as_deref(), (most, &[]))?;
+        let people = enrol(&process, &process.invites)?;
+        for &clients in clients {
+            let line = line(&place, &process, &people, (clients, *rounds, time))?;
+            print!("{}", line.text(engine, clients));
+        }
+        process.end();
+        if *users > 0 {
+            let before = place.stored(&data)?;
+            let process = Process::start(core, &data, address.as_deref(), (*users, &[]))?;
+            enrol(&process, &process.invites)?;
+            process.end();
+            let each = place.stored(&data)?.saturating_sub(before) / u64::from(*users);
             writeln!(
-                text,
-                "{name}: {} bytes a user on the disk",
-                (after - before) / u64::from(*users)
+                notes,
+                "{engine}: {each} bytes a user on the disk, with account, sign-in, password, its log of four entries and one witnessed head ({users} users)"
             )?;
         }
     }
-    Ok(text)
+    print!("{notes}");
+    Ok(())
 }

@@ -64,7 +64,14 @@ fn main() -> Result<ExitCode> {
             "format", "lints", "unit", "vectors", "docs",
         ]))?,
         Task::Bench { args } => match args.split_first() {
-            Some((what, rest)) if what == "vault" => bench("vault", rest)?,
+            Some((what, rest)) if what == "vault" => {
+                setup::wish_for(setup::Beside::Postgres);
+                bench("vault", rest)?
+            }
+            Some((what, rest)) if what == "blobs" => {
+                setup::wish_for(setup::Beside::Nginx);
+                bench("blobs", rest)?
+            }
             _ => bench("compare", &args)?,
         },
         Task::Generate { args } => bench("generate", &args)?,

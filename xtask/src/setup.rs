@@ -82,6 +82,46 @@ pub(crate) fn wish() {
     }
 }
 
+/// What a measurement holds our server against, or beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// A database.
+    Postgres,
+    /// A plain server of files.
+    Nginx,
+}
+
+/// Installs it where it is missing; the measurement leaves out what cannot be had.
+pub(crate) fn wish_for(beside: Beside) {
+    let wished = match beside {
+        Beside::Postgres if has_postgres() => Ok(()),
+        Beside::Postgres => postgres(),
+        Beside::Nginx if Path::new("/usr/sbin/nginx").is_file() => Ok(()),
+        Beside::Nginx => apt(&["nginx-light"]),
+    };
+    if let Err(error) = wished {
+        println!("without {beside:?}: {error:#}");
+    }
+}
+
+/// Whether tests can start a PostgreSQL: Debian keeps its programs out of the path.
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql");
+    versions.is_ok_and(|mut versions| {
+        versions.any(|version| version.is_ok_and(|v| v.path().join("bin/initdb").is_file()))
+    })
+}
+
+/// The programs alone: Debian's package would make and start a server of its own.
+fn postgres() -> Result<()> {
+    apt(&["postgresql-common"])?;
+    let settings = Path::new("/etc/postgresql-common/createcluster.conf");
+    if settings.parent().is_some_and(Path::is_dir) {
+        std::fs::write(settings, "create_main_cluster = false\n")?;
+    }
+    apt(&["postgresql"])
+}
+
 /// Whether tests can start a PostgreSQL: Debian keeps its programs out of the path.
 fn has_postgres() -> bool {
     let versions = std::fs::read_dir("/usr/lib/postgresql");
@@ -139,6 +179,8 @@ fn apt(packages: &[&str]) -> Result<()> {
             .args(["-o", "DPkg::Lock::Timeout=120", "-q"])
             .args(args)
             .env("DEBIAN_FRONTEND", "noninteractive")
+            // A server that is installed is not started.
+            .env("RUNLEVEL", "1")
             .run()
     };
     // An old list is often good enough; a failed update shows in the install.

@@ -7,26 +7,36 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use heirloom_vault_api::{
-    Activate, Evaluated, Fixed, GuessStart, Identity, OpaqueRng, OwnerAct, OwnerKey, Proof,
+    Activate, Evaluated, Fixed, GuessStart, Identity, Invite, OpaqueRng, OwnerAct, OwnerKey, Proof,
     RecordName, Registered, RegistrationFinish, RegistrationStart, RegistrationStarted, SignIn,
-    SignedIn, Token, VaultInfo, Which, suite,
+    SignedIn, Token, VaultInfo, Which, WitnessPut, suite,
 };
 use opaque_ke::argon2::{Algorithm, Argon2, Params, Version};
 use opaque_ke::{
     ClientLogin, ClientLoginFinishParameters, ClientRegistration,
     ClientRegistrationFinishParameters, CredentialResponse, Identifiers, RegistrationResponse,
 };
+use rand_core::Rng as _;
 use secrecy::SecretBox;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 const TEXT: &[u8] = b"correct horse";
 
+/// Somebody with an account and a password.
+pub(super) struct Person {
+    token: Token,
+    pub(super) record: RecordName,
+}
+
 /// A connection that stays.
 pub(super) struct Client {
     stream: BufReader<TcpStream>,
     token: Option<Token>,
     identity: Identity,
+    /// A first message, made once: what it costs is the person's own computer's, and the server cannot tell.
+    started: ClientLogin<suite::V1>,
+    ke1: Fixed<96>,
 }
 
 fn random() -> UnwrapErr<SysRng> {
@@ -47,29 +57,55 @@ fn identifiers(record: &RecordName) -> Identifiers<'_> {
 }
 
 impl Client {
-    pub(super) fn new(address: SocketAddr, token: Option<Token>) -> Result<Self> {
+    pub(super) fn new(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
+        let started = ClientLogin::<suite::V1>::start(&mut OpaqueRng(&mut random()), TEXT)
+            .map_err(|error| anyhow!("{error:?}"))?;
+        let ke1 = Fixed::try_from(started.message.serialize().as_slice())
+            .map_err(|_| anyhow!("96 bytes"))?;
+        let nobody = OwnerKey::new(SecretBox::new(Box::new([1; 32])));
         let mut client = Self {
             stream: BufReader::new(stream),
-            token,
-            identity: Identity::new(
-                &OwnerKey::new(SecretBox::new(Box::new([1; 32])))
-                    .public()
-                    .to_bytes(),
-            )
-            .map_err(|_| anyhow!("an identity"))?,
+            token: None,
+            identity: Identity::new(&nobody.public().to_bytes())
+                .map_err(|_| anyhow!("an identity"))?,
+            started: started.state,
+            ke1,
         };
         let info: VaultInfo = client.ask("GET", "/v1/vault", &())?;
         client.identity = Identity::new(&info.identity).map_err(|_| anyhow!("an identity"))?;
         Ok(client)
     }
 
-    /// The first account.
-    pub(super) fn sign_in(&mut self) -> Result<Token> {
-        let signed_in: SignedIn = self.ask("POST", "/v1/accounts", &SignIn::by(None))?;
-        self.token = Some(signed_in.token.clone());
-        Ok(signed_in.token)
+    /// Somebody who signed in before.
+    pub(super) fn of(address: SocketAddr, person: &Person) -> Result<Self> {
+        let mut client = Self::new(address)?;
+        client.token = Some(person.token.clone());
+        Ok(client)
+    }
+
+    /// Opens an account, with a password in force and a head.
+    pub(super) fn person(&mut self, invite: Invite) -> Result<Person> {
+        let SignedIn { account: _, token } =
+            self.ask("POST", "/v1/accounts", &SignIn::by(Some(invite)))?;
+        self.token = Some(token.clone());
+        let record = self.enrol()?;
+        let mut lineage = [0; 16];
+        random().fill_bytes(&mut lineage);
+        let head = WitnessPut {
+            lineage: Fixed(lineage),
+            expected_sequence: 0,
+            expected_head: Fixed([0; 32]),
+            sequence: 1,
+            head: Fixed([7; 32]),
+            keyring_number: 1,
+            keyring_hash: Fixed([8; 32]),
+            record: Some(record),
+            nonce: Fixed([9; 32]),
+        };
+        let _: serde_json::Value = self.ask("POST", "/v1/witness/advance", &head)?;
+        Ok(Person { token, record })
     }
 
     fn ask<T: DeserializeOwned>(
@@ -181,15 +217,11 @@ impl Client {
     /// One whole unlock: the guess and its proof.
     pub(super) fn unlock(&mut self, record: RecordName, which: Which) -> Result<()> {
         let wrong = |error: opaque_ke::errors::ProtocolError| anyhow!("{error:?}");
-        let started =
-            ClientLogin::<suite::V1>::start(&mut OpaqueRng(&mut random()), TEXT).map_err(wrong)?;
-        let ke1 = Fixed::try_from(started.message.serialize().as_slice())
-            .map_err(|_| anyhow!("96 bytes"))?;
         let request = GuessStart {
             record,
             suite: suite::NEWEST,
             which,
-            ke1,
+            ke1: self.ke1,
         };
         let answer: Evaluated = self.ask("POST", "/v1/guesses", &request)?;
         let response = CredentialResponse::deserialize(answer.ke2.as_bytes()).map_err(wrong)?;
@@ -206,8 +238,9 @@ impl Client {
             identifiers: identifiers(&record),
             ksf: Some(&ksf),
         };
-        let finished = started
-            .state
+        let finished = self
+            .started
+            .clone()
             .finish(&mut OpaqueRng(&mut random()), TEXT, response, parameters)
             .map_err(wrong)?;
         let proof = Proof {
