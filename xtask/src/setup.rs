@@ -122,24 +122,6 @@ fn postgres() -> Result<()> {
     apt(&["postgresql"])
 }
 
-/// Whether tests can start a PostgreSQL: Debian keeps its programs out of the path.
-fn has_postgres() -> bool {
-    let versions = std::fs::read_dir("/usr/lib/postgresql");
-    versions.is_ok_and(|mut versions| {
-        versions.any(|version| version.is_ok_and(|v| v.path().join("bin/initdb").is_file()))
-    })
-}
-
-/// The programs alone: Debian's package would make and start a server of its own.
-fn postgres() -> Result<()> {
-    apt(&["postgresql-common"])?;
-    let settings = Path::new("/etc/postgresql-common/createcluster.conf");
-    if settings.parent().is_some_and(Path::is_dir) {
-        std::fs::write(settings, "create_main_cluster = false\n")?;
-    }
-    apt(&["postgresql"])
-}
-
 /// A real S3 server for the vault's tests.
 fn moto() -> Result<()> {
     if !venv_can_be_made() {
