@@ -17,6 +17,7 @@ use crate::db::postgres::address::Postgres;
 use crate::keys::Pkcs11;
 pub(crate) use crate::log::Log;
 use crate::rollout::RolloutConfig;
+use crate::traces::Traces;
 
 /// How much one address may ask. IPv6 counts by its first 64 bits.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +90,8 @@ pub struct Config {
     pub clock: Arc<dyn Clock>,
     /// Where lines go.
     pub log: Log,
+    /// Where spans of requests go; nowhere by default.
+    pub traces: Option<Traces>,
 }
 
 impl Config {
@@ -120,6 +123,7 @@ impl Config {
             head_time: Duration::from_secs(15),
             clock: Arc::new(SystemClock),
             log: Log::new(|_| ()),
+            traces: None,
         }
     }
 }

@@ -33,6 +33,7 @@ mod rotation;
 mod server;
 mod sessions;
 mod store;
+mod traces;
 mod upkeep;
 mod vault;
 
@@ -56,6 +57,7 @@ pub use keys::{
 pub use log::{Entry, Level, Log, RequestEntry};
 pub use rollout::RolloutConfig;
 pub use server::{ServeError, Server, serve};
+pub use traces::{BadTraces, Traces};
 
 #[cfg(test)]
 mod tests;

@@ -84,6 +84,15 @@ impl Log {
         Self(Arc::new(write))
     }
 
+    /// Sends every line here and to `other`.
+    pub(crate) fn also(&self, other: impl Fn(&Entry<'_>) + Send + Sync + 'static) -> Self {
+        let first = Arc::clone(&self.0);
+        Self(Arc::new(move |entry| {
+            first(entry);
+            other(entry);
+        }))
+    }
+
     pub(crate) fn line(&self, text: &str) {
         (self.0)(&Entry {
             level: Level::Warning,

@@ -24,6 +24,7 @@ use crate::http::operator::{self, Operator};
 use crate::http::{self, App};
 use crate::keys::{KeyFile, KeyFileError, Pkcs11Error, Pkcs11Keys, ServerKeys};
 use crate::rollout::Rollout;
+use crate::traces::{self, Exporter};
 use crate::upkeep;
 use crate::vault::{Vault, rng};
 
@@ -80,6 +81,7 @@ pub struct Server {
     admin_listener: Option<TcpListener>,
     operator: Router,
     admin: Admin,
+    exporter: Option<Exporter>,
     config: Config,
 }
 
@@ -148,9 +150,16 @@ impl Server {
 
     /// The same, with something between vault and database: what a test holds against what must fail.
     pub(crate) async fn bind_over(
-        config: Config,
+        mut config: Config,
         over: impl FnOnce(Arc<dyn Database>) -> Arc<dyn Database>,
     ) -> Result<Self, ServeError> {
+        let mut exporter = None;
+        if let Some(traces) = &config.traces {
+            let clock = Arc::clone(&config.clock);
+            let (log, opened) = traces::open(traces, clock, &config.log)?;
+            config.log = log;
+            exporter = Some(opened);
+        }
         make_private(&config.data)?;
         let database = config.data.join("vault.sqlite");
         let postgres = match config.database.clone() {
@@ -225,6 +234,7 @@ impl Server {
             admin_listener,
             operator,
             admin,
+            exporter,
             config,
         })
     }
@@ -254,10 +264,12 @@ impl Server {
             admin_listener,
             operator,
             admin,
+            exporter,
             config,
         } = self;
         let (stop, stopped) = watch::channel(false);
         let upkeep = upkeep::start(&admin, &config, &stopped);
+        let exporter = exporter.map(|exporter| tokio::spawn(exporter.run(stopped.clone())));
         let log = config.log.clone();
         let head_time = config.head_time;
         let mut ends = stopped.clone();
@@ -296,6 +308,9 @@ impl Server {
             let _ = operators.await;
         }
         let _ = sweeper.await;
+        if let Some(exporter) = exporter {
+            let _ = exporter.await;
+        }
         for task in upkeep {
             let _ = task.await;
         }

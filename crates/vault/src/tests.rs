@@ -19,6 +19,8 @@ mod power;
 mod races;
 mod restore;
 mod rotation;
+#[cfg(unix)]
+mod traces;
 mod unknown;
 mod walk;
 #[cfg(unix)]

@@ -12,6 +12,7 @@ use super::{Config, Limits, Objects};
 use crate::accounts::{BadTenants, Tenants};
 use crate::db::postgres::address::{AddressError, Isolation, Postgres};
 use crate::keys::Pkcs11;
+use crate::traces::{BadTraces, Traces};
 
 /// The longest file that is read.
 const MOST_BYTES: u64 = 1 << 20;
@@ -43,6 +44,9 @@ pub enum ConfigFileError {
     /// The file of tenants.
     #[error(transparent)]
     Tenants(#[from] BadTenants),
+    /// The collector of traces.
+    #[error(transparent)]
+    Traces(#[from] BadTraces),
 }
 
 /// What the file says. All of it may be left out.
@@ -70,6 +74,7 @@ pub struct ConfigFile {
     well_known: WellKnown,
     /// `json` for lines of JSON on standard error, requests too.
     pub log: Option<LogFormat>,
+    otlp_endpoint: Option<String>,
     #[serde(skip)]
     folder: PathBuf,
 }
@@ -178,8 +183,12 @@ impl ConfigFile {
             objects,
             well_known,
             log: _,
+            otlp_endpoint,
             folder,
         } = self;
+        if let Some(endpoint) = otlp_endpoint {
+            config.traces = Some(Traces::new(&endpoint)?);
+        }
         well_known.check()?;
         config.well_known = well_known;
         let ProxiesTable { trusted, header } = proxies;
@@ -341,6 +350,19 @@ mod tests {
             matches!(config.objects, Objects::S3 { file } if file == Path::new("/etc/heirloom/s3.toml"))
         );
         assert_eq!(config.well_known.related_origins.len(), 1);
+    }
+
+    #[test]
+    fn a_collector_is_an_address_of_http() {
+        let apply = |text: &str| {
+            let file = ConfigFile::parse(text, Path::new("")).unwrap();
+            let mut config = config();
+            file.apply(&mut config).map(|()| config.traces)
+        };
+        assert_eq!(apply("").unwrap(), None);
+        let collector = apply("otlp_endpoint = \"http://localhost:4318\"").unwrap();
+        assert_eq!(collector, Traces::new("http://localhost:4318").ok());
+        assert!(apply("otlp_endpoint = \"localhost\"").is_err());
     }
 
     #[test]
