@@ -6,6 +6,7 @@
 )]
 
 mod blobs;
+mod cluster;
 mod compare;
 mod daily;
 mod generate;
@@ -35,6 +36,11 @@ struct Args {
 enum Command {
     /// Measures how long a passkey takes to open a keyring, without the person and the browser.
     Unlock,
+    /// Servers on a cluster of three databases that fail again and again: what was acknowledged stays.
+    Cluster(cluster::Options),
+    /// What takes the cluster away.
+    #[command(hide = true)]
+    ClusterGuard(cluster::Guard),
     /// Measures password unlocks a second on a server, against what its parts alone would do.
     Vault(vault::Options),
     /// Measures how quickly a server takes and gives objects, against a plain static file server.
@@ -119,10 +125,16 @@ fn main() -> Result<()> {
             compare::run(&options)?;
             println!("\n{}", unlock::run()?);
         }
+        Command::Cluster(options) => {
+            if !cluster::run(&options)? {
+                bail!("not as it must be");
+            }
+        }
+        Command::ClusterGuard(guard) => cluster::guard(&guard)?,
         Command::Vault(options) => vault::run(&options)?,
         Command::Blobs(options) => blobs::run(&options)?,
-        Command::VaultParts(options) => vault::alone(&options)?,
         Command::VaultServer(options) => vault::serve(&options)?,
+        Command::VaultParts(options) => vault::alone(&options)?,
         Command::Unlock => println!("{}", unlock::run()?),
         Command::Measure { into, command } => {
             if !measure::inner(&into, &command)? {

@@ -38,7 +38,8 @@ enum Task {
     Test(suites::Options),
     /// What to run before a commit: format, lints, unit tests, docs.
     Dev,
-    /// Measures Heirloom against its peers (`bench --help`), or its server (`bench vault --help`).
+    /// Measures Heirloom against its peers (`bench --help`), or its server (`bench vault --help`), or tortures
+    /// servers on a cluster (`bench cluster --help`).
     #[command(disable_help_flag = true)]
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -72,6 +73,12 @@ fn main() -> Result<ExitCode> {
                 setup::wish_for(setup::Beside::Nginx);
                 bench("blobs", rest)?
             }
+            Some((what, rest)) if what == "cluster" => {
+                if !rest.iter().any(|arg| arg == "--help") {
+                    setup::cluster()?;
+                }
+                bench("cluster", rest)?
+            }
             _ => bench("compare", &args)?,
         },
         Task::Generate { args } => bench("generate", &args)?,
@@ -86,7 +93,7 @@ fn main() -> Result<ExitCode> {
 }
 
 fn bench(command: &str, args: &[String]) -> Result<bool> {
-    if command == "compare"
+    if ["compare", "cluster"].contains(&command)
         && !args.iter().any(|a| a == "--help")
         && !Cmd::cargo(["build", "--release", "-p", "heirloom"]).passes()?
     {

@@ -122,6 +122,57 @@ fn postgres() -> Result<()> {
     apt(&["postgresql"])
 }
 
+/// Three nodes of a database on this machine: etcd, Patroni, namespaces, a clock that can be set.
+pub(crate) fn cluster() -> Result<()> {
+    let programs = [
+        ("etcd", "etcd-server"),
+        ("nft", "nftables"),
+        ("ip", "iproute2"),
+        ("openssl", "openssl"),
+        ("faketime", "faketime"),
+    ];
+    let missing: Vec<&str> = programs
+        .into_iter()
+        .filter(|(program, _)| !on_path(program))
+        .map(|(_, package)| package)
+        .collect();
+    apt(&missing)?;
+    if !has_postgres() {
+        postgres()?;
+    }
+    let patroni = target().join("cluster/venv/bin/patroni");
+    if Cmd::new(&patroni).args(["--version"]).answer().as_deref() == Some(PATRONI) {
+        return Ok(());
+    }
+    // Debian's own Python: it runs as somebody without rights, who cannot look into a person's folder.
+    let python = "/usr/bin/python3";
+    let can = Cmd::new(python).args(["-c", "import venv, ensurepip"]);
+    if can.answer().is_none() {
+        apt(&["python3", "python3-venv"])?;
+    }
+    println!("making target/cluster/venv with {PATRONI}");
+    let folder = target().join("cluster/venv");
+    let steps = [
+        Cmd::new(python)
+            .args(["-m", "venv", "--clear"])
+            .args([&folder]),
+        Cmd::new(folder.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(["--disable-pip-version-check", "--requirement"])
+            .args([root().join("bench/cluster/requirements.txt")]),
+    ];
+    for step in steps {
+        let done = step.run()?;
+        if !done.success {
+            bail!("Patroni cannot be had: {}", last_lines(&done.output));
+        }
+    }
+    Ok(())
+}
+
+/// As `bench/cluster/requirements.txt` has it.
+const PATRONI: &str = "patroni 4.1.5";
+
 /// A real S3 server for the vault's tests.
 fn moto() -> Result<()> {
     if !venv_can_be_made() {
