@@ -198,6 +198,8 @@ const keep = () => sessionStorage.setItem(KEPT, fragment);
 async function begin() {
   fragment = takeFragment();
   if (fragment !== '') addEventListener('pagehide', keep);
+  // Another link in the same tab changes the part behind `#` alone.
+  addEventListener('hashchange', () => location.reload());
   addEventListener('pageshow', (event) => {
     if (event.persisted) location.reload();
   });
