@@ -190,7 +190,7 @@ fn on_paper(
             let typed = secrets::ask_hidden(&format!("Sign-in, line {line}: "))?;
             match paper::letters(&typed) {
                 Some(letters)
-                    if !letters.is_empty() && letters.len() % paper::LINE_LETTERS == 0 =>
+                    if !letters.is_empty() && letters.len().is_multiple_of(paper::LINE_LETTERS) =>
                 {
                     code.push_str(&letters);
                 }

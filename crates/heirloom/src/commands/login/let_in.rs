@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::device::Device;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::home::RepositoryState;
+use crate::home::{RepositoryState, Seen};
 use crate::keys;
 use crate::repository::{self, Found};
 use crate::server::approval::Offered;
@@ -79,14 +79,30 @@ fn trusted(offered: &Offered, context: &Context) -> Result<RepositoryState, Fail
         .home
         .repository(offered.backup.repository(), true)?
         .ok_or_else(|| Failure::new(Exit::Failed, "the state folder could not be made"))?;
-    let told = offered.backup.seen();
-    let is_news = state
-        .seen()?
-        .is_none_or(|seen| seen.keyring_number < told.keyring_number);
-    if is_news {
-        state.set_seen(&told)?;
-    }
+    let before = state.seen()?.unwrap_or_default();
+    state.set_seen(&newest_of(before, offered.backup.seen()))?;
     Ok(state)
+}
+
+/// What either has seen: the higher keyring, and the higher head of each lineage.
+fn newest_of(own: Seen, told: Seen) -> Seen {
+    let (mut seen, other) = if own.keyring_number >= told.keyring_number {
+        (own, told)
+    } else {
+        (told, own)
+    };
+    for head in other.heads {
+        let known = seen
+            .heads
+            .iter_mut()
+            .find(|known| known.lineage == head.lineage);
+        match known {
+            None => seen.heads.push(head),
+            Some(known) if known.sequence < head.sequence => *known = head,
+            Some(_) => {}
+        }
+    }
+    seen
 }
 
 /// Opens the backup by what this computer keeps, as it will from now on, and records that it did.
@@ -141,4 +157,48 @@ fn another(place: &str) -> Failure {
         format!("{place} does not show the backup that the other computer sees there"),
     )
     .hint("the sign-in is done, and nothing was asked of the backup; ask who runs the server")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::SeenHead;
+
+    fn seen(keyring_number: u64, heads: &[(&str, u64)]) -> Seen {
+        let head = |(lineage, sequence): &(&str, u64)| SeenHead {
+            lineage: (*lineage).into(),
+            sequence: *sequence,
+            hash: format!("{keyring_number}"),
+        };
+        Seen {
+            keyring_number,
+            keyring_hash: format!("{keyring_number}"),
+            events: keyring_number,
+            heads: heads.iter().map(head).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_told_never_takes_back_what_was_seen_here() {
+        let merged = newest_of(
+            seen(5, &[("a", 3), ("b", 1)]),
+            seen(7, &[("a", 2), ("c", 4)]),
+        );
+        assert_eq!(
+            (merged.keyring_number, merged.keyring_hash.as_str()),
+            (7, "7")
+        );
+        let mut heads: Vec<_> = merged
+            .heads
+            .iter()
+            .map(|head| (head.lineage.as_str(), head.sequence, head.hash.as_str()))
+            .collect();
+        heads.sort_unstable();
+        assert_eq!(heads, [("a", 3, "5"), ("b", 1, "5"), ("c", 4, "7")]);
+        assert_eq!(newest_of(seen(5, &[]), seen(4, &[])), seen(5, &[]));
+        assert_eq!(
+            newest_of(Seen::default(), seen(4, &[("a", 1)])),
+            seen(4, &[("a", 1)])
+        );
+    }
 }
