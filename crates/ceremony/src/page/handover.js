@@ -29,6 +29,7 @@ async function postTo(path, body) {
 
 const isOver = ({ status }) => status === 404;
 function end(title, ...text) {
+  removeEventListener('pagehide', keep);
   at('code').hidden = true;
   show({ title, text, good: false });
 }
