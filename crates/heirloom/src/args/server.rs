@@ -92,6 +92,14 @@ pub(crate) struct Serve {
     /// How lines are written to standard error: text, or json with one line for each request
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log: Option<LogLines>,
+    /// A collector of traces (OTLP over HTTP): it gets a line for each request, and nothing of a person
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        hide_env_values = true
+    )]
+    pub(crate) otlp_endpoint: Option<String>,
     #[command(flatten)]
     pub(crate) rollout: super::admin::ServeRollout,
 }

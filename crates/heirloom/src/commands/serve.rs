@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use heirloom_vault::{
     Clock as _, Config, ConfigFile, Log, LogFormat, Objects, Pkcs11, Postgres, ServeError, Server,
-    SystemClock, Tenants,
+    SystemClock, Tenants, Traces,
 };
 use serde::Serialize;
 
@@ -160,6 +160,10 @@ fn config(args: &Serve, context: &Context) -> Result<Config, Failure> {
     };
     let refused = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
     file.apply(&mut config).map_err(|error| refused(&error))?;
+    if let Some(endpoint) = &args.otlp_endpoint {
+        let traces = Traces::new(endpoint).map_err(|error| refused(&error))?;
+        config.traces = Some(traces);
+    }
     if !args.trusted_proxy.is_empty() {
         config.proxies.trusted.clone_from(&args.trusted_proxy);
     }
