@@ -305,3 +305,35 @@ fn a_database_that_is_not_there_is_said_to_be_so() {
     let opened = Postgres::open(&address, &folder.path().join("watermark"), &mut rng());
     assert!(matches!(opened, Err(crate::OpenError::Server(_))));
 }
+
+#[test]
+fn v10_a_host_whose_commits_no_copy_confirms_is_left_for_the_next() {
+    let (Some(deposed), Some(next)) = (Cluster::start(), Cluster::shared()) else {
+        return;
+    };
+    let schema = next.schema();
+    deposed.sql("public", &format!("CREATE SCHEMA {schema}"));
+    let wait = "ALTER SYSTEM SET synchronous_standby_names = 'nobody'";
+    deposed.sql("public", wait);
+    deposed.sql("public", "SELECT pg_reload_conf()");
+    while deposed.sql("public", "SHOW synchronous_standby_names") != "nobody" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let open = |hosts: &str| {
+        let address =
+            format!("host={hosts} user=heirloom dbname=postgres options='-c search_path={schema}'");
+        let mut address = Address::new(&address).unwrap();
+        address.connections = 1;
+        address.deadline = Duration::from_secs(2);
+        Postgres::open(&address, &folder.path().join("watermark"), &mut rng())
+    };
+    // It takes connections, and says that it takes writes.
+    let (deposed, next) = (deposed.folder.display(), next.folder.display());
+    let alone = open(&deposed.to_string());
+    assert!(matches!(alone, Err(crate::OpenError::Server(_))));
+    let opened = open(&format!("{deposed},{next}")).unwrap();
+    assert!(!opened.holds_records);
+    let tables = "SELECT count(*) FROM vault_meta";
+    assert_eq!(Cluster::shared().unwrap().sql(&schema, tables), "1");
+}

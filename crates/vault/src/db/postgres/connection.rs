@@ -25,6 +25,9 @@ const SETTINGS: &str = "SET client_min_messages = warning; SET synchronous_commi
 /// What makes a commit durable, and is not the session's to set.
 const DURABLE: &str = "SELECT current_setting('fsync') || current_setting('full_page_writes')";
 
+/// Commits something that nobody reads: done when the copies have it.
+const OFFICE: &str = "SELECT pg_logical_emit_message(true, 'heirloom', '')";
+
 /// Why something was not done on a connection.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -32,6 +35,9 @@ pub(crate) enum Fault {
     Refused(DbError),
     /// It was undone for another transaction's sake: it may run again.
     Collided,
+    /// The server cancelled it for its time-out: it waits for a row that somebody holds, which may be a commit that no
+    /// copy confirms, on a host that was deposed. The connection is not kept.
+    Cancelled(DbError),
     /// The connection is gone or useless, or took too long.
     Lost(DbError),
 }
@@ -53,9 +59,9 @@ impl Fault {
             return Self::Collided;
         }
         match code.code().get(..2) {
-            // Integrity, data, syntax; a statement that was cancelled.
+            // Integrity, data, syntax.
             Some("23" | "22" | "42") => Self::Refused(error),
-            _ if *code == SqlState::QUERY_CANCELED => Self::Refused(error),
+            _ if *code == SqlState::QUERY_CANCELED => Self::Cancelled(error),
             _ => Self::Lost(error),
         }
     }
@@ -66,7 +72,7 @@ impl Fault {
 
     pub(crate) fn into_error(self) -> DbError {
         match self {
-            Self::Refused(error) | Self::Lost(error) => error,
+            Self::Refused(error) | Self::Cancelled(error) | Self::Lost(error) => error,
             Self::Collided => DbError::Engine("it collided with other operations".to_owned()),
         }
     }
@@ -166,6 +172,15 @@ impl Connection {
             let text = "fsync or full_page_writes is off: it would lose guesses";
             return Err(Fault::Refused(DbError::Engine(text.to_owned())));
         }
+        // A primary that was deposed and does not know takes connections, and answers what only reads. No copy confirms
+        // what it commits: then the next host is tried, and not its rows of the past taken for a restore.
+        warned.store(false, Ordering::SeqCst);
+        let committed = client.batch_execute(OFFICE).await;
+        committed.map_err(|error| Fault::of(&error))?;
+        if warned.load(Ordering::SeqCst) {
+            let text = "no copy confirms what this host commits";
+            return Err(Fault::Lost(DbError::Engine(text.to_owned())));
+        }
         Ok(Self {
             client,
             warned,
@@ -184,7 +199,7 @@ impl Connection {
     /// Statements without parameters, for set-up.
     pub(crate) async fn batch(&mut self, text: &str) -> Result<(), Fault> {
         let done = within(self.deadline, self.client.batch_execute(text)).await;
-        self.is_useless |= matches!(done, Err(Fault::Lost(_)));
+        self.is_useless |= matches!(done, Err(Fault::Cancelled(_) | Fault::Lost(_)));
         done
     }
 
@@ -193,7 +208,7 @@ impl Connection {
             return Ok(statement.clone());
         }
         let statement = within(self.deadline, self.client.prepare(text)).await;
-        self.is_useless |= matches!(statement, Err(Fault::Lost(_)));
+        self.is_useless |= matches!(statement, Err(Fault::Cancelled(_) | Fault::Lost(_)));
         let statement = statement?;
         self.prepared.insert(text, statement.clone());
         Ok(statement)
@@ -222,7 +237,7 @@ impl Connection {
         let client = &self.client;
         // Sent together: one way there and back. What is polled first is sent first.
         let all = async {
-            let begin = async {
+            let opening = async {
                 if begins {
                     client.batch_execute("BEGIN").await
                 } else {
@@ -230,7 +245,7 @@ impl Connection {
                 }
             };
             let (begun, said, rows) = tokio::join!(
-                begin,
+                opening,
                 say(client, &told),
                 client.query(&statement, &parameters)
             );
@@ -239,7 +254,7 @@ impl Connection {
             rows
         };
         let done = within(self.deadline, all).await;
-        self.is_useless |= matches!(done, Err(Fault::Lost(_)));
+        self.is_useless |= matches!(done, Err(Fault::Cancelled(_) | Fault::Lost(_)));
         done?.iter().map(row).collect()
     }
 
@@ -443,7 +458,7 @@ impl Sql for Transaction<'_> {
         let done = self.connection.query_after(&told, (text, values), begins);
         self.runtime.block_on(done).map_err(|fault| {
             let error = match &fault {
-                Fault::Refused(error) => error.clone(),
+                Fault::Refused(error) | Fault::Cancelled(error) => error.clone(),
                 Fault::Collided | Fault::Lost(_) => DbError::Engine("interrupted".to_owned()),
             };
             self.fault = Some(fault);
