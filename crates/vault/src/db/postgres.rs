@@ -306,7 +306,8 @@ impl Worker {
                 (Some(fault @ (Fault::Collided | Fault::Lost(_))), _) => {
                     Ran::Again(fault.into_error())
                 }
-                (_, Err(error)) | (Some(Fault::Refused(error) | Fault::Cancelled(error)), Ok(())) => {
+                (_, Err(error))
+                | (Some(Fault::Refused(error) | Fault::Cancelled(error)), Ok(())) => {
                     Ran::Ended(Outcome::Nothing(error))
                 }
                 (None, Ok(())) => Ran::Ended(Outcome::Durable),
