@@ -54,26 +54,33 @@ impl fmt::Debug for Identity {
 }
 
 /// A vault's own half of its identity. It signs evaluations, proofs and heads, nothing that a client made up alone.
-#[derive(Debug)]
-pub struct VaultIdentity(SecretBox<[u8; 32]>);
+///
+/// Boxed, and wiped when it is dropped. The public half is worked out once: it goes into each signature.
+pub struct VaultIdentity(Box<SigningKey>);
+
+impl fmt::Debug for VaultIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VaultIdentity([REDACTED])")
+    }
+}
 
 impl VaultIdentity {
     /// Takes the secret seed.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it takes the secret, and wipes it"
+    )]
     pub fn new(seed: SecretBox<[u8; 32]>) -> Self {
-        Self(seed)
+        Self(Box::new(SigningKey::from_bytes(seed.expose_secret())))
     }
 
     /// What clients pin.
     pub fn public(&self) -> Identity {
-        Identity(self.key().verifying_key())
+        Identity(self.0.verifying_key())
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> Fixed<64> {
-        Fixed(self.key().sign(message).to_bytes())
-    }
-
-    fn key(&self) -> SigningKey {
-        SigningKey::from_bytes(self.0.expose_secret())
+        Fixed(self.0.sign(message).to_bytes())
     }
 }
 
