@@ -14,7 +14,9 @@ fuzz_target!(|bytes: &[u8]| {
     if std::fs::write(&path, bytes).is_err() {
         return;
     }
-    let Ok(mut folder) = AndroidFolder::open(&path, None) else { return };
+    let Ok(mut folder) = AndroidFolder::open(&path, None) else {
+        return;
+    };
     if let Ok(Some(map)) = folder.page_map(&[1; 32]) {
         let _ = folder.changed_rows(&map, &map);
     }

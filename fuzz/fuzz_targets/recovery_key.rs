@@ -6,7 +6,14 @@ use libfuzzer_sys::fuzz_target;
 use secrecy::ExposeSecret;
 
 fuzz_target!(|text: &str| {
-    let (RecoveryEntry::Exact(key) | RecoveryEntry::MendedCandidate { key, .. }) = RecoveryKey::parse(text) else { return };
+    let (RecoveryEntry::Exact(key) | RecoveryEntry::MendedCandidate { key, .. }) =
+        RecoveryKey::parse(text)
+    else {
+        return;
+    };
     let groups = key.expose_groups();
-    assert!(matches!(RecoveryKey::parse(groups.expose_secret()), RecoveryEntry::Exact(_)));
+    assert!(matches!(
+        RecoveryKey::parse(groups.expose_secret()),
+        RecoveryEntry::Exact(_)
+    ));
 });

@@ -10,7 +10,9 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = stamp.verify();
         rules
     });
-    let Ok(rules) = Rules::parse(rules) else { return };
+    let Ok(rules) = Rules::parse(rules) else {
+        return;
+    };
     let asker = Asker {
         key: Some("gRzHzVmhSRK0nPlu0r7zbQ".into()),
         tenant: None,
@@ -20,7 +22,10 @@ fuzz_target!(|bytes: &[u8]| {
     };
     for name in rules.names() {
         for asker in [&asker, &Asker::default()] {
-            assert_eq!(rules.decide(name, asker), rules.explain(name, asker).decision);
+            assert_eq!(
+                rules.decide(name, asker),
+                rules.explain(name, asker).decision
+            );
         }
     }
 });

@@ -9,7 +9,10 @@ use libfuzzer_sys::fuzz_target;
 mod drop_all;
 
 fuzz_target!(|bytes: &[u8]| {
-    let options = TextOptions { date_order: Some(DateOrder::DayFirst), title: None };
+    let options = TextOptions {
+        date_order: Some(DateOrder::DayFirst),
+        title: None,
+    };
     if let Ok(mut export) = TextExport::from_bytes("_chat.txt", bytes.into(), options)
         && let Ok(report) = export.read(&mut drop_all::DropAll)
     {

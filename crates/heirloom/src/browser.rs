@@ -54,10 +54,7 @@ pub(crate) fn is_here(args: &Unlock) -> bool {
                 no_browser,
             } = &args.browser;
             let environment = Environment::read();
-            browser.is_some()
-                || *no_browser
-                || environment.browser.is_some()
-                || environment.desktop
+            browser.is_some() || *no_browser || environment.browser.is_some() || environment.desktop
         }
     }
 }
@@ -141,9 +138,9 @@ impl Page {
             code.clone_from(&begun.code);
             Ok(begun)
         };
-        let begun = Session::begin_elsewhere(&options, &mut begin, &mut keys::rng());
+        let elsewhere = Session::begin_elsewhere(&options, &mut begin, &mut keys::rng());
         let (session, link) =
-            begun.map_err(|error| refused.take().unwrap_or_else(|| failure(error)))?;
+            elsewhere.map_err(|error| refused.take().unwrap_or_else(|| failure(error)))?;
         scan::show(&link, &code, context)?;
         Ok(Self {
             session,

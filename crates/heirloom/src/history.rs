@@ -111,13 +111,7 @@ pub(crate) fn find_chat<'a>(
                 let names: Vec<_> = several
                     .iter()
                     .take(5)
-                    .map(|chat| {
-                        format!(
-                            "{} ({})",
-                            words::tame(&chat.title),
-                            words::tame(&chat.id)
-                        )
-                    })
+                    .map(|chat| format!("{} ({})", words::tame(&chat.title), words::tame(&chat.id)))
                     .collect();
                 return Err(Failure::usage(format!(
                     "{} chats are called like \"{wish}\"",
@@ -174,11 +168,7 @@ mod tests {
             ("TRIP", "2@g"),
             ("ben", "3@s"),
         ] {
-            assert_eq!(
-                find_chat(&chats, wish).unwrap().id,
-                id,
-                "{wish}"
-            );
+            assert_eq!(find_chat(&chats, wish).unwrap().id, id, "{wish}");
         }
     }
 

@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use heirloom_vault_api::{
-    Activate, ApprovalAnswer, ApprovalAsk, ApprovalCommit, ApprovalEnd, ApprovalJoin, ApprovalReply,
-    ApprovalReveal, ApprovalStart, AskOffers, Assertion, BlobName, BlobRestore, Bytes, ChangeOwner,
-    Fixed, Forget, GuessStart, HandoverAnswer, HandoverAsk, HandoverEnd, HandoverFind, HandoverLook,
-    HandoverStart, HandoverWait, LogRead, PageAnswer, PageSession, Proof, RegistrationFinish,
-    RegistrationStart, SignIn, SignInFinish, SignInStart, StatusRead, TokenSignIn, UploadStart,
-    WitnessPut, WitnessRead, base64url,
+    Activate, ApprovalAnswer, ApprovalAsk, ApprovalCommit, ApprovalEnd, ApprovalJoin,
+    ApprovalReply, ApprovalReveal, ApprovalStart, AskOffers, Assertion, BlobName, BlobRestore,
+    Bytes, ChangeOwner, Fixed, Forget, GuessStart, HandoverAnswer, HandoverAsk, HandoverEnd,
+    HandoverFind, HandoverLook, HandoverStart, HandoverWait, LogRead, PageAnswer, PageSession,
+    Proof, RegistrationFinish, RegistrationStart, SignIn, SignInFinish, SignInStart, StatusRead,
+    TokenSignIn, UploadStart, WitnessPut, WitnessRead, base64url,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

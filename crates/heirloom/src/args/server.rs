@@ -106,6 +106,10 @@ pub(crate) struct Serve {
 
 /// An HSM that holds the wrapping key.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the flags are called like the fields"
+)]
 pub(crate) struct Hsm {
     /// The HSM's PKCS#11 module: the wrapping key lies there instead of in the key file
     #[arg(

@@ -62,23 +62,20 @@ pub(crate) fn run(args: &Approve, context: &Context) -> Result<Exit, Failure> {
         }
         _ => None,
     };
-    match &let_in {
-        Some((name, _)) => {
-            output.line(&format!(
-                "The new computer was let into your account, and opens the backup as \"{}\"",
-                words::tame(name)
-            ));
-            output.say(&format!(
+    if let Some((name, _)) = &let_in {
+        output.line(&format!(
+            "The new computer was let into your account, and opens the backup as \"{}\"",
+            words::tame(name)
+        ));
+        output.say(&format!(
                 "To take that away: `heirloom protect remove {} '{}'`, and `heirloom devices {}` signs it out",
                 address.place(),
                 words::tame(name),
                 address.origin
             ));
-        }
-        None => {
-            output.line("The new computer was let into your account. It opens no backup by that");
-            output.say(&format!("`heirloom devices {}` lists it", address.origin));
-        }
+    } else {
+        output.line("The new computer was let into your account. It opens no backup by that");
+        output.say(&format!("`heirloom devices {}` lists it", address.origin));
     }
     output.event(&events::summary(
         "approve",
@@ -125,21 +122,21 @@ impl Opening {
                 return Ok(None);
             }
         }
-        Self::unlock(found, args, address, context).map(Some)
+        Self::unlock(&found, args, address, context).map(Some)
     }
 
     fn unlock(
-        found: Found,
+        found: &Found,
         args: &Approve,
         address: &Address,
         context: &Context,
     ) -> Result<Self, Failure> {
         let place = found.place.clone();
-        this_device(&found)?;
-        let key = unlock::unlock(&found, &args.unlock, Purpose::Add, context)?;
+        this_device(found)?;
+        let key = unlock::unlock(found, &args.unlock, Purpose::Add, context)?;
         let (unlocked, entered) = key.done();
         refuse_ending(&unlocked)?;
-        let told = Backup::of(&unlocked, &found, address)?;
+        let told = Backup::of(&unlocked, found, address)?;
         Ok(Self {
             place,
             entered,

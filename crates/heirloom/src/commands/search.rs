@@ -102,10 +102,7 @@ impl Hits<'_> {
     fn show(&mut self, conversation: &str, message: &Message) -> ControlFlow<()> {
         let output = &self.context.output;
         if conversation != self.last {
-            let chat = self
-                .chats
-                .iter()
-                .find(|chat| chat.id == conversation);
+            let chat = self.chats.iter().find(|chat| chat.id == conversation);
             output.title(&chat.map_or_else(|| words::tame(conversation), title));
             conversation.clone_into(&mut self.last);
         }

@@ -42,7 +42,9 @@ pub(crate) enum BadCode {
 
 fn hashed<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     let mut hash = Sha256::new();
-    parts.iter().for_each(|part| hash.update(part));
+    for part in parts {
+        hash.update(part);
+    }
     let hash = hash.finalize();
     let mut start = [0; N];
     start.copy_from_slice(&hash[..N]);

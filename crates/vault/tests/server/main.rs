@@ -8,6 +8,8 @@ mod again;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 #[cfg(unix)]

@@ -190,6 +190,7 @@ fn devices_have_names_and_one_is_signed_out_by_another_at_once() {
     let sign_in = SignIn {
         invite: Some(invite),
         name: DeviceName::new("Phone"),
+        ..SignIn::by(None)
     };
     let SignedIn { token, .. } = phone.post("/v1/accounts", &sign_in).unwrap().json();
     phone.token = Some(token);

@@ -1,6 +1,6 @@
 //! One thread commits, several operations at a time; another notes commits in the watermark, and answers.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -64,10 +64,7 @@ fn next(queue: &Receiver<Task>, is_worth_it: bool, until: Instant) -> Option<Tas
         Ok(task) => Some(task),
         Err(TryRecvError::Empty) if is_worth_it => {
             let left = until.saturating_duration_since(Instant::now());
-            match queue.recv_timeout(left) {
-                Ok(task) => Some(task),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            }
+            queue.recv_timeout(left).ok()
         }
         Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
     }

@@ -41,7 +41,15 @@ fn no_route_is_made_beside_the_document() {
     found.retain(|name| name != "tests.rs");
     found.sort_unstable();
     // The operator's port and the page for browsers are no part of the document.
-    assert_eq!(found, ["ceremony_page.rs", "openapi.rs", "operator.rs", "signin_page.rs"]);
+    assert_eq!(
+        found,
+        [
+            "ceremony_page.rs",
+            "openapi.rs",
+            "operator.rs",
+            "signin_page.rs"
+        ]
+    );
 }
 
 #[test]
