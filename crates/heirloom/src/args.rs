@@ -179,6 +179,28 @@ mod tests {
     }
 
     #[test]
+    fn ids_and_codes_may_begin_with_a_hyphen() {
+        // One in 64 of those that a server makes does.
+        let text = "-qvhAAAAAAAAAAAAAAAAAA";
+        for line in [
+            "login http://localhost:1 --account-file a.json --invite ID",
+            "devices http://localhost:1 --remove ID",
+            "admin users show ID",
+            "admin users show --json ID",
+            "admin users delete ID --yes",
+            "admin rollout verify offers.signed --operator ID",
+            "admin rollout explain --rules offers.json --operator ID --account ID --platform web --version 1.0.0",
+            "serve --rollout offers.signed --rollout-operator ID",
+        ] {
+            let words = line
+                .split(' ')
+                .map(|word| if word == "ID" { text } else { word });
+            let parsed = Args::try_parse_from(std::iter::once("heirloom").chain(words));
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+        }
+    }
+
+    #[test]
     fn no_flag_takes_a_secret_itself() {
         fn walk(command: &clap::Command) {
             for arg in command.get_arguments() {

@@ -124,7 +124,7 @@ pub(crate) enum UsersCommand {
 #[derive(Debug, Args)]
 pub(crate) struct Account {
     /// The account's id, as `users list` shows it
-    #[arg(value_name = "ACCOUNT")]
+    #[arg(value_name = "ACCOUNT", allow_hyphen_values = true)]
     pub(crate) account: String,
 }
 
@@ -212,7 +212,7 @@ pub(crate) enum RolloutCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// The public key that must have signed them
-        #[arg(long, value_name = "KEY")]
+        #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
         operator: Option<String>,
     },
     /// Say what is offered to somebody, and why
@@ -227,10 +227,10 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "FILE")]
     pub(crate) rules: PathBuf,
     /// The public key that must have signed them
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(crate) operator: Option<String>,
     /// The account's id; percentages go by it
-    #[arg(long, value_name = "ACCOUNT")]
+    #[arg(long, value_name = "ACCOUNT", allow_hyphen_values = true)]
     pub(crate) account: Option<String>,
     /// android, ios, linux, macos, web, windows
     #[arg(long, value_name = "NAME")]
@@ -265,6 +265,7 @@ pub(crate) struct ServeRollout {
     #[arg(
         long,
         value_name = "KEY",
+        allow_hyphen_values = true,
         requires = "rollout",
         env = "HEIRLOOM_ROLLOUT_OPERATOR",
         hide_env_values = true

@@ -166,7 +166,12 @@ pub(crate) struct Login {
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// The invitation, good once
-    #[arg(long, value_name = "CODE", group = "entry")]
+    #[arg(
+        long,
+        value_name = "CODE",
+        group = "entry",
+        allow_hyphen_values = true
+    )]
     pub(crate) invite: Option<String>,
     /// Sign in with a passkey, on the server's page in a browser; `heirloom devices URL --new-passkey` saves one
     #[arg(long, group = "entry")]
@@ -262,7 +267,7 @@ pub(crate) struct Devices {
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// Sign this device out, or have this passkey sign in no more
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub(crate) remove: Option<String>,
     /// Save a passkey that signs new devices in. It opens no backup
     #[arg(long, conflicts_with = "remove")]
