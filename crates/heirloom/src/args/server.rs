@@ -166,12 +166,7 @@ pub(crate) struct Login {
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// The invitation, good once
-    #[arg(
-        long,
-        value_name = "CODE",
-        group = "entry",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "CODE", group = "entry", allow_hyphen_values = true)]
     pub(crate) invite: Option<String>,
     /// Sign in with a passkey, on the server's page in a browser; `heirloom devices URL --new-passkey` saves one
     #[arg(long, group = "entry")]
