@@ -12,6 +12,7 @@ mod daily;
 mod generate;
 mod machine;
 mod measure;
+mod opaque;
 mod outs;
 mod report;
 mod tools;

@@ -5,21 +5,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use getrandom::SysRng;
-use getrandom::rand_core::UnwrapErr;
 use heirloom_vault_api::{
-    Activate, Code, Commitment, Evaluated, Fixed, GuessStart, Identity, OpaqueRng, OwnerAct,
-    OwnerKey, Problem, Proof, Proved, RecordName, Registered, RegistrationFinish,
-    RegistrationStart, RegistrationStarted, Token, VaultInfo, Which, suite,
+    Code, Commitment, Evaluated, Fixed, GuessStart, Identity, Problem, Proof, Proved, RecordName,
+    Registered, RegistrationStarted, Token, VaultInfo, Which, suite,
 };
-use opaque_ke::argon2::{Algorithm, Argon2, Params, Version};
-use opaque_ke::{
-    ClientLogin, ClientLoginFinishParameters, ClientRegistration,
-    ClientRegistrationFinishParameters, CredentialResponse, Identifiers, RegistrationResponse,
-};
-use secrecy::SecretBox;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::opaque::{self, Login, Registering};
 
 /// What the owners remember.
 pub(super) const RIGHT: &[u8] = b"correct horse";
@@ -57,32 +50,6 @@ pub(super) struct Client {
     address: SocketAddr,
     stream: Option<BufReader<TcpStream>>,
     pub(super) token: Option<Token>,
-}
-
-fn random() -> UnwrapErr<SysRng> {
-    UnwrapErr(SysRng)
-}
-
-fn wrong(error: opaque_ke::errors::ProtocolError) -> anyhow::Error {
-    anyhow!("{error:?}")
-}
-
-/// As cheap as it gets: the vault cannot tell, and the stretching is not what is looked at.
-fn cheap() -> Result<Argon2<'static>> {
-    let params = Params::new(8, 1, 1, None).map_err(|error| anyhow!("{error}"))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
-}
-
-fn identifiers(record: &RecordName) -> Identifiers<'_> {
-    Identifiers {
-        client: Some(record.as_bytes()),
-        server: None,
-    }
-}
-
-/// The owners' key.
-fn owner() -> OwnerKey {
-    OwnerKey::new(SecretBox::new(Box::new([1; 32])))
 }
 
 impl Client {
@@ -209,42 +176,13 @@ impl Client {
 
     /// A record with a password that is proven and in force. `None`: something was not acknowledged.
     pub(super) fn enrol(&mut self, identity: &Identity) -> Result<Option<RecordName>> {
-        let started = ClientRegistration::<suite::V1>::start(&mut OpaqueRng(&mut random()), RIGHT)
-            .map_err(wrong)?;
-        let request = RegistrationStart {
-            record: None,
-            suite: suite::NEWEST,
-            request: Fixed(started.message.serialize().into()),
-        };
-        let Said::Yes(answer) = self.post::<RegistrationStarted>("/v1/registrations", &request)
+        let registering = Registering::start(RIGHT)?;
+        let Said::Yes(answer) =
+            self.post::<RegistrationStarted>("/v1/registrations", &registering.request)
         else {
             return Ok(None);
         };
-        let response =
-            RegistrationResponse::deserialize(answer.response.as_bytes()).map_err(wrong)?;
-        let ksf = cheap()?;
-        let parameters = ClientRegistrationFinishParameters {
-            identifiers: identifiers(&answer.record),
-            ksf: Some(&ksf),
-        };
-        let finished = started
-            .state
-            .finish(&mut OpaqueRng(&mut random()), RIGHT, response, parameters)
-            .map_err(wrong)?;
-        let upload = Fixed::try_from(finished.message.serialize().as_slice())
-            .map_err(|_| anyhow!("192 bytes"))?;
-        let next_owner = owner().public().to_bytes();
-        let act = OwnerAct::Register {
-            registration: &answer.registration,
-            upload: &upload,
-            next_owner: &next_owner,
-        };
-        let finish = RegistrationFinish {
-            registration: answer.registration,
-            upload,
-            next_owner,
-            signature: owner().sign(identity, &answer.record, &act),
-        };
+        let finish = registering.finish(&answer, identity)?;
         let record = answer.record;
         let Said::Yes(Registered { record: _, version }) =
             self.post("/v1/registrations/finish", &finish)
@@ -257,12 +195,7 @@ impl Client {
         let Some(Said::Yes(_)) = guess.prove(self, record)? else {
             return Ok(None);
         };
-        let act = OwnerAct::Activate { version };
-        let activate = Activate {
-            record,
-            version,
-            signature: owner().sign(identity, &record, &act),
-        };
+        let activate = opaque::activation(record, version, identity);
         let activated: Said<serde_json::Value> = self.post("/v1/records/activate", &activate);
         Ok(activated.yes().map(|_| record))
     }
@@ -275,46 +208,21 @@ impl Client {
         text: &[u8],
         identity: &Identity,
     ) -> Result<Said<Guess>> {
-        let started =
-            ClientLogin::<suite::V1>::start(&mut OpaqueRng(&mut random()), text).map_err(wrong)?;
-        let ke1 = Fixed::try_from(started.message.serialize().as_slice())
-            .map_err(|_| anyhow!("96 bytes"))?;
+        let login = Login::start(text)?;
         let request = GuessStart {
             record,
             suite: suite::NEWEST,
             which,
-            ke1,
+            ke1: login.ke1,
         };
         let answer: Evaluated = match self.post("/v1/guesses", &request) {
             Said::Yes(answer) => answer,
             Said::No(code) => return Ok(Said::No(code)),
             Said::Unknown => return Ok(Said::Unknown),
         };
-        let response = CredentialResponse::deserialize(answer.ke2.as_bytes()).map_err(wrong)?;
-        let context = suite::context(
-            suite::NEWEST,
-            &record,
-            &identity.to_bytes(),
-            &answer.session,
-            &answer.commitment,
-        );
-        let ksf = cheap()?;
-        let parameters = ClientLoginFinishParameters {
-            context: Some(&context),
-            identifiers: identifiers(&record),
-            ksf: Some(&ksf),
-        };
-        let finished =
-            started
-                .state
-                .finish(&mut OpaqueRng(&mut random()), text, response, parameters);
         Ok(Said::Yes(Guess {
             commitment: answer.commitment,
-            // A wrong password gives none.
-            proof: finished.ok().map(|finished| Proof {
-                session: answer.session,
-                ke3: Fixed(finished.message.serialize().into()),
-            }),
+            proof: login.proof(record, identity, &answer)?,
         }))
     }
 }

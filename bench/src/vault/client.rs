@@ -4,22 +4,15 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use getrandom::SysRng;
-use getrandom::rand_core::UnwrapErr;
 use heirloom_vault_api::{
-    Activate, Evaluated, Fixed, GuessStart, Identity, Invite, OpaqueRng, OwnerAct, OwnerKey, Proof,
-    RecordName, Registered, RegistrationFinish, RegistrationStart, RegistrationStarted, SignIn,
-    SignedIn, Token, VaultInfo, Which, WitnessPut, suite,
-};
-use opaque_ke::argon2::{Algorithm, Argon2, Params, Version};
-use opaque_ke::{
-    ClientLogin, ClientLoginFinishParameters, ClientRegistration,
-    ClientRegistrationFinishParameters, CredentialResponse, Identifiers, RegistrationResponse,
+    Evaluated, Fixed, GuessStart, Identity, Invite, RecordName, Registered, RegistrationStarted,
+    SignIn, SignedIn, Token, VaultInfo, Which, WitnessPut, suite,
 };
 use rand_core::Rng as _;
-use secrecy::SecretBox;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::opaque::{self, Login, Registering, random};
 
 const TEXT: &[u8] = b"correct horse";
 
@@ -35,43 +28,20 @@ pub(super) struct Client {
     token: Option<Token>,
     identity: Identity,
     /// A first message, made once: what it costs is the person's own computer's, and the server cannot tell.
-    started: ClientLogin<suite::V1>,
-    ke1: Fixed<96>,
-}
-
-fn random() -> UnwrapErr<SysRng> {
-    UnwrapErr(SysRng)
-}
-
-/// As cheap as it gets.
-pub(super) fn cheap() -> Result<Argon2<'static>> {
-    let params = Params::new(8, 1, 1, None).map_err(|error| anyhow!("{error}"))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
-}
-
-fn identifiers(record: &RecordName) -> Identifiers<'_> {
-    Identifiers {
-        client: Some(record.as_bytes()),
-        server: None,
-    }
+    login: Login<'static>,
 }
 
 impl Client {
     pub(super) fn new(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        let started = ClientLogin::<suite::V1>::start(&mut OpaqueRng(&mut random()), TEXT)
-            .map_err(|error| anyhow!("{error:?}"))?;
-        let ke1 = Fixed::try_from(started.message.serialize().as_slice())
-            .map_err(|_| anyhow!("96 bytes"))?;
-        let nobody = OwnerKey::new(SecretBox::new(Box::new([1; 32])));
+        let nobody = opaque::owner();
         let mut client = Self {
             stream: BufReader::new(stream),
             token: None,
             identity: Identity::new(&nobody.public().to_bytes())
                 .map_err(|_| anyhow!("an identity"))?,
-            started: started.state,
-            ke1,
+            login: Login::start(TEXT)?,
         };
         let info: VaultInfo = client.ask("GET", "/v1/vault", &())?;
         client.identity = Identity::new(&info.identity).map_err(|_| anyhow!("an identity"))?;
@@ -162,91 +132,35 @@ impl Client {
     pub(super) fn enrol(&mut self) -> Result<RecordName> {
         let record = self.register()?;
         self.unlock(record, Which::Pending)?;
-        let owner = OwnerKey::new(SecretBox::new(Box::new([1; 32])));
-        let act = OwnerAct::Activate { version: 1 };
-        let activate = Activate {
-            record,
-            version: 1,
-            signature: owner.sign(&self.identity, &record, &act),
-        };
+        let activate = opaque::activation(record, 1, &self.identity);
         let _: serde_json::Value = self.ask("POST", "/v1/records/activate", &activate)?;
         Ok(record)
     }
 
     /// A record with a pending password.
     pub(super) fn register(&mut self) -> Result<RecordName> {
-        let owner = OwnerKey::new(SecretBox::new(Box::new([1; 32])));
-        let wrong = |error: opaque_ke::errors::ProtocolError| anyhow!("{error:?}");
-        let started = ClientRegistration::<suite::V1>::start(&mut OpaqueRng(&mut random()), TEXT)
-            .map_err(wrong)?;
-        let request = RegistrationStart {
-            record: None,
-            suite: suite::NEWEST,
-            request: Fixed(started.message.serialize().into()),
-        };
-        let answer: RegistrationStarted = self.ask("POST", "/v1/registrations", &request)?;
-        let response =
-            RegistrationResponse::deserialize(answer.response.as_bytes()).map_err(wrong)?;
-        let ksf = cheap()?;
-        let parameters = ClientRegistrationFinishParameters {
-            identifiers: identifiers(&answer.record),
-            ksf: Some(&ksf),
-        };
-        let finished = started
-            .state
-            .finish(&mut OpaqueRng(&mut random()), TEXT, response, parameters)
-            .map_err(wrong)?;
-        let upload = Fixed::try_from(finished.message.serialize().as_slice())
-            .map_err(|_| anyhow!("192 bytes"))?;
-        let next_owner = owner.public().to_bytes();
-        let act = OwnerAct::Register {
-            registration: &answer.registration,
-            upload: &upload,
-            next_owner: &next_owner,
-        };
-        let finish = RegistrationFinish {
-            registration: answer.registration,
-            upload,
-            next_owner,
-            signature: owner.sign(&self.identity, &answer.record, &act),
-        };
+        let registering = Registering::start(TEXT)?;
+        let answer: RegistrationStarted =
+            self.ask("POST", "/v1/registrations", &registering.request)?;
+        let finish = registering.finish(&answer, &self.identity)?;
         let _: Registered = self.ask("POST", "/v1/registrations/finish", &finish)?;
         Ok(answer.record)
     }
 
     /// One whole unlock: the guess and its proof.
     pub(super) fn unlock(&mut self, record: RecordName, which: Which) -> Result<()> {
-        let wrong = |error: opaque_ke::errors::ProtocolError| anyhow!("{error:?}");
         let request = GuessStart {
             record,
             suite: suite::NEWEST,
             which,
-            ke1: self.ke1,
+            ke1: self.login.ke1,
         };
         let answer: Evaluated = self.ask("POST", "/v1/guesses", &request)?;
-        let response = CredentialResponse::deserialize(answer.ke2.as_bytes()).map_err(wrong)?;
-        let context = suite::context(
-            suite::NEWEST,
-            &record,
-            &self.identity.to_bytes(),
-            &answer.session,
-            &answer.commitment,
-        );
-        let ksf = cheap()?;
-        let parameters = ClientLoginFinishParameters {
-            context: Some(&context),
-            identifiers: identifiers(&record),
-            ksf: Some(&ksf),
-        };
-        let finished = self
-            .started
+        let proof = self
+            .login
             .clone()
-            .finish(&mut OpaqueRng(&mut random()), TEXT, response, parameters)
-            .map_err(wrong)?;
-        let proof = Proof {
-            session: answer.session,
-            ke3: Fixed(finished.message.serialize().into()),
-        };
+            .proof(record, &self.identity, &answer)?
+            .context("the right password is wrong")?;
         let _: heirloom_vault_api::Proved = self.ask("POST", "/v1/proofs", &proof)?;
         Ok(())
     }

@@ -20,8 +20,8 @@ use opaque_ke::{
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::client::cheap;
 use crate::machine;
+use crate::opaque::cheap;
 
 type Setup = ServerSetup<suite::V1>;
 type Registered = ServerRegistration<suite::V1>;
