@@ -1,5 +1,6 @@
 //! Who may sign in: tenants and their rules, passkeys, a messenger's word. What is stored is in `store`.
 
+pub(crate) mod coded;
 pub(crate) mod handover;
 mod keyset;
 pub(crate) mod messenger;

@@ -1,7 +1,6 @@
 //! The relay of hand-overs: sessions in memory, between a program without a browser and the page on another device.
 //! It passes on public keys and sealed bytes, and learns nothing from them.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use heirloom_vault_api::{
@@ -9,18 +8,14 @@ use heirloom_vault_api::{
     HandoverState, HandoverView,
 };
 
-use super::relay::{code, plain};
+use super::coded::{Coded, Ids};
 
-/// From the first request to the last.
-const LIFE_MS: u64 = 10 * 60_000;
 /// More are not under way at a time, for all and for one account; the oldest goes. Each is at most 34 KiB.
 const MOST: usize = 1_000;
 const MOST_OF_ACCOUNT: usize = 4;
 
 #[derive(Debug)]
 struct Session {
-    until: u64,
-    code: String,
     /// The program's.
     ticket: Fixed<16>,
     account: AccountId,
@@ -40,55 +35,18 @@ pub(crate) struct Handovers(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    sessions: HashMap<Fixed<16>, Session>,
-    by_code: HashMap<String, Fixed<16>>,
-    order: VecDeque<Fixed<16>>,
-}
-
-/// A session's ids, made by the caller.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ids {
-    pub(crate) session: Fixed<16>,
-    pub(crate) ticket: Fixed<16>,
-    /// What the code is made of.
-    pub(crate) code: Fixed<16>,
+    all: Coded<Session>,
 }
 
 impl Inner {
-    fn forget(&mut self, session: &Fixed<16>) {
-        if let Some(gone) = self.sessions.remove(session) {
-            self.by_code.remove(&gone.code);
-        }
-        self.order.retain(|other| other != session);
-    }
-
     /// Forgets what is over, and the oldest where there are too many.
     fn sweep(&mut self, account: &AccountId, now: u64) {
-        while let Some(oldest) = self.order.front().copied()
-            && (self.order.len() >= MOST || self.live(&oldest, now).is_err())
-        {
-            self.forget(&oldest);
-        }
-        let of_account: Vec<_> = self
-            .order
-            .iter()
-            .filter(|id| {
-                let session = self.sessions.get(*id);
-                session.is_some_and(|session| session.account == *account)
-            })
-            .copied()
-            .collect();
+        self.all.sweep(MOST, now);
+        let of_account = self.all.all_where(|session| session.account == *account);
         let too_many = (of_account.len() + 1).saturating_sub(MOST_OF_ACCOUNT);
         for oldest in of_account.iter().take(too_many) {
-            self.forget(oldest);
+            self.all.forget(oldest);
         }
-    }
-
-    fn live(&mut self, session: &Fixed<16>, now: u64) -> Result<&mut Session, Code> {
-        let session = self.sessions.get_mut(session);
-        session
-            .filter(|session| now < session.until)
-            .ok_or(Code::NotFound)
     }
 
     /// The session, for its program.
@@ -98,7 +56,7 @@ impl Inner {
         ticket: &Fixed<16>,
         now: u64,
     ) -> Result<&mut Session, Code> {
-        let session = self.live(session, now)?;
+        let session = self.all.live(session, now)?;
         (session.ticket == *ticket)
             .then_some(session)
             .ok_or(Code::NotFound)
@@ -118,25 +76,10 @@ impl Handovers {
         keys: HandoverKeys,
         now: u64,
     ) -> Result<String, Code> {
-        let Ids {
-            session,
-            ticket,
-            code: random,
-        } = ids;
-        let shown = code(&random);
-        let code = plain(&shown);
         self.with(|inner| {
             inner.sweep(&account, now);
-            // One chance in millions: whoever asks again gets another one.
-            if inner.by_code.contains_key(&code) {
-                return Err(Code::Unavailable);
-            }
-            inner.order.push_back(session);
-            inner.by_code.insert(code.clone(), session);
             let begun = Session {
-                until: now.saturating_add(LIFE_MS),
-                code,
-                ticket,
+                ticket: ids.ticket,
                 account,
                 keys,
                 number: 0,
@@ -144,8 +87,7 @@ impl Handovers {
                 seen: 0,
                 answer: None,
             };
-            inner.sessions.insert(session, begun);
-            Ok(shown)
+            inner.all.begin(&ids, begun, now)
         })
     }
 
@@ -194,7 +136,7 @@ impl Handovers {
     ) -> Result<(), Code> {
         self.with(|inner| {
             inner.of_program(session, ticket, now)?;
-            inner.forget(session);
+            inner.all.forget(session);
             Ok(())
         })
     }
@@ -207,7 +149,7 @@ impl Handovers {
         now: u64,
     ) -> Result<HandoverView, Code> {
         self.with(|inner| {
-            let session = inner.live(session, now)?;
+            let session = inner.all.live(session, now)?;
             let request = session.request.clone();
             session.seen = session.number;
             Ok(HandoverView {
@@ -226,7 +168,7 @@ impl Handovers {
             answer,
         } = answer;
         self.with(|inner| {
-            let session = inner.live(&session, now)?;
+            let session = inner.all.live(&session, now)?;
             if session.number != number || session.answer.is_some() || number == 0 {
                 return Err(Code::Conflict);
             }
@@ -238,14 +180,15 @@ impl Handovers {
     /// Whether somebody waits under a code that was typed. It tells no more: a code only selects.
     pub(crate) fn find(&self, typed: &str, now: u64) -> Result<(), Code> {
         self.with(|inner| {
-            let session = inner.by_code.get(&plain(typed)).copied();
-            inner.live(&session.ok_or(Code::NotFound)?, now).map(drop)
+            let session = inner.all.by_code(typed)?;
+            inner.all.live(&session, now).map(drop)
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::coded::LIFE_MS;
     use super::*;
 
     const ACCOUNT: AccountId = Fixed([9; 16]);
@@ -419,7 +362,6 @@ mod tests {
         handovers.look(&of_other, 0, 1).unwrap();
         begin(&handovers, 50, ACCOUNT, LIFE_MS);
         let inner = handovers.0.lock().unwrap();
-        let sizes = (inner.sessions.len(), inner.by_code.len(), inner.order.len());
-        assert_eq!(sizes, (1, 1, 1));
+        assert_eq!(inner.all.sizes(), (1, 1, 1));
     }
 }

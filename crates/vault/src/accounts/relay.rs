@@ -1,6 +1,5 @@
 //! The relay of approvals: sessions in memory. It passes on public keys and sealed bytes, and learns nothing from them.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use heirloom_vault_api::{
@@ -8,18 +7,13 @@ use heirloom_vault_api::{
     ApprovalReplied, ApprovalReply, ApprovalReveal, ApprovalState, Code, Fixed,
 };
 
-/// From the first request to the last.
-const LIFE_MS: u64 = 10 * 60_000;
+use super::coded::{Coded, Ids};
+
 /// More are not under way at a time; the oldest goes.
 const MOST: usize = 5_000;
-/// Letters of a code: none that is taken for another, and no vowels.
-const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-const CODE_LETTERS: usize = 8;
 
 #[derive(Debug)]
 struct Session {
-    until: u64,
-    code: String,
     /// The new device's.
     new: Fixed<16>,
     /// The signed-in device's, and its account, as soon as one joined.
@@ -33,45 +27,7 @@ pub(crate) struct Relay(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    sessions: HashMap<Fixed<16>, Session>,
-    by_code: HashMap<String, Fixed<16>>,
-    order: VecDeque<Fixed<16>>,
-}
-
-/// A session's ids, made by the caller.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ids {
-    pub(crate) session: Fixed<16>,
-    pub(crate) ticket: Fixed<16>,
-    /// What the code is made of.
-    pub(crate) code: Fixed<16>,
-}
-
-/// Eight letters in two groups.
-pub(super) fn code(random: &Fixed<16>) -> String {
-    let mut number = random
-        .0
-        .iter()
-        .fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
-    let mut letters = String::with_capacity(CODE_LETTERS + 1);
-    for at in 0..CODE_LETTERS {
-        if at == CODE_LETTERS / 2 {
-            letters.push('-');
-        }
-        let letter = usize::try_from(number % 20).unwrap_or_default();
-        letters.push(LETTERS.get(letter).copied().map_or('B', char::from));
-        number /= 20;
-    }
-    letters
-}
-
-/// As it is kept: what a person typed in small letters or without the `-` is the same.
-pub(super) fn plain(code: &str) -> String {
-    code.chars()
-        .filter(char::is_ascii_alphabetic)
-        .map(|c| c.to_ascii_uppercase())
-        .take(CODE_LETTERS + 1)
-        .collect()
+    all: Coded<Session>,
 }
 
 const fn fresh(failed: u32) -> ApprovalState {
@@ -87,19 +43,6 @@ const fn fresh(failed: u32) -> ApprovalState {
 }
 
 impl Inner {
-    fn forget(&mut self, session: &Fixed<16>) {
-        if let Some(gone) = self.sessions.remove(session) {
-            self.by_code.remove(&gone.code);
-        }
-    }
-
-    fn live(&mut self, session: &Fixed<16>, now: u64) -> Result<&mut Session, Code> {
-        let session = self.sessions.get_mut(session);
-        session
-            .filter(|session| now < session.until)
-            .ok_or(Code::NotFound)
-    }
-
     /// The session, for its new device.
     fn of_new(
         &mut self,
@@ -107,7 +50,7 @@ impl Inner {
         ticket: &Fixed<16>,
         now: u64,
     ) -> Result<&mut Session, Code> {
-        let session = self.live(session, now)?;
+        let session = self.all.live(session, now)?;
         (session.new == *ticket)
             .then_some(session)
             .ok_or(Code::NotFound)
@@ -121,7 +64,7 @@ impl Inner {
         account: &AccountId,
         now: u64,
     ) -> Result<&mut Session, Code> {
-        let session = self.live(session, now)?;
+        let session = self.all.live(session, now)?;
         (session.other == Some((*ticket, *account)))
             .then_some(session)
             .ok_or(Code::NotFound)
@@ -135,35 +78,14 @@ impl Relay {
 
     /// Begins a session and gives its code.
     pub(crate) fn begin(&self, ids: Ids, now: u64) -> Result<String, Code> {
-        let Ids {
-            session,
-            ticket,
-            code: random,
-        } = ids;
-        let shown = code(&random);
-        let code = plain(&shown);
         self.with(|inner| {
-            while let Some(oldest) = inner.order.front().copied()
-                && (inner.order.len() >= MOST || inner.live(&oldest, now).is_err())
-            {
-                inner.order.pop_front();
-                inner.forget(&oldest);
-            }
-            // One chance in millions: whoever asks again gets another one.
-            if inner.by_code.contains_key(&code) {
-                return Err(Code::Unavailable);
-            }
-            inner.order.push_back(session);
-            inner.by_code.insert(code.clone(), session);
+            inner.all.sweep(MOST, now);
             let begun = Session {
-                until: now.saturating_add(LIFE_MS),
-                code,
-                new: ticket,
+                new: ids.ticket,
                 other: None,
                 state: fresh(0),
             };
-            inner.sessions.insert(session, begun);
-            Ok(shown)
+            inner.all.begin(&ids, begun, now)
         })
     }
 
@@ -193,9 +115,8 @@ impl Relay {
         now: u64,
     ) -> Result<Fixed<16>, Code> {
         self.with(|inner| {
-            let id = inner.by_code.get(&plain(typed)).copied();
-            let id = id.ok_or(Code::NotFound)?;
-            let session = inner.live(&id, now)?;
+            let id = inner.all.by_code(typed)?;
+            let session = inner.all.live(&id, now)?;
             if session.other.is_some() {
                 return Err(Code::NotFound);
             }
@@ -212,7 +133,7 @@ impl Relay {
         now: u64,
     ) -> Result<ApprovalState, Code> {
         self.with(|inner| {
-            let session = inner.live(session, now)?;
+            let session = inner.all.live(session, now)?;
             let is_theirs =
                 session.new == *ticket || session.other.is_some_and(|(other, _)| other == *ticket);
             is_theirs
@@ -282,7 +203,7 @@ impl Relay {
             let Some(sealed) = sealed else {
                 let failed = session.state.failed.saturating_add(1);
                 if failed >= APPROVAL_TRIES {
-                    inner.forget(&id);
+                    inner.all.forget(&id);
                 } else {
                     session.state = fresh(failed);
                 }
@@ -290,8 +211,7 @@ impl Relay {
             };
             session.state.sealed = Some(sealed);
             // Nobody else finds it any more.
-            let code = session.code.clone();
-            inner.by_code.remove(&code);
+            inner.all.hide(&id);
             Ok(())
         })
     }
@@ -316,6 +236,7 @@ impl Relay {
 
 #[cfg(test)]
 mod tests {
+    use super::super::coded::LIFE_MS;
     use super::*;
     use heirloom_vault_api::{ApprovalSealed, Bytes};
 
@@ -470,7 +391,8 @@ mod tests {
         }
         assert_eq!(relay.state(&SESSION, &NEW, 1), Err(Code::NotFound));
         let inner = relay.0.lock().unwrap();
-        assert!(inner.sessions.is_empty() && inner.by_code.is_empty());
+        let (sessions, codes, _) = inner.all.sizes();
+        assert_eq!((sessions, codes), (0, 0));
     }
 
     #[test]
@@ -483,7 +405,6 @@ mod tests {
         };
         relay.begin(ids, LIFE_MS).unwrap();
         let inner = relay.0.lock().unwrap();
-        let sizes = (inner.sessions.len(), inner.by_code.len(), inner.order.len());
-        assert_eq!(sizes, (1, 1, 1));
+        assert_eq!(inner.all.sizes(), (1, 1, 1));
     }
 }

@@ -13,7 +13,7 @@ use heirloom_vault_api::{
 
 use super::openapi::{Nothing, Routes, op};
 use super::{Asked, Peer, Shared, answer, json, json_within};
-use crate::accounts::relay::Ids;
+use crate::accounts::coded::Ids;
 use crate::refusal::Refusal;
 use crate::vault::random;
 

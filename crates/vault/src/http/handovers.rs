@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::openapi::{Nothing, Routes, op};
 use super::{App, Asked, Peer, Shared, answer, json, json_within};
 use crate::accounts::Site;
-use crate::accounts::handover::Ids;
+use crate::accounts::coded::Ids;
 use crate::refusal::Refusal;
 use crate::store::account;
 use crate::vault::random;
