@@ -31,6 +31,7 @@ pub(crate) fn start_in(folder: tempfile::TempDir, change: impl FnOnce(&mut Confi
         guesses_per_minute: 1_000_000,
         requests_per_second: 1_000_000,
     };
+    config.account_requests_per_second = 1_000_000;
     let lines = Arc::new(Mutex::new(Vec::new()));
     let written = Arc::clone(&lines);
     config.log = Log::new(move |line| written.lock().unwrap().push(line.to_owned()));

@@ -27,6 +27,7 @@ fn serve(quota_bytes: u64) -> Served {
         requests_per_second: 100_000,
         ..config.limits
     };
+    config.account_requests_per_second = 100_000;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -347,6 +348,17 @@ fn a_server_that_is_busy_is_asked_again() {
     let good = answer("200 OK", "", "hello");
     let scripted = scripted(&[&busy, "", &good]);
     assert_eq!(scripted.store.get("a", 5).unwrap(), b"hello");
+    assert_eq!(scripted.heads.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn what_was_cut_on_its_way_is_sent_again() {
+    let good = answer("201 Created", "", r#"{"name":"a","size":5}"#);
+    let proxy = answer("408 Request Timeout", "", "");
+    let problem = serde_json::to_string(&heirloom_vault_api::Problem::from(Code::CutShort));
+    let server = answer("408 Request Timeout", "", &problem.unwrap());
+    let scripted = scripted(&[&proxy, &server, &good]);
+    assert_eq!(scripted.store.put_new("a", b"hello").unwrap(), Put::Created);
     assert_eq!(scripted.heads.lock().unwrap().len(), 3);
 }
 
