@@ -33,8 +33,8 @@ pub use record::{
     StatusRead, VaultInfo, log_start,
 };
 pub use signin::{
-    Assertion, Bytes, MAX_PAGE_BYTES, MAX_PASSKEYS, PageAnswer, PageCode, PageCreate, PageOptions,
-    PageSession, PasskeyList, SignInFinish, SignInPasskey, SignInStart, SignInStarted, TenantName,
+    Assertion, Bytes, ElsewhereStart, ElsewhereStarted, MAX_PAGE_BYTES, MAX_PASSKEYS, PageAnswer,
+    PageCode, PageCreate, PageOptions, PageSession, PasskeyList, SignInFinish, SignInPasskey, SignInStart, SignInStarted, TenantName,
     TokenSignIn, Verifier,
 };
 pub use witness::{LineageId, WitnessPut, WitnessRead, Witnessed};

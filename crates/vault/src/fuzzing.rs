@@ -7,10 +7,10 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use heirloom_vault_api::{
     Activate, ApprovalAnswer, ApprovalAsk, ApprovalCommit, ApprovalEnd, ApprovalJoin,
     ApprovalReply, ApprovalReveal, ApprovalStart, AskOffers, Assertion, BlobName, BlobRestore,
-    Bytes, ChangeOwner, Fixed, Forget, GuessStart, HandoverAnswer, HandoverAsk, HandoverEnd,
-    HandoverFind, HandoverLook, HandoverStart, HandoverWait, LogRead, PageAnswer, PageSession,
-    Proof, RegistrationFinish, RegistrationStart, SignIn, SignInFinish, SignInStart, StatusRead,
-    TokenSignIn, UploadStart, WitnessPut, WitnessRead, base64url,
+    Bytes, ChangeOwner, ElsewhereStart, Fixed, Forget, GuessStart, HandoverAnswer, HandoverAsk,
+    HandoverEnd, HandoverFind, HandoverLook, HandoverStart, HandoverWait, LogRead, PageAnswer,
+    PageSession, Proof, RegistrationFinish, RegistrationStart, SignIn, SignInFinish, SignInStart,
+    StatusRead, TokenSignIn, UploadStart, WitnessPut, WitnessRead, base64url,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,7 +22,7 @@ use crate::http::reading;
 use crate::store::passkey::Stored;
 
 /// How many kinds of bytes there are; the first byte says which one.
-pub const KINDS: u8 = 47;
+pub const KINDS: u8 = 48;
 
 /// Bodies of requests: each kind's number and type, and all types by name.
 macro_rules! bodies {
@@ -76,6 +76,7 @@ bodies! {
     44 => HandoverAnswer,
     45 => HandoverFind,
     46 => ApprovalReply,
+    47 => ElsewhereStart,
 }
 
 /// Reads `bytes` as the kind that their first byte names; whether they were taken.

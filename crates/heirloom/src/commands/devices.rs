@@ -202,6 +202,7 @@ fn by(by: SignedInBy) -> &'static str {
     match by {
         SignedInBy::First => "the first",
         SignedInBy::Passkey => "with a passkey",
+        SignedInBy::PasskeyElsewhere => "by a QR code, with a passkey on another device",
         SignedInBy::Messenger => "through a messenger",
         SignedInBy::Paper => "for a recovery kit",
         _ => "by invitation",

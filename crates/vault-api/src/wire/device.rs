@@ -63,6 +63,8 @@ pub enum SignedInBy {
     Passkey,
     /// What a messenger says of its user.
     Messenger,
+    /// A passkey on another device, which let in a computer by its QR code.
+    PasskeyElsewhere,
     /// An invitation, and kept on paper: it does not end by itself when nobody uses it.
     Paper,
 }

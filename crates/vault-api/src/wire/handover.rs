@@ -129,6 +129,9 @@ pub struct HandoverView {
     pub number: u64,
     /// The request, where it is newer than what the page has.
     pub request: Option<Bytes<16384>>,
+    /// The sign-in that the session is for, where a program began it that is not signed in. The page MUST NOT ask for
+    /// anything else in it; `null`: it MUST NOT sign anybody in.
+    pub sign_in: Option<Fixed<16>>,
 }
 
 /// `POST /v1/handovers/answer`, by the page: once for each request.

@@ -12,7 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use super::DeviceName;
+use super::{CeremonySite, DeviceName, HandoverKeys, HandoverStarted};
 use crate::Fixed;
 use crate::bytes::{decode, encode};
 
@@ -157,6 +157,34 @@ pub struct SignInStarted {
     pub page: String,
 }
 
+/// `POST /v1/signin/elsewhere`: begins a sign-in with a passkey on another device, and the relay to its page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ElsewhereStart {
+    /// Whose users; `null`: the first tenant's.
+    pub tenant: Option<TenantName>,
+    /// [`Verifier::challenge`].
+    pub challenge: Fixed<32>,
+    /// What the page calls the computer that is let in, and what the list of devices calls it then: no other name is taken.
+    pub name: DeviceName,
+    /// What the page seals to.
+    pub keys: HandoverKeys,
+}
+
+/// What the QR code is made of. The relay's session asks for this sign-in and for nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ElsewhereStarted {
+    /// The sign-in, good for five minutes and one answer.
+    pub session: Fixed<16>,
+    /// Where the page lies.
+    pub site: CeremonySite,
+    /// The relay's session.
+    pub handover: HandoverStarted,
+}
+
 /// `POST /v1/signin/options`, by the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -179,6 +207,8 @@ pub struct PageOptions {
     pub challenge: Fixed<32>,
     /// For a new passkey; `null` for a sign-in.
     pub create: Option<PageCreate>,
+    /// Which computer is let in, where it is another one than the page's. `null`: the page comes back to the program.
+    pub device: Option<DeviceName>,
 }
 
 /// A new passkey.

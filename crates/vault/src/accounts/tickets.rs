@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use heirloom_vault_api::{AccountId, Code, Fixed, TenantName, Verifier};
+use heirloom_vault_api::{AccountId, Code, DeviceName, Fixed, TenantName, Verifier};
 
 use crate::store::passkey::NewPasskey;
 
@@ -22,7 +22,10 @@ pub(crate) enum Aim {
         exclude: Vec<Vec<u8>>,
     },
     /// A new device, with a passkey that is there.
-    SignIn,
+    SignIn {
+        /// What the page calls it, where it is another one than the page's.
+        elsewhere: Option<DeviceName>,
+    },
 }
 
 /// What the page is told, and its answer must fit.
@@ -39,8 +42,13 @@ pub(crate) struct Question {
 pub(crate) enum Outcome {
     /// Verified, and not yet kept.
     Saved(Box<NewPasskey>),
-    /// Whose passkey signed.
-    SignedIn(AccountId),
+    /// A passkey signed.
+    SignedIn {
+        /// Whose.
+        account: AccountId,
+        /// As asked.
+        elsewhere: Option<DeviceName>,
+    },
 }
 
 #[derive(Debug)]
@@ -194,7 +202,7 @@ mod tests {
         let tickets = Tickets::default();
         let question = Question {
             tenant: TenantName::new("a").unwrap(),
-            aim: Aim::SignIn,
+            aim: Aim::SignIn { elsewhere: None },
             challenge: Fixed([4; 32]),
         };
         tickets.begin(SESSION, VERIFIER.challenge(), question, 0);
@@ -204,7 +212,10 @@ mod tests {
     fn kept() -> Tickets {
         let tickets = begun();
         let (_, challenge) = tickets.answered(&SESSION, 1).unwrap();
-        let outcome = Outcome::SignedIn(Fixed([5; 16]));
+        let outcome = Outcome::SignedIn {
+            account: Fixed([5; 16]),
+            elsewhere: None,
+        };
         tickets.keep(SESSION, challenge, CODE, outcome, 1);
         tickets
     }

@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use heirloom_vault_api::{
     CeremonySite, Code, HandoverAnswer, HandoverAsk, HandoverEnd, HandoverFind, HandoverFound,
-    HandoverLook, HandoverStart, HandoverStarted, HandoverState, HandoverView, HandoverWait,
-    MAX_HANDOVER_BYTES,
+    HandoverKeys, HandoverLook, HandoverStart, HandoverStarted, HandoverState, HandoverView,
+    HandoverWait, MAX_HANDOVER_BYTES,
 };
 use serde::de::DeserializeOwned;
 
@@ -16,6 +16,7 @@ use super::openapi::{Nothing, Routes, op};
 use super::{App, Asked, Peer, Shared, answer, json, json_within};
 use crate::accounts::Site;
 use crate::accounts::coded::Ids;
+use crate::accounts::handover::Of;
 use crate::refusal::Refusal;
 use crate::store::account;
 use crate::vault::random;
@@ -109,14 +110,40 @@ async fn site_of(app: &App, headers: &HeaderMap) -> Result<CeremonySite, Refusal
         .run(move |sql| account::tenant(sql, &account))
         .await?;
     let tenant = app.tenants.named(of.as_ref()).ok_or(Code::NotFound)?;
+    ceremony_site(tenant.site.clone().ok_or(Code::NotFound)?)
+}
+
+/// The page of a site for those who come from another device.
+pub(super) fn ceremony_site(site: Site) -> Result<CeremonySite, Refusal> {
     let Site {
         rp_id,
         rp_name: _,
         origins,
-    } = tenant.site.clone().ok_or(Code::NotFound)?;
+    } = site;
     let origin = origins.first().ok_or(Code::NotFound)?;
     let page = format!("{origin}/ceremony");
     Ok(CeremonySite { rp_id, page })
+}
+
+impl App {
+    /// Begins a session of the relay.
+    pub(super) fn begin_handover(
+        &self,
+        of: Of,
+        keys: HandoverKeys,
+    ) -> Result<HandoverStarted, Refusal> {
+        let ids = Ids {
+            session: random(),
+            ticket: random(),
+            code: random(),
+        };
+        let code = self.handovers.begin(ids, of, keys, self.vault.now())?;
+        Ok(HandoverStarted {
+            session: ids.session,
+            ticket: ids.ticket,
+            code,
+        })
+    }
 }
 
 async fn site(State(app): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
@@ -133,17 +160,7 @@ async fn start(
 ) -> Result<Response, Refusal> {
     // Without a page there is nobody who could answer.
     site_of(&app, &headers).await?;
-    let ids = Ids {
-        session: random(),
-        ticket: random(),
-        code: random(),
-    };
-    let code = app.handovers.begin(ids, account, keys, app.vault.now())?;
-    let started = HandoverStarted {
-        session: ids.session,
-        ticket: ids.ticket,
-        code,
-    };
+    let started = app.begin_handover(Of::Account(account), keys)?;
     Ok(answer(StatusCode::CREATED, &started))
 }
 

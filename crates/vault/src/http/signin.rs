@@ -6,13 +6,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use heirloom_vault_api::{
-    Code, DeviceName, Fixed, MAX_PAGE_BYTES, PageAnswer, PageCode, PageCreate, PageOptions,
-    PageSession, PasskeyList, SignInFinish, SignInStart, SignInStarted, SignedIn, SignedInBy,
-    Token, TokenSignIn,
+    Code, DeviceName, ElsewhereStart, ElsewhereStarted, Fixed, MAX_PAGE_BYTES, PageAnswer,
+    PageCode, PageCreate, PageOptions, PageSession, PasskeyList, SignInFinish, SignInStart,
+    SignInStarted, SignedIn, SignedInBy, Token, TokenSignIn,
 };
 
 use super::openapi::{Nothing, Routes, op};
 use super::{App, Asked, Part, Peer, Shared, answer, json, json_within};
+use crate::accounts::handover::Of;
 use crate::accounts::passkey::{registered, signed};
 use crate::accounts::tickets::{Aim, Outcome, Question};
 use crate::accounts::{Site, Tenant};
@@ -30,6 +31,17 @@ pub(crate) fn routes() -> Routes {
                 .takes::<SignInStart>()
                 .answers::<SignInStarted>(201)
                 .refuses(&[Code::NotFound]),
+        )
+        .post(
+            "/v1/signin/elsewhere",
+            start_elsewhere,
+            op(
+                "startSignInElsewhere",
+                "Begins a sign-in with a passkey on another device",
+            )
+            .takes::<ElsewhereStart>()
+            .answers::<ElsewhereStarted>(201)
+            .refuses(&[Code::NotFound]),
         )
         .post(
             "/v1/signin/options",
@@ -147,10 +159,42 @@ async fn start(
     let (tenant, site) = App::site(app.tenants.named(tenant.as_ref()))?;
     let question = Question {
         tenant: tenant.name,
-        aim: Aim::SignIn,
+        aim: Aim::SignIn { elsewhere: None },
         challenge: random(),
     };
     app.begin(&site, challenge, question)
+}
+
+async fn start_elsewhere(
+    State(app): Shared,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    app.limit_guesses(peer)?;
+    let ElsewhereStart {
+        tenant,
+        challenge,
+        name,
+        keys,
+    } = json(&headers, body).await?;
+    let (tenant, site) = App::site(app.tenants.named(tenant.as_ref()))?;
+    let (session, now) = (random(), app.vault.now());
+    let handover = app.begin_handover(Of::SignIn(session), keys)?;
+    let question = Question {
+        tenant: tenant.name,
+        aim: Aim::SignIn {
+            elsewhere: Some(name),
+        },
+        challenge: random(),
+    };
+    app.tickets.begin(session, challenge, question, now);
+    let started = ElsewhereStarted {
+        session,
+        site: super::handovers::ceremony_site(site)?,
+        handover,
+    };
+    Ok(answer(StatusCode::CREATED, &started))
 }
 
 async fn start_saving(
@@ -194,27 +238,31 @@ async fn options(State(app): Shared, headers: HeaderMap, body: Body) -> Result<R
     let now = app.vault.now();
     let question = app.tickets.question(&session, now).ok_or(Code::NotFound)?;
     let (_, site) = App::site(app.tenants.named(Some(&question.tenant)))?;
-    let create = match question.aim {
-        Aim::SignIn => None,
+    let (create, device) = match question.aim {
+        Aim::SignIn { elsewhere } => (None, elsewhere),
         Aim::Save {
             account: _,
             handle,
             exclude,
-        } => Some(PageCreate {
-            user_id: handle,
-            // Read on the day it might be deleted: it is no passkey of a backup.
-            user_name: format!("Sign in to {}", site.rp_name),
-            exclude: exclude
-                .into_iter()
-                .filter_map(heirloom_vault_api::Bytes::new)
-                .collect(),
-        }),
+        } => {
+            let create = PageCreate {
+                user_id: handle,
+                // Read on the day it might be deleted: it is no passkey of a backup.
+                user_name: format!("Sign in to {}", site.rp_name),
+                exclude: exclude
+                    .into_iter()
+                    .filter_map(heirloom_vault_api::Bytes::new)
+                    .collect(),
+            };
+            (Some(create), None)
+        }
     };
     let options = PageOptions {
         rp_id: site.rp_id,
         rp_name: site.rp_name,
         challenge: question.challenge,
         create,
+        device,
     };
     Ok(answer(StatusCode::OK, &options))
 }
@@ -278,7 +326,7 @@ async fn outcome(app: &App, question: Question, given: PageAnswer) -> Result<Out
                 eligible: made.eligible,
             })))
         }
-        (Aim::SignIn, None, Some(assertion)) => {
+        (Aim::SignIn { elsewhere }, None, Some(assertion)) => {
             let (of, key) = (tenant.name.clone(), id.clone());
             let found = app
                 .vault
@@ -297,7 +345,10 @@ async fn outcome(app: &App, question: Question, given: PageAnswer) -> Result<Out
             if !is_used {
                 return Err(Code::NotLetIn.into());
             }
-            Ok(Outcome::SignedIn(stored.account))
+            Ok(Outcome::SignedIn {
+                account: stored.account,
+                elsewhere,
+            })
         }
         _ => Err(Code::BadRequest.into()),
     }
@@ -319,10 +370,14 @@ async fn finish(
     let finished = app
         .tickets
         .finish(&session, &code, &verifier, app.vault.now())?;
-    let Outcome::SignedIn(account) = finished else {
+    let Outcome::SignedIn { account, elsewhere } = finished else {
         return Err(Code::NotLetIn.into());
     };
-    let new = app.new_device(name, SignedInBy::Passkey);
+    let new = match elsewhere {
+        // The list says what the page said: another name would hide who was let in.
+        Some(shown) => app.new_device(Some(shown), SignedInBy::PasskeyElsewhere),
+        None => app.new_device(name, SignedInBy::Passkey),
+    };
     let token = new.token.clone();
     let signed_in = app
         .vault
@@ -358,7 +413,7 @@ async fn save(
     let new = match finished {
         // Whoever began it ends it.
         Outcome::Saved(new) if new.account == account => new,
-        Outcome::Saved(_) | Outcome::SignedIn(_) => return Err(Code::NotLetIn.into()),
+        Outcome::Saved(_) | Outcome::SignedIn { .. } => return Err(Code::NotLetIn.into()),
     };
     let kept = app
         .vault

@@ -184,6 +184,7 @@ fn number(by: SignedInBy) -> u32 {
         SignedInBy::Passkey => 3,
         SignedInBy::Messenger => 4,
         SignedInBy::Paper => 5,
+        SignedInBy::PasskeyElsewhere => 6,
         SignedInBy::Invitation | _ => 1,
     }
 }
@@ -195,6 +196,7 @@ fn entry(number: u64) -> Result<SignedInBy, DbError> {
         3 => SignedInBy::Passkey,
         4 => SignedInBy::Messenger,
         5 => SignedInBy::Paper,
+        6 => SignedInBy::PasskeyElsewhere,
         _ => return Err(DbError::Impossible),
     })
 }

@@ -16,14 +16,14 @@ use sha2::{Digest as _, Sha256};
 use crate::client::{Answer, Client};
 use crate::running::{Running, contains, start, walk};
 
-const VERIFIER: Verifier = Verifier(Fixed([0xC5; 32]));
+pub(crate) const VERIFIER: Verifier = Verifier(Fixed([0xC5; 32]));
 const UP: u8 = 1;
 const UV: u8 = 4;
 const SYNCED: u8 = 8 | 16;
 const ATTESTED: u8 = 64;
 
 /// A passkey, and what it would say.
-struct Passkey {
+pub(crate) struct Passkey {
     key: EcdsaKeyPair,
     id: Vec<u8>,
     handle: Vec<u8>,
@@ -99,7 +99,7 @@ impl Passkey {
         }
     }
 
-    fn sign(&self, session: Fixed<16>, challenge: &Fixed<32>) -> PageAnswer {
+    pub(crate) fn sign(&self, session: Fixed<16>, challenge: &Fixed<32>) -> PageAnswer {
         let client_data = self.client_data("webauthn.get", challenge);
         let data = self.data(self.flags);
         let mut signed = data.clone();
@@ -129,14 +129,14 @@ fn begun(client: &Client, path: &str, tenant: Option<&str>) -> SignInStarted {
     answer.json()
 }
 
-fn options(client: &Client, session: Fixed<16>) -> PageOptions {
+pub(crate) fn options(client: &Client, session: Fixed<16>) -> PageOptions {
     client
         .post("/v1/signin/options", &PageSession { session })
         .unwrap()
         .json()
 }
 
-fn finish(client: &Client, path: &str, session: Fixed<16>, code: Fixed<16>) -> Answer {
+pub(crate) fn finish(client: &Client, path: &str, session: Fixed<16>, code: Fixed<16>) -> Answer {
     let finish = SignInFinish {
         session,
         code,
@@ -147,7 +147,7 @@ fn finish(client: &Client, path: &str, session: Fixed<16>, code: Fixed<16>) -> A
 }
 
 /// Saves a passkey to the account of `client`.
-fn saved(client: &Client, id: u8) -> Passkey {
+pub(crate) fn saved(client: &Client, id: u8) -> Passkey {
     let SignInStarted { session, page } = begun(client, "/v1/passkeys/start", None);
     let options = options(client, session);
     let passkey = Passkey::new(id, &options, page.strip_suffix("/signin").unwrap());
@@ -173,7 +173,7 @@ fn tried(server: &Running, passkey: &Passkey, tenant: Option<&str>) -> (Fixed<16
     (session, answer.unwrap())
 }
 
-fn account(client: &Client) -> AccountId {
+pub(crate) fn account(client: &Client) -> AccountId {
     let Account { account, .. } = client.get("/v1/account").json();
     account
 }

@@ -122,6 +122,11 @@ async function begin() {
     show(...OVER);
     return;
   }
+  // Begun for another device's page, which says whom it lets in: this one does not.
+  if (options.device !== null) {
+    show(...OVER);
+    return;
+  }
   $('where').textContent = options.rp_name;
   if (options.create === null) {
     show(`Sign in to ${options.rp_name}`, 'Use the passkey that you saved to sign in. It opens what is stored here, never a backup.', 'Sign in');
