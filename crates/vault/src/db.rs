@@ -101,6 +101,9 @@ pub(crate) enum DbError {
     /// The engine refused it; its words hold no values.
     #[error("the database refused a statement: {0}")]
     Engine(String),
+    /// No connection was made; the words say what to do.
+    #[error("{0}")]
+    Unreached(String),
     /// A row that the rules do not allow: a restored or altered database.
     #[error("the database holds what it must not hold")]
     Impossible,

@@ -7,7 +7,7 @@ mod changes;
 #[cfg(unix)]
 #[path = "../tests/server/client.rs"]
 mod client;
-mod cluster;
+pub(crate) mod cluster;
 mod faults;
 mod guesses;
 mod harness;

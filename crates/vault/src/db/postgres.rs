@@ -116,7 +116,7 @@ impl Postgres {
         fresh: ([u8; 16], [u8; 16]),
     ) -> Result<Opened, OpenError> {
         let marks = Marks::open(watermark)?;
-        let tls = Tls::new()?;
+        let tls = Tls::new(config.address.roots.as_deref()).map_err(OpenError::Server)?;
         let runtime = runtime()?;
         let server = |fault: Fault| OpenError::Server(fault.into_error().to_string());
         let mut connection = runtime

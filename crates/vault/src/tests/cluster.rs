@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Servers refuse to run as root: there it is somebody else's.
 const SCRIPT: &str = r#"
 bin=$1 dir=$2
+shift 2
 as() { if [ "$(id -u)" = 0 ]; then exec setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; else exec "$@"; fi; }
 if [ "$(id -u)" = 0 ]; then chown nobody:nogroup "$dir"; fi
 cd "$dir" || exit 1
 (as "$bin/initdb" -D "$dir/data" -U heirloom -A trust -N --no-locale -E UTF8) >"$dir/initdb.txt" 2>&1 ||
   { cat "$dir/initdb.txt" >&2; exit 1; }
-(as "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c max_connections=200 -c shared_buffers=32MB) \
+(as "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c max_connections=200 -c shared_buffers=32MB "$@") \
   >"$dir/log.txt" 2>&1 &
 pid=$!
 until "$bin/pg_isready" -q -h "$dir"; do
@@ -63,6 +64,11 @@ fn bin() -> Option<PathBuf> {
 impl Cluster {
     /// A server of its own, for a test that changes its settings. `None`: there is no PostgreSQL here.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same, with settings that only a start takes: `name=value`.
+    pub(crate) fn start_with(settings: &[String]) -> Option<Self> {
         let Some(bin) = bin() else {
             let strict = std::env::var_os("HEIRLOOM_REQUIRE_SHARED");
             assert!(strict.is_none_or(|value| value != "1"), "no PostgreSQL");
@@ -82,6 +88,7 @@ impl Cluster {
         let mut keeper = Command::new("sh")
             .args(["-c", SCRIPT, "sh"])
             .args([&bin, &folder])
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

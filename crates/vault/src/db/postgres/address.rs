@@ -1,13 +1,14 @@
 //! Which PostgreSQL, told in a file: it holds a password, so that it is never an argument.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use zeroize::Zeroizing;
 
+use super::tls::Asked;
 use crate::generation::marks::SLOTS;
 
 /// An address is shorter.
@@ -29,7 +30,8 @@ pub enum Isolation {
 /// Which PostgreSQL a vault uses, and how.
 ///
 /// The address is one of PostgreSQL's, several hosts included: `postgres://vault@one,two,three/vault`. It is
-/// written to by whichever host takes writes.
+/// written to by whichever host takes writes. `sslrootcert` names the certificates of the authorities that are
+/// believed, instead of the system's; a relative path begins at the address's own file.
 #[derive(Clone, Debug)]
 pub struct Postgres {
     pub(crate) address: Arc<Address>,
@@ -42,11 +44,17 @@ pub struct Postgres {
 }
 
 /// Parsed; its `Debug` leaves the password out.
-pub(crate) struct Address(tokio_postgres::Config);
+pub(crate) struct Address {
+    config: tokio_postgres::Config,
+    /// Authorities' certificates, where they are not the system's.
+    pub(crate) roots: Option<PathBuf>,
+}
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Address").field(&self.0.get_hosts()).finish()
+        f.debug_tuple("Address")
+            .field(&self.config.get_hosts())
+            .finish()
     }
 }
 
@@ -72,11 +80,18 @@ impl Postgres {
         let file = std::fs::File::open(path)?;
         let mut text = Zeroizing::new(String::new());
         file.take(MOST_BYTES).read_to_string(&mut text)?;
-        Self::new(text.trim())
+        let mut postgres = Self::new(text.trim())?;
+        if let (Some(address), Some(folder)) = (Arc::get_mut(&mut postgres.address), path.parent())
+        {
+            let roots = address.roots.take();
+            address.roots = roots.map(|roots| folder.join(roots));
+        }
+        Ok(postgres)
     }
 
     /// Takes an address as it is written.
     pub fn new(address: &str) -> Result<Self, AddressError> {
+        let Asked { address, roots } = Asked::of(address).ok_or(AddressError::Malformed)?;
         let mut config: tokio_postgres::Config =
             address.parse().map_err(|_| AddressError::Malformed)?;
         let (hosts, ports) = (config.get_hosts(), config.get_ports());
@@ -97,7 +112,7 @@ impl Postgres {
             config.application_name("heirloom-vault");
         }
         Ok(Self {
-            address: Arc::new(Address(config)),
+            address: Arc::new(Address { config, roots }),
             connections: CONNECTIONS,
             deadline: DEADLINE,
             isolation: Isolation::ReadCommitted,
@@ -126,7 +141,7 @@ fn is_near(host: &Host) -> bool {
 impl Address {
     /// One address for each host: a host that hangs costs its own time alone.
     pub(crate) fn each(&self) -> Vec<tokio_postgres::Config> {
-        let config = &self.0;
+        let config = &self.config;
         let ports = config.get_ports();
         let one = |(index, host): (usize, &Host)| {
             let port = ports.get(index).or_else(|| ports.first());

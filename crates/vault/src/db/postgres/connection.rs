@@ -14,7 +14,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{AsyncMessage, Client, Statement};
 
 use super::address::{Isolation, Postgres};
-use super::tls::Tls;
+use super::tls::{self, Tls};
 use crate::db::{DbError, Row, Sql, Value};
 
 /// The session's own settings. Warnings are asked for: one of them says that a commit is on no other machine.
@@ -148,7 +148,10 @@ impl Connection {
         tls: &Tls,
     ) -> Result<Self, Fault> {
         let opened = config.connect(tls.clone()).await;
-        let (client, connection) = opened.map_err(|error| Fault::of(&error))?;
+        let (client, connection) = opened.map_err(|error| match tls::why(&error) {
+            Some(why) => Fault::Lost(DbError::Unreached(why)),
+            None => Fault::of(&error),
+        })?;
         let warned = Arc::new(AtomicBool::new(false));
         let driver = tokio::spawn(drive(connection, Arc::clone(&warned))).abort_handle();
         let driver = Driver(driver);

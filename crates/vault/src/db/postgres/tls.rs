@@ -1,33 +1,61 @@
-//! TLS to the database, by the system's own roots, with names verified.
+//! TLS to the database: by the system's own roots or those that its address names, with names verified.
+
+mod asked;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests;
+mod why;
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use rustls_native_certs::load_certs_from_paths;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+pub(super) use asked::Asked;
+pub(super) use why::why;
+
 /// Makes TLS of a connection.
 #[derive(Clone)]
 pub(crate) struct Tls(Arc<ClientConfig>);
 
 impl Tls {
-    /// Reads the system's roots; `SSL_CERT_FILE` names others.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Reads the certificates of the authorities in a file, or the system's; `SSL_CERT_FILE` names others for these.
+    ///
+    /// # Errors
+    /// In words, when the file cannot be read or holds none.
+    pub(crate) fn new(file: Option<&Path>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
+        if let Some(file) = file {
+            let what = "the file of the database's authority (sslrootcert)";
+            let found = load_certs_from_paths(Some(file), None);
+            if let Some(error) = found.errors.first() {
+                return Err(format!("{what} cannot be read: {error}"));
+            }
+            let (taken, _) = roots.add_parsable_certificates(found.certs);
+            if taken == 0 {
+                return Err(format!(
+                    "{what} holds no certificate; it should hold the authority's in PEM"
+                ));
+            }
+        } else {
+            // Without any, every certificate is refused, in words.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(io::Error::other)?
+            .map_err(|error| error.to_string())?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self(Arc::new(config)))
