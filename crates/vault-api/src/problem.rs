@@ -37,6 +37,9 @@ pub enum Code {
     Conflict,
     /// The password's record is destroyed for good.
     Destroyed,
+    /// The body ended before all of it was there, or came too slowly. Nothing of a request in JSON was done; sent
+    /// again it may go through.
+    CutShort,
     /// The body is longer than any request of this kind.
     TooLarge,
     /// Another request came with this idempotency key.
@@ -68,6 +71,7 @@ impl Code {
             Self::OwnerProofNeeded | Self::NotProven | Self::NotLetIn => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::CutShort => 408,
             Self::Conflict | Self::TooManyDevices => 409,
             Self::Destroyed => 410,
             Self::TooLarge => 413,
@@ -96,6 +100,7 @@ impl Code {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Conflict => "conflict",
             Self::Destroyed => "destroyed",
+            Self::CutShort => "cut-short",
             Self::TooLarge => "too-large",
             Self::RangeNotSatisfiable => "range-not-satisfiable",
             Self::KeyReused => "key-reused",
@@ -124,6 +129,7 @@ impl Code {
             Self::MethodNotAllowed => "This cannot be done here",
             Self::Conflict => "Something changed meanwhile",
             Self::Destroyed => "Too many wrong passwords: this password is gone for good",
+            Self::CutShort => "The request was cut short: send it again",
             Self::TooLarge => "The request is too large",
             Self::KeyReused => "Another request came with this key",
             Self::RangeNotSatisfiable => "The object is shorter than that",

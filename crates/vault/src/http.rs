@@ -369,8 +369,11 @@ async fn body_of_json(headers: &HeaderMap, body: Body, most: usize) -> Result<By
     let read = axum::body::to_bytes(body, most);
     tokio::time::timeout(BODY_TIME, read)
         .await
-        .map_err(|_| Code::BadRequest)?
-        .map_err(|_| Code::TooLarge.into())
+        .map_err(|_| Code::CutShort)?
+        .map_err(|error| match std::error::Error::source(&error) {
+            Some(why) if why.is::<http_body_util::LengthLimitError>() => Code::TooLarge.into(),
+            _ => Code::CutShort.into(),
+        })
 }
 
 /// A JSON answer.

@@ -308,6 +308,7 @@ fn from_status(status: StatusCode) -> Option<Code> {
         401 => Code::SignInNeeded,
         404 => Code::NotFound,
         409 | 412 => Code::Conflict,
+        408 => Code::CutShort,
         413 => Code::TooLarge,
         429 => Code::TooManyRequests,
         507 => Code::QuotaExceeded,

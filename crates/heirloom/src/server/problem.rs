@@ -48,7 +48,10 @@ impl CallError {
     pub(super) fn is_temporary(&self) -> bool {
         match self {
             Self::Refused(problem) => {
-                matches!(problem.code, Code::Unavailable | Code::TooManyRequests)
+                matches!(
+                    problem.code,
+                    Code::Unavailable | Code::TooManyRequests | Code::CutShort
+                )
             }
             Self::NoAnswer { .. } => true,
             Self::NotSafe { .. } | Self::BadAnswer { .. } => false,
@@ -226,6 +229,7 @@ mod tests {
         assert!(matches!(error(Code::QuotaExceeded), StoreError::Full));
         assert!(matches!(error(Code::NotFound), StoreError::NotFound { .. }));
         assert!(error(Code::Unavailable).is_temporary());
+        assert!(error(Code::CutShort).is_temporary());
         assert!(!error(Code::BadRequest).is_temporary());
         assert!(!error(Code::SignInNeeded).is_temporary());
     }

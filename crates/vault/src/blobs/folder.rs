@@ -161,7 +161,7 @@ async fn receive(part: &Path, size: u64, body: Body) -> Result<(), Refusal> {
         file = write(file, piece).await?;
     }
     if !pieces.is_whole() {
-        return Err(Code::BadRequest.into());
+        return Err(Code::CutShort.into());
     }
     blocking(move || file.sync_all()).await
 }

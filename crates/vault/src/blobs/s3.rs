@@ -142,7 +142,7 @@ impl S3 {
         if pieces.is_whole() {
             Ok(())
         } else {
-            Err(Code::BadRequest.into())
+            Err(Code::CutShort.into())
         }
     }
 

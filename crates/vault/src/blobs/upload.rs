@@ -307,7 +307,7 @@ async fn append(
     if pieces.is_whole() {
         Ok(())
     } else {
-        Err(Code::BadRequest.into())
+        Err(Code::CutShort.into())
     }
 }
 

@@ -98,7 +98,8 @@ impl Client {
     }
 }
 
-fn read(stream: TcpStream) -> io::Result<Answer> {
+/// One answer, whole.
+pub(crate) fn read(stream: TcpStream) -> io::Result<Answer> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;

@@ -10,7 +10,7 @@ use heirloom_vault::Clock;
 use heirloom_vault_api::*;
 use sha2::{Digest as _, Sha256};
 
-use crate::client::{Answer, Client};
+use crate::client::{self, Answer, Client};
 use crate::running::{Running, start, start_in, walk};
 
 pub(crate) fn bytes(length: usize, seed: u64) -> Vec<u8> {
@@ -136,6 +136,46 @@ fn what_arrived_before_a_cut_is_kept_also_when_the_server_is_begun_anew() {
     );
     assert_eq!(client.get("/v1/blobs/a").body, object);
     assert_eq!(account(&client).used_bytes, 2_500_000);
+    server.stop();
+}
+
+/// A proxy passes half a body on and then waits for the answer.
+#[test]
+fn a_body_that_was_cut_on_its_way_is_asked_for_again_and_not_called_wrong() {
+    let server = start(|_| ());
+    let client = server.signed_in();
+    let object = bytes(100_000, 6);
+    let at = begun(&client, "a", &object);
+    let token = client.token.as_ref().unwrap().0.to_text();
+    let half = |head: &str, length: usize, sent: &[u8]| {
+        let head = format!(
+            "{head} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: {length}\r\n"
+        );
+        let head = head + "content-type: application/json\r\nupload-offset: 0\r\n\r\n";
+        let mut stream = TcpStream::connect(client.address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        client::read(stream).unwrap()
+    };
+    let patch_of = format!("PATCH {}", path(&at));
+    let cut = half(&patch_of, object.len(), &object[..70_000]);
+    assert_eq!((cut.status, cut.problem().code), (408, Code::CutShort));
+    assert_eq!(client.get(&path(&at)).json::<UploadAt>().offset, 70_000);
+    let cut = half("PUT /v1/blobs/b", object.len(), &object[..70_000]);
+    assert_eq!(cut.problem().code, Code::CutShort);
+    assert_eq!(client.get("/v1/blobs/b").problem().code, Code::NotFound);
+    let cut = half("POST /v1/uploads", 200, b"{\"name\":\"c\",");
+    assert_eq!(cut.problem().code, Code::CutShort);
+    // What is whole and too long stays what it is.
+    let long = half("POST /v1/uploads", 5000, &[b' '; 5000]);
+    assert_eq!(long.problem().code, Code::TooLarge);
+    // Nothing is left of what had no name, and the same requests go through.
+    let blobs = server.folder.path().join("data/blobs");
+    assert_eq!(walk(&blobs).len(), 1);
+    assert_eq!(half("PUT /v1/blobs/b", object.len(), &object).status, 201);
+    assert_eq!(patch(&client, &at, 70_000, &object[70_000..]).status, 201);
+    assert_eq!(client.get("/v1/blobs/a").body, object);
     server.stop();
 }
 

@@ -72,8 +72,7 @@ impl RemoteStore {
             match error.code() {
                 // Not what was promised: a disk of theirs that failed, say. It is sent anew.
                 Some(Code::NotFound | Code::NotWhole) => return Ok(Sent::Gone),
-                // What the server understood of a body that was cut on its way: the line is gone, or about to go.
-                Some(Code::Conflict | Code::BadRequest) => (),
+                Some(Code::Conflict) => (),
                 _ if error.is_temporary() => (),
                 _ => return Err(error),
             }

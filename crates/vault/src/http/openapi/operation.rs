@@ -81,13 +81,13 @@ impl Op {
     /// Takes a JSON body.
     pub(crate) fn takes<T: ToSchema>(mut self) -> Self {
         self.body = Some(("application/json", reference::<T>(&mut self.schemas)));
-        self.refuses(&[Code::BadRequest, Code::TooLarge])
+        self.refuses(&[Code::BadRequest, Code::CutShort, Code::TooLarge])
     }
 
     /// Takes bytes.
     pub(crate) fn takes_bytes(mut self) -> Self {
         self.body = Some((BYTES, bytes()));
-        self.refuses(&[Code::BadRequest, Code::TooLarge])
+        self.refuses(&[Code::BadRequest, Code::CutShort, Code::TooLarge])
     }
 
     /// Answers JSON.
