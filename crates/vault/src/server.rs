@@ -72,7 +72,7 @@ impl From<blobs::OpenError> for ServeError {
     }
 }
 
-/// A vault that has its port, and does not answer yet.
+/// A vault that has its ports and the operator's socket, and does not answer yet: who connects waits for it.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -80,6 +80,7 @@ pub struct Server {
     router: Router,
     admin_listener: Option<TcpListener>,
     operator: Router,
+    socket: Option<upkeep::Socket>,
     admin: Admin,
     exporter: Option<Exporter>,
     config: Config,
@@ -143,7 +144,7 @@ async fn open_postgres(
 }
 
 impl Server {
-    /// Opens folder, keys and database, and takes the port. Blocks shortly.
+    /// Opens folder, keys and database, and takes ports and socket. Blocks shortly.
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
         Self::bind_over(config, |database| database).await
     }
@@ -227,12 +228,14 @@ impl Server {
                  their guesses, until the operator accepts it",
             );
         }
+        let socket = upkeep::open_socket(&config);
         Ok(Self {
             listener,
             address,
             router,
             admin_listener,
             operator,
+            socket,
             admin,
             exporter,
             config,
@@ -263,12 +266,13 @@ impl Server {
             router,
             admin_listener,
             operator,
+            socket,
             admin,
             exporter,
             config,
         } = self;
         let (stop, stopped) = watch::channel(false);
-        let upkeep = upkeep::start(&admin, &config, &stopped);
+        let upkeep = upkeep::start(&admin, &config, socket, &stopped);
         let exporter = exporter.map(|exporter| tokio::spawn(exporter.run(stopped.clone())));
         let log = config.log.clone();
         let head_time = config.head_time;

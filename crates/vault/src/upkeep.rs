@@ -15,17 +15,24 @@ const KEYS: Duration = Duration::from_secs(10);
 /// Between two steps: requests come first.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// The operator's socket, at which nobody is answered yet.
+#[cfg(unix)]
+pub(crate) type Socket = crate::admin::socket::Socket;
+#[cfg(not(unix))]
+pub(crate) type Socket = std::convert::Infallible;
+
 /// Starts all of it. The tasks end with the server.
 pub(crate) fn start(
     admin: &Admin,
     config: &Config,
+    socket: Option<Socket>,
     stopped: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![
         tokio::spawn(watch_rules(admin.clone(), config.clone(), stopped.clone())),
         tokio::spawn(wrap_anew(admin.clone(), config.clone(), stopped.clone())),
     ];
-    tasks.extend(listen(admin, config, stopped));
+    tasks.extend(socket.map(|socket| answer(socket, admin, config, stopped)));
     tasks
 }
 
@@ -60,31 +67,36 @@ async fn wrap_anew(admin: Admin, config: Config, mut ends: watch::Receiver<bool>
     }
 }
 
+/// Takes the socket's place, before anybody is told that the server is there.
 #[cfg(unix)]
-fn listen(
-    admin: &Admin,
-    config: &Config,
-    stopped: &watch::Receiver<bool>,
-) -> Option<JoinHandle<()>> {
-    let path = config.admin_socket.clone()?;
-    match crate::admin::socket::bind(&path) {
-        Ok(listener) => {
-            let (admin, log, ends) = (admin.clone(), config.log.clone(), stopped.clone());
-            Some(tokio::spawn(async move {
-                crate::admin::socket::serve(listener, admin, log, ends).await;
-                let _ = std::fs::remove_file(path);
-            }))
-        }
-        Err(error) => {
+pub(crate) fn open_socket(config: &Config) -> Option<Socket> {
+    let opened = Socket::bind(config.admin_socket.as_deref()?);
+    opened
+        .inspect_err(|error| {
             // A path that is too long for a socket, say: the server itself works.
             let line = format!("the operator's socket cannot be made: {error}");
             config.log.line(&line);
-            None
-        }
-    }
+        })
+        .ok()
 }
 
 #[cfg(not(unix))]
-fn listen(_: &Admin, _: &Config, _: &watch::Receiver<bool>) -> Option<JoinHandle<()>> {
+pub(crate) fn open_socket(_: &Config) -> Option<Socket> {
     None
+}
+
+#[cfg(unix)]
+fn answer(
+    socket: Socket,
+    admin: &Admin,
+    config: &Config,
+    stopped: &watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let (admin, log, ends) = (admin.clone(), config.log.clone(), stopped.clone());
+    tokio::spawn(crate::admin::socket::serve(socket, admin, log, ends))
+}
+
+#[cfg(not(unix))]
+fn answer(socket: Socket, _: &Admin, _: &Config, _: &watch::Receiver<bool>) -> JoinHandle<()> {
+    match socket {}
 }

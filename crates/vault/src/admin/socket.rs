@@ -1,7 +1,7 @@
 //! The operator's socket in the data folder: for who runs the server, and for root.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -17,29 +17,43 @@ const MOST_BYTES: u64 = 4096;
 /// For it to come, and for the answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Takes the place. Whoever is there already is gone: the database is open in one process alone.
-pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
-    use std::os::unix::fs::PermissionsExt as _;
-    match std::fs::remove_file(path) {
-        Ok(()) => (),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-        Err(error) => return Err(error),
+/// The socket in its place, which is free again when this goes. Who connects waits until it is answered.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Takes the place. Whoever is there already is gone: the database is open in one process alone.
+    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        match std::fs::remove_file(path) {
+            Ok(()) => (),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            Err(error) => return Err(error),
+        }
+        let listener = UnixListener::bind(path)?;
+        let socket = Self {
+            listener,
+            path: path.to_owned(),
+        };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(socket)
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 /// Answers, one after the other, until the server ends.
-pub(crate) async fn serve(
-    listener: UnixListener,
-    admin: Admin,
-    log: Log,
-    mut ends: watch::Receiver<bool>,
-) {
+pub(crate) async fn serve(socket: Socket, admin: Admin, log: Log, mut ends: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = socket.listener.accept() => accepted,
             _ = ends.changed() => return,
         };
         let Ok((stream, _)) = accepted else {

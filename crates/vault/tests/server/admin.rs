@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use heirloom_vault::{Answer, Ask, RolloutConfig};
+use heirloom_vault::{Answer, Ask, Config, RolloutConfig, Server};
 use heirloom_vault_api::*;
 use secrecy::SecretBox;
 
@@ -18,15 +18,7 @@ fn socket(running: &Running) -> PathBuf {
 }
 
 fn say(running: &Running, line: &[u8]) -> Answer {
-    // The socket comes a moment after the port.
-    let until = Instant::now() + Duration::from_mins(1);
-    let mut stream = loop {
-        match UnixStream::connect(socket(running)) {
-            Ok(stream) => break stream,
-            Err(error) if Instant::now() > until => panic!("{error}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
-        }
-    };
+    let mut stream = UnixStream::connect(socket(running)).unwrap();
     stream.write_all(line).unwrap();
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).unwrap();
@@ -45,6 +37,51 @@ fn whose(client: &Client) -> Account {
 
 const CHANGED: Answer = Answer::Done { changed: true };
 const UNCHANGED: Answer = Answer::Done { changed: false };
+
+/// Whoever is told that a server listens may ask at once, wherever it answers.
+#[test]
+fn ports_and_socket_are_there_before_the_server_says_so_and_gone_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), data.clone());
+    config.admin_listen = Some("127.0.0.1:0".parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let server = runtime.block_on(Server::bind(config)).unwrap();
+    // It does not run yet, and whoever comes waits.
+    let mut asks = UnixStream::connect(data.join("admin.sock")).unwrap();
+    let mut question = serde_json::to_vec(&Ask::Users { after: None }).unwrap();
+    question.push(b'\n');
+    asks.write_all(&question).unwrap();
+    let (one, two) = (server.address(), server.admin_address().unwrap());
+    let asked = [one, two].map(|address| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        stream
+    });
+    let answered = std::thread::spawn(move || {
+        let mut line = String::new();
+        BufReader::new(asks).read_line(&mut line).unwrap();
+        let statuses = asked.map(|stream| crate::client::read(stream).unwrap().status);
+        (line, statuses)
+    });
+    runtime
+        .block_on(server.run(async {
+            while !answered.is_finished() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }))
+        .unwrap();
+    let (line, statuses) = answered.join().unwrap();
+    let answer: Answer = serde_json::from_str(&line).unwrap();
+    assert!(matches!(answer, Answer::Users { .. }), "{line}");
+    assert_eq!(statuses, [200, 200]);
+    assert!(!data.join("admin.sock").exists());
+}
 
 #[test]
 fn an_operator_lists_limits_disables_and_deletes_accounts() {
