@@ -214,6 +214,7 @@ impl Server {
         let operator = operator::router(Operator {
             vault: Arc::clone(&vault),
             blobs: Arc::clone(&blobs),
+            rollout: Arc::clone(&rollout),
             metrics: Arc::clone(vault.metrics()),
         });
         let admin = Admin {

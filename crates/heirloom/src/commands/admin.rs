@@ -67,20 +67,24 @@ pub(crate) fn is_in_hsm(data: &std::path::Path) -> bool {
 /// What `serve` was told about its roll-out.
 pub(crate) fn of_serve(
     args: &ServeRollout,
-) -> Result<Option<heirloom_vault::RolloutConfig>, Failure> {
+    config: &mut Option<heirloom_vault::RolloutConfig>,
+) -> Result<(), Failure> {
     let ServeRollout {
         rollout,
         rollout_operator,
         region,
     } = args;
-    let (Some(file), Some(operator)) = (rollout, rollout_operator) else {
-        return Ok(None);
-    };
-    Ok(Some(heirloom_vault::RolloutConfig {
-        file: file.clone(),
-        operator: rollout::operator(operator)?,
-        region: region.clone(),
-    }))
+    if let (Some(file), Some(operator)) = (rollout, rollout_operator) {
+        *config = Some(heirloom_vault::RolloutConfig {
+            file: file.clone(),
+            operator: rollout::operator(operator)?,
+            region: config.take().and_then(|before| before.region),
+        });
+    }
+    if let (Some(region), Some(config)) = (region, config) {
+        config.region = Some(region.clone());
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]
@@ -110,4 +114,45 @@ fn invite(tenant: Option<&str>, asking: &Asking, context: &Context) -> Result<Ex
         .output
         .event(&events::summary("admin invite", summary));
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use heirloom_vault::RolloutConfig;
+    use heirloom_vault_api::OperatorKey;
+    use secrecy::SecretBox;
+
+    use super::*;
+
+    fn key(seed: u8) -> heirloom_vault_api::OperatorPublic {
+        OperatorKey::new(SecretBox::new(Box::new([seed; 32]))).public()
+    }
+
+    #[test]
+    fn flags_go_before_the_configurations_roll_out_and_a_region_alone_changes_no_rules() {
+        let of_flags = |rules: bool, region: Option<&str>, before: Option<RolloutConfig>| {
+            let args = ServeRollout {
+                rollout: rules.then(|| "flags.signed".into()),
+                rollout_operator: rules.then(|| key(2).to_bytes().to_text()),
+                region: region.map(str::to_owned),
+            };
+            let mut config = before;
+            of_serve(&args, &mut config).unwrap();
+            config
+        };
+        let configured = || RolloutConfig {
+            file: "config.signed".into(),
+            operator: key(1),
+            region: Some("eu".into()),
+        };
+        assert!(of_flags(false, Some("us"), None).is_none());
+        let kept = of_flags(false, None, Some(configured())).unwrap();
+        assert!(kept.operator == key(1) && kept.region.as_deref() == Some("eu"));
+        let moved = of_flags(false, Some("us"), Some(configured())).unwrap();
+        assert!(moved.operator == key(1) && moved.region.as_deref() == Some("us"));
+        let other = of_flags(true, None, Some(configured())).unwrap();
+        assert_eq!(other.file, std::path::Path::new("flags.signed"));
+        assert!(other.operator == key(2) && other.region.as_deref() == Some("eu"));
+        assert!(of_flags(true, None, None).unwrap().region.is_none());
+    }
 }

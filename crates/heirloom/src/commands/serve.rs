@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Serve, context: &Context) -> Result<Exit, Failure> {
         })?;
     }
     hsm(&args.hsm, &mut config)?;
-    config.rollout = super::admin::of_serve(&args.rollout)?;
+    super::admin::of_serve(&args.rollout, &mut config.rollout)?;
     let failed = |error: ServeError| not_served(&error, listen);
     let server = runtime.block_on(Server::bind(config)).map_err(failed)?;
     let (address, admin_address) = (server.address(), server.admin_address());

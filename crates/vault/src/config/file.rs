@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use heirloom_vault_api::{Fixed, OperatorPublic};
 use serde::Deserialize;
 
 use super::proxies::{BadNetwork, ForwardedHeader, Network, Proxies};
@@ -12,6 +13,7 @@ use super::{Config, Limits, Objects};
 use crate::accounts::{BadTenants, Tenants};
 use crate::db::postgres::address::{AddressError, Isolation, Postgres};
 use crate::keys::Pkcs11;
+use crate::rollout::RolloutConfig;
 use crate::traces::{BadTraces, Traces};
 
 /// The longest file that is read.
@@ -44,6 +46,9 @@ pub enum ConfigFileError {
     /// The file of tenants.
     #[error(transparent)]
     Tenants(#[from] BadTenants),
+    /// Below `[rollout]`.
+    #[error("the configuration's rollout: `operator` is no operator's public key")]
+    Operator,
     /// The collector of traces.
     #[error(transparent)]
     Traces(#[from] BadTraces),
@@ -71,6 +76,7 @@ pub struct ConfigFile {
     database: Option<DatabaseTable>,
     hsm: Option<HsmTable>,
     objects: Option<ObjectsTable>,
+    rollout: Option<RolloutTable>,
     well_known: WellKnown,
     /// `json` for lines of JSON on standard error, requests too.
     pub log: Option<LogFormat>,
@@ -135,6 +141,14 @@ struct ObjectsTable {
     s3_file: PathBuf,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RolloutTable {
+    file: PathBuf,
+    operator: String,
+    region: Option<String>,
+}
+
 fn days(number: u16) -> Duration {
     Duration::from_hours(u64::from(number) * 24)
 }
@@ -181,6 +195,7 @@ impl ConfigFile {
             database,
             hsm,
             objects,
+            rollout,
             well_known,
             log: _,
             otlp_endpoint,
@@ -257,7 +272,26 @@ impl ConfigFile {
                 file: folder.join(s3_file),
             };
         }
+        if let Some(table) = rollout {
+            config.rollout = Some(table.rollout(&folder)?);
+        }
         Ok(())
+    }
+}
+
+impl RolloutTable {
+    fn rollout(self, folder: &Path) -> Result<RolloutConfig, ConfigFileError> {
+        let Self {
+            file,
+            operator,
+            region,
+        } = self;
+        let operator = Fixed::parse(&operator).map_err(|_| ConfigFileError::Operator)?;
+        Ok(RolloutConfig {
+            file: folder.join(file),
+            operator: OperatorPublic::new(&operator).map_err(|_| ConfigFileError::Operator)?,
+            region,
+        })
     }
 }
 
@@ -281,6 +315,9 @@ impl DatabaseTable {
 
 #[cfg(test)]
 mod tests {
+    use heirloom_vault_api::OperatorKey;
+    use secrecy::SecretBox;
+
     use super::*;
 
     fn config() -> Config {
@@ -350,6 +387,39 @@ mod tests {
             matches!(config.objects, Objects::S3 { file } if file == Path::new("/etc/heirloom/s3.toml"))
         );
         assert_eq!(config.well_known.related_origins.len(), 1);
+    }
+
+    #[test]
+    fn a_roll_out_names_its_file_its_operator_and_perhaps_a_region() {
+        let key = OperatorKey::new(SecretBox::new(Box::new([7; 32]))).public();
+        let apply = |text: &str| {
+            let file = ConfigFile::parse(text, Path::new("/etc/heirloom"))?;
+            let mut config = config();
+            file.apply(&mut config).map(|()| config.rollout)
+        };
+        let table = format!(
+            "[rollout]\nfile = 'offers.signed'\noperator = '{}'\n",
+            key.to_bytes().to_text()
+        );
+        let rollout = apply(&table).unwrap().unwrap();
+        assert_eq!(rollout.file, Path::new("/etc/heirloom/offers.signed"));
+        assert!(rollout.operator == key && rollout.region.is_none());
+        let rollout = apply(&(table.clone() + "region = 'eu'")).unwrap().unwrap();
+        assert_eq!(rollout.region.as_deref(), Some("eu"));
+        assert!(apply("").unwrap().is_none());
+        for wrong in ["", "key", &Fixed([0; 32]).to_text()] {
+            let text = format!("[rollout]\nfile = 'a'\noperator = '{wrong}'");
+            let refused = apply(&text).unwrap_err();
+            assert!(matches!(refused, ConfigFileError::Operator), "{wrong}");
+        }
+        for wrong in [
+            "[rollout]\nfile = 'a'",
+            "[rollout]\noperator = 'a'",
+            "[rollout]\nfile = 'a'\noperator = 'b'\nkey_file = 'c'",
+        ] {
+            let refused = apply(wrong).unwrap_err();
+            assert!(matches!(refused, ConfigFileError::Malformed { .. }));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::blobs::Blobs;
 use crate::metrics::Metrics;
+use crate::rollout::{Rollout, Standing};
 use crate::vault::Vault;
 
 /// What its routes look at.
@@ -18,6 +19,7 @@ use crate::vault::Vault;
 pub(crate) struct Operator {
     pub(crate) vault: Arc<Vault>,
     pub(crate) blobs: Arc<Blobs>,
+    pub(crate) rollout: Arc<Rollout>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -46,12 +48,21 @@ struct Readiness {
     keys: bool,
     /// Where objects lie can be reached.
     objects: bool,
+    /// The rules in the file are those in force. A server whose rules are broken is ready: everything opens.
+    rollout: bool,
+    /// Why they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout_fault: Option<String>,
+    /// Which stay in force then; 0: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout_version: Option<u64>,
 }
 
 async fn ready(State(operator): Shared) -> Response {
     let Operator {
         vault,
         blobs,
+        rollout,
         metrics,
     } = &*operator;
     let database = vault.is_writable().await;
@@ -59,11 +70,15 @@ async fn ready(State(operator): Shared) -> Response {
     let objects = blobs.is_reachable().await;
     let ready = database && keys && objects;
     metrics.looked(ready);
+    let Standing { version, fault } = rollout.standing();
     let found = Readiness {
         ready,
         database,
         keys,
         objects,
+        rollout: fault.is_none(),
+        rollout_version: fault.is_some().then_some(version),
+        rollout_fault: fault,
     };
     let status = if ready {
         StatusCode::OK

@@ -1,7 +1,8 @@
 //! The second port, modes of files, who asks behind a web server, and limits.
 
-use heirloom_vault::{Entry, Limits, Log, Proxies};
+use heirloom_vault::{Entry, Limits, Log, Proxies, RolloutConfig};
 use heirloom_vault_api::*;
+use secrecy::SecretBox;
 use std::sync::{Arc, Mutex};
 
 use crate::client::{Answer, Client};
@@ -28,7 +29,7 @@ fn the_operators_port_says_whether_it_lives_and_can_answer_and_nothing_of_v1() {
     assert_eq!(ready.status, 200);
     assert_eq!(
         text(&ready),
-        r#"{"ready":true,"database":true,"keys":true,"objects":true}"#
+        r#"{"ready":true,"database":true,"keys":true,"objects":true,"rollout":true}"#
     );
     assert_eq!(operator.get("/v1/vault").status, 404);
     // Nor the other way.
@@ -49,6 +50,53 @@ fn a_vault_whose_objects_are_gone_is_not_ready() {
     assert_eq!(ready.status, 503);
     assert!(text(&ready).contains(r#""objects":false"#));
     assert!(text(&operator.get("/metrics")).contains("heirloom_vault_ready 0.0\n"));
+    server.stop();
+}
+
+#[test]
+fn rules_that_cannot_be_taken_are_told_and_make_no_server_unready() {
+    let operator_key = OperatorKey::new(SecretBox::new(Box::new([7; 32])));
+    let rules = |version| {
+        let rules = b"{\"flags\": {}}";
+        operator_key.stamp(version, 1, rules).file(rules)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("offers.signed");
+    std::fs::write(&file, rules(7)).unwrap();
+    let (server, operator) = with_operator(|config| {
+        config.rollout = Some(RolloutConfig {
+            file: file.clone(),
+            operator: operator_key.public(),
+            region: None,
+        });
+    });
+    // The file is looked at every second.
+    let until = |is_so: &dyn Fn(&serde_json::Value) -> bool| {
+        for _ in 0..6000 {
+            let ready = operator.get("/readyz");
+            let found: serde_json::Value = ready.json();
+            assert_eq!((ready.status, &found["ready"]), (200, &true.into()));
+            if is_so(&found) {
+                return found;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the change was not seen");
+    };
+    let says = |found: &serde_json::Value, words: &str| {
+        let fault = found["rollout_fault"].as_str();
+        fault.is_some_and(|fault| fault.starts_with(words))
+    };
+    let found = until(&|found| found["rollout"] == true);
+    assert!(found.get("rollout_fault").is_none(), "{found}");
+    std::fs::write(&file, b"{}").unwrap();
+    let found = until(&|found| says(found, "the file is not signed"));
+    assert_eq!(found["rollout"], false);
+    assert_eq!(found["rollout_version"], 7);
+    std::fs::remove_file(&file).unwrap();
+    until(&|found| says(found, "the file cannot be read"));
+    std::fs::write(&file, rules(8)).unwrap();
+    until(&|found| found["rollout"] == true);
     server.stop();
 }
 
