@@ -9,10 +9,12 @@ mod check;
 mod model;
 mod world;
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
-use crate::{EventKind, Freshness, OpenError, RunKey, seal_run_key};
+use crate::{Admission, DeviceWay, EventKind, Freshness, OpenError, RunKey, seal_run_key};
 use model::{By, DeviceNo, Kind, Op, State, Way, WayNo};
-use world::{Computer, Counts, Node, Run, Slot, World, method, provider};
+use world::{Computer, Counts, Node, Run, Slot, World, method, own_credential, provider};
 
 const STEPS_OF_A_WALK: usize = 100;
 
@@ -29,17 +31,21 @@ const ALWAYS_OCCUR: [&str; 8] = [
 ];
 
 /// What must have occurred at full counts, or the walk shows less than it says.
-const MUST_OCCUR: [&str; 43] = [
+const MUST_OCCUR: [&str; 50] = [
     "add",
     "add refused: AlreadyEnrolled",
     "add refused: Retired",
     "add refused: UnknownDevice",
+    "admit",
+    "admit refused: AlreadyEnrolled",
+    "admit refused: UnknownDevice",
     "cancel",
     "cancel refused: NoRemovalPlanned",
     "enrol",
     "forged keyring refused",
     "killed after storing",
     "killed before storing",
+    "let a known computer in again",
     "merge",
     "merge of no fork refused",
     "merge refused: LastProvenWay",
@@ -57,6 +63,7 @@ const MUST_OCCUR: [&str; 43] = [
     "rename a way",
     "revoke",
     "revoke refused: UnknownDevice",
+    "revoked a computer with its way",
     "revoked computer found no slot",
     "rotate",
     "run",
@@ -70,7 +77,9 @@ const MUST_OCCUR: [&str; 43] = [
     "store showed a fork",
     "store showed an older keyring",
     "told that nothing was proven yet",
+    "unlock with a computer's own way",
     "unlock with a removed way refused",
+    "unlock with the way of a revoked computer refused",
     "what was removed reads no new run",
     "what was removed reads an old run",
 ];
@@ -178,8 +187,14 @@ impl World {
                 ),
                 "{refusal}"
             );
+            if matches!(self.slots[way].kind, Kind::Device(no) if self.is_revoked_at(node, no)) {
+                counts.add("unlock with the way of a revoked computer refused");
+            }
             return counts.add("unlock with a removed way refused");
         };
+        if matches!(self.slots[way].kind, Kind::Device(_)) {
+            counts.add("unlock with a computer's own way");
+        }
         let opened = self.unlock(node, way).unwrap();
         assert_eq!(opened.opened_with(), Some(self.slots[opened_with].id));
         let by = By {
@@ -344,6 +359,14 @@ impl World {
         let mut rng = TestRng::new(rand_core::Rng::next_u64(&mut self.rng));
         let (rng, act) = (&mut rng, self.act(by.device));
         let mut joined = None;
+        let let_in = match op {
+            Op::Admit(_, computer, _) if *computer == self.computers.len() => {
+                let credential = DeviceCredential::generate(rng, opened.repository());
+                let its = DeviceWay::generate(rng, &credential);
+                Some((credential, its))
+            }
+            _ => None,
+        };
         let made = match op {
             Op::Add(no, way) => {
                 let secret = self.entropy(way.kind, way.credential);
@@ -373,6 +396,20 @@ impl World {
                         next
                     })
             }
+            Op::Admit(no, computer, way) => {
+                assert_eq!(*no, self.slots.len());
+                let known = || {
+                    let known = &self.computers[*computer];
+                    (&known.credential, &known.way)
+                };
+                let (credential, its) = let_in
+                    .as_ref()
+                    .map_or_else(known, |(credential, its)| (credential, its));
+                // As it travels.
+                let asked = its.ask(rng, credential).unwrap().expose_bytes();
+                let admission = Admission::from_bytes(asked.expose_secret()).unwrap();
+                opened.admit(rng, act, &way.name, &admission)
+            }
             Op::Revoke(no) => opened.revoke_device(rng, act, &self.act(*no).device),
             Op::Seen => opened.record_seen(rng, act),
         };
@@ -386,27 +423,33 @@ impl World {
             }
         };
         counts.add(what);
+        match op {
+            Op::Revoke(_) if state.ways.len() < self.nodes[node].state.ways.len() => {
+                counts.add("revoked a computer with its way");
+            }
+            Op::Admit(_, no, _) if *no < self.computers.len() => {
+                counts.add("let a known computer in again");
+            }
+            _ => {}
+        }
         if at_kill == 0 {
             return counts.add("killed before storing");
         }
-        if let Op::Add(_, way) = op {
-            let (kind, credential) = (way.kind, way.credential);
-            let id = made.unlocked.slots().last().unwrap().id;
-            self.slots.push(Slot {
-                kind,
-                credential,
-                id,
-            });
-        }
+        self.remember_slot(op, &made);
         let mut author = by.device;
+        if let Some((credential, way)) = let_in {
+            self.remember_computer(credential, way, &made);
+        }
         if let Some(credential) = joined {
             author = self.computers.len();
+            let way = DeviceWay::generate(rng, &credential);
             let held = made
                 .unlocked
                 .writer_credentials(&credential.device())
                 .unwrap();
             self.computers.push(Computer {
                 credential,
+                way,
                 held,
                 node: self.nodes.len(),
                 made: 0,
@@ -415,14 +458,44 @@ impl World {
         self.store(made, state, &[(node, opened)], author, at_kill == 1, counts);
     }
 
+    fn remember_slot(&mut self, op: &Op, made: &Successor) {
+        if let Op::Add(_, way) | Op::Admit(_, _, way) = op {
+            let (kind, credential) = (way.kind, way.credential);
+            let id = made.unlocked.slots().last().unwrap().id;
+            self.slots.push(Slot {
+                kind,
+                credential,
+                id,
+            });
+        }
+    }
+
+    /// A computer that was let in opens the backup for the first time with the way that it was just given.
+    fn remember_computer(
+        &mut self,
+        credential: DeviceCredential,
+        way: DeviceWay,
+        made: &Successor,
+    ) {
+        let opened = LockedKeyring::parse(&made.bytes).unwrap();
+        let opened = opened.unlock(&way.unlock_secret()).unwrap();
+        self.computers.push(Computer {
+            held: opened.writer_credentials(&credential.device()).unwrap(),
+            credential,
+            way,
+            node: self.nodes.len(),
+            made: 0,
+        });
+    }
+
     /// What a person might do now.
     fn draw(&mut self, node: usize) -> (&'static str, Op) {
         let state: State = self.nodes[node].state.clone();
         let live: Vec<WayNo> = state.ways.keys().copied().collect();
         let name = format!("{}", self.now_ms % 1000);
-        let drawn = self.below(22);
+        let drawn = self.below(25);
         // Where there is room for few ways only, forks come that would leave none.
-        match if self.room < 4 && drawn > 19 {
+        match if self.room < 4 && (20..22).contains(&drawn) {
             9
         } else {
             drawn
@@ -462,26 +535,56 @@ impl World {
             {
                 ("enrol", Op::Enrol(self.computers.len()))
             }
+            22.. if live.len() < self.room + 2 => ("admit", self.draw_admission(&state)),
             _ => ("seen", Op::Seen),
         }
+    }
+
+    /// A computer that nobody knows yet, or any other.
+    fn draw_admission(&mut self, state: &State) -> Op {
+        let is_full = state
+            .devices
+            .values()
+            .filter(|known| !known.is_revoked)
+            .count()
+            >= 5;
+        let computer = if is_full || self.chance(40) {
+            self.below(self.computers.len())
+        } else {
+            self.computers.len()
+        };
+        let way = Way {
+            kind: Kind::Device(computer),
+            credential: own_credential(computer),
+            name: "let in".into(),
+            proofs: 0,
+            proven_ms: None,
+        };
+        Op::Admit(self.slots.len(), computer, way)
+    }
+
+    fn is_revoked_at(&self, node: usize, device: DeviceNo) -> bool {
+        let devices = &self.nodes[node].state.devices;
+        devices.get(&device).is_some_and(|known| known.is_revoked)
     }
 
     fn draw_way(&mut self) -> Op {
         let used = self.below(self.slots.len());
         let known = &self.slots[used];
-        let (kind, credential) = if known.kind != Kind::Paper && self.rng_says_again() {
-            (self.slots[used].kind, self.slots[used].credential)
-        } else {
-            let provider = u8::try_from(self.below(4)).unwrap();
-            let (is_synced, is_localhost) = (self.chance(60), self.chance(40));
-            let kind = match self.below(10) {
-                0..3 => Kind::Paper,
-                3 => Kind::Password,
-                _ => Kind::Passkey(provider, is_synced, is_localhost),
+        let (kind, credential) =
+            if !matches!(known.kind, Kind::Paper | Kind::Device(_)) && self.rng_says_again() {
+                (self.slots[used].kind, self.slots[used].credential)
+            } else {
+                let provider = u8::try_from(self.below(4)).unwrap();
+                let (is_synced, is_localhost) = (self.chance(60), self.chance(40));
+                let kind = match self.below(10) {
+                    0..3 => Kind::Paper,
+                    3 => Kind::Password,
+                    _ => Kind::Passkey(provider, is_synced, is_localhost),
+                };
+                self.credentials += 1;
+                (kind, self.credentials)
             };
-            self.credentials += 1;
-            (kind, self.credentials)
-        };
         let way = Way {
             kind,
             credential,

@@ -1,5 +1,6 @@
 //! What ought to be true of one keyring, kept without any key.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ChangeError;
@@ -16,17 +17,23 @@ pub(super) enum Kind {
     Password,
     /// The first byte of the AAGUID, BE, and whether the relying party is `localhost`.
     Passkey(u8, bool, bool),
+    /// What a computer that was let in keeps for itself.
+    Device(DeviceNo),
 }
 
 impl Kind {
     pub(super) fn is_extra(self) -> bool {
-        matches!(self, Self::Passkey(_, false, _) | Self::Passkey(_, _, true))
+        matches!(
+            self,
+            Self::Passkey(_, false, _) | Self::Passkey(_, _, true) | Self::Device(_)
+        )
     }
 
     /// What two ways must not share to be independent; passkeys of unknown provider share it with all.
     fn shares_fate(self, other: Self) -> bool {
         match (self, other) {
             (Self::Passkey(a, ..), Self::Passkey(b, ..)) => a == b || a == 0 || b == 0,
+            (Self::Device(_), Self::Device(_)) => true,
             (a, b) => a == b,
         }
     }
@@ -61,6 +68,8 @@ pub(super) enum Op {
     Plan,
     Cancel,
     Enrol(DeviceNo),
+    /// Lets a computer in that made its own secrets, with a way in of its own.
+    Admit(WayNo, DeviceNo, Way),
     Revoke(DeviceNo),
     Seen,
 }
@@ -81,6 +90,8 @@ enum Did {
     RenamedDevice(DeviceNo),
     Cancelled,
     Else,
+    /// The second entry of one change.
+    Also,
 }
 
 /// One keyring, as it ought to be.
@@ -230,11 +241,13 @@ impl State {
                     },
                 );
             }
+            Op::Admit(way_no, no, way) => next.admit(*way_no, *no, way, now_ms)?,
             Op::Revoke(no) => {
                 if !self.is_active(*no) {
                     return Err(ChangeError::UnknownDevice);
                 }
                 next.devices.get_mut(no).unwrap().is_revoked = true;
+                next.lose_its_way(*no, now_ms);
                 next.epochs.insert(epoch);
             }
             Op::Seen => {}
@@ -242,6 +255,44 @@ impl State {
         next.log.insert((now_ms, did));
         next.devices.get_mut(&author).unwrap().seen = next.number;
         Ok(next)
+    }
+
+    fn admit(
+        &mut self,
+        way_no: WayNo,
+        no: DeviceNo,
+        way: &Way,
+        now_ms: i64,
+    ) -> Result<(), ChangeError> {
+        if self.devices.get(&no).is_some_and(|known| known.is_revoked) {
+            return Err(ChangeError::UnknownDevice);
+        }
+        if self.ways.values().any(|known| known.kind == way.kind) {
+            return Err(ChangeError::AlreadyEnrolled);
+        }
+        if let Entry::Vacant(place) = self.devices.entry(no) {
+            place.insert(Device {
+                name: way.name.clone(),
+                seen: 0,
+                is_revoked: false,
+            });
+            self.log.insert((now_ms, Did::Also));
+        }
+        self.ways.insert(way_no, way.clone());
+        Ok(())
+    }
+
+    /// What a device keeps for itself goes with it.
+    fn lose_its_way(&mut self, no: DeviceNo, now_ms: i64) {
+        let own = self
+            .ways
+            .iter()
+            .find(|(_, way)| way.kind == Kind::Device(no));
+        if let Some(own) = own.map(|(own, _)| *own) {
+            self.ways.remove(&own);
+            self.removed.insert(own);
+            self.log.insert((now_ms, Did::Also));
+        }
     }
 
     /// The fork of this one and `other`, merged.
@@ -288,6 +339,12 @@ impl State {
                 known.name.clone_from(&device.name);
             }
         }
+        let devices = next.devices.clone();
+        let is_active = |no: &DeviceNo| devices.get(no).is_some_and(|known| !known.is_revoked);
+        next.ways.retain(|_, way| match way.kind {
+            Kind::Device(no) => is_active(&no),
+            Kind::Paper | Kind::Password | Kind::Passkey(..) => true,
+        });
         let is_cancelled = only(self, other, &Did::Cancelled) || only(other, self, &Did::Cancelled);
         next.due_ms = self.due_ms.max(other.due_ms);
         if self.due_ms != other.due_ms && is_cancelled {

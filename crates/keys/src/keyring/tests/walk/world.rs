@@ -8,7 +8,7 @@ use rand_core::Rng;
 
 use super::model::{DeviceNo, Kind, State, Way, WayNo};
 use crate::keyring::tests::*;
-use crate::{CredRandom, ExportKey, Password, RunKey, WriterCredentials, prf_salt};
+use crate::{CredRandom, DeviceWay, ExportKey, Password, RunKey, WriterCredentials, prf_salt};
 
 /// A keyring in the store.
 pub(super) struct Node {
@@ -29,6 +29,8 @@ pub(super) struct Slot {
 /// A computer with what it holds between its runs.
 pub(super) struct Computer {
     pub(super) credential: DeviceCredential,
+    /// What it would open the backup with, once it is let in.
+    pub(super) way: DeviceWay,
     pub(super) held: WriterCredentials,
     /// The newest keyring that it remembers.
     pub(super) node: usize,
@@ -82,6 +84,7 @@ impl World {
             id: unlocked.slots()[0].id,
         };
         let held = unlocked.writer_credentials(&credential.device()).unwrap();
+        let way_of_its_own = DeviceWay::generate(&mut rng, &credential);
         Self {
             rng,
             now_ms: NOW,
@@ -95,6 +98,7 @@ impl World {
             slots: vec![slot],
             computers: vec![Computer {
                 credential,
+                way: way_of_its_own,
                 held,
                 node: 0,
                 made: 1,
@@ -125,6 +129,9 @@ impl World {
     }
 
     pub(super) fn secret(&self, kind: Kind, credential: u64) -> UnlockSecret {
+        if let Kind::Device(no) = kind {
+            return self.computers[no].way.unlock_secret();
+        }
         match method(kind, credential) {
             Method::RecoveryKey => UnlockSecret::recovery_key(&paper(credential)),
             Method::Passkey(passkey) => {
@@ -133,7 +140,7 @@ impl World {
             Method::Password(password) => {
                 UnlockSecret::password(password, self.entropy(kind, credential))
             }
-            Method::Device(_) => unreachable!("no kind of the walk"),
+            Method::Device(_) => unreachable!("its secret is the computer's"),
         }
     }
 
@@ -152,6 +159,7 @@ impl World {
                 let output = key.output(&prf_salt(&self.prf_input));
                 output.try_into().unwrap()
             }
+            Kind::Device(_) => unreachable!("its slot is made by the computer"),
         }
     }
 
@@ -236,7 +244,13 @@ pub(super) fn method(kind: Kind, credential: u64) -> Method {
             .into(),
             transports: vec![],
         }),
+        Kind::Device(_) => unreachable!("its slot is made by the computer"),
     }
+}
+
+/// The number of a computer's own secret, which it has for ever.
+pub(super) fn own_credential(device: DeviceNo) -> u64 {
+    1 << 40 | u64::try_from(device).unwrap()
 }
 
 pub(super) fn provider(kind: Kind) -> Option<Provider> {
@@ -246,7 +260,7 @@ pub(super) fn provider(kind: Kind) -> Option<Provider> {
             backup_eligible,
             backup_state: backup_eligible,
         }),
-        Kind::Paper | Kind::Password => None,
+        Kind::Paper | Kind::Password | Kind::Device(_) => None,
     }
 }
 
