@@ -22,6 +22,9 @@ mod committed;
 mod device;
 mod events;
 mod freshness;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 mod kem;
 mod keyring;
@@ -33,7 +36,7 @@ mod run;
 mod secret;
 mod slot;
 mod status;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod testing;
 
 pub use admission::{Admission, BadAdmission, DeviceWay};
