@@ -49,7 +49,10 @@ pub(crate) fn routes() -> Routes {
                 .of_path::<BlobName>("name", name)
                 .of_header("Range", range, text())
                 .answers_bytes(200)
+                .sends(200, "Accept-Ranges", "`bytes`")
                 .answers_bytes(206)
+                .sends(206, "Accept-Ranges", "`bytes`")
+                .sends(206, "Content-Range", "`bytes FIRST-LAST/SIZE`")
                 .refuses(&[Code::NotFound, Code::RangeNotSatisfiable]),
         )
         .put(

@@ -8,6 +8,8 @@ mod again;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod elsewhere;
 #[cfg(test)]
 mod handover;

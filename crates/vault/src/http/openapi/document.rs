@@ -9,6 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, License, OpenApiBuilder};
 
 use super::Parts;
+use super::operation::{EVERY_ANSWER, text_header};
 
 const ABOUT: &str = "Counts guesses, remembers heads and stores opaque objects; docs/vault.md says what each means. \
 Every answer that is not a success is a problem (RFC 9457) with a stable code. Unknown members of requests are refused.";
@@ -28,7 +29,12 @@ pub(crate) fn document(paths: Paths, parts: Parts) -> Bytes {
     let Parts { schemas, responses } = parts;
     let schemas: BTreeMap<_, _> = schemas.into_iter().collect();
     let responses: BTreeMap<_, _> = responses.into_iter().collect();
-    let components = ComponentsBuilder::new()
+    let every_answer = EVERY_ANSWER
+        .iter()
+        .fold(ComponentsBuilder::new(), |components, (name, about)| {
+            components.header(*name, text_header(about))
+        });
+    let components = every_answer
         .schemas_from_iter(schemas)
         .responses_from_iter(responses)
         .security_scheme("token", SecurityScheme::Http(token));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use heirloom_vault_api::{Code, Problem};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{
     Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
 };
@@ -39,6 +39,8 @@ pub(crate) struct Op {
     body: Option<(&'static str, RefOr<Schema>)>,
     answers: Vec<(u16, &'static str, Option<RefOr<Schema>>)>,
     parameters: Vec<Parameter>,
+    /// Headers of one answer's own.
+    headers: Vec<(u16, &'static str, &'static str)>,
     codes: Vec<Code>,
     schemas: Schemas,
 }
@@ -54,6 +56,7 @@ pub(crate) fn op(id: &'static str, summary: &'static str) -> Op {
         body: None,
         answers: Vec::new(),
         parameters: Vec::new(),
+        headers: Vec::new(),
         codes: vec![Code::TooManyRequests, Code::Unavailable],
         schemas: Schemas::new(),
     }
@@ -122,6 +125,12 @@ impl Op {
         self
     }
 
+    /// A text that the answer of this status has as a header, always.
+    pub(crate) fn sends(mut self, status: u16, name: &'static str, about: &'static str) -> Self {
+        self.headers.push((status, name, about));
+        self
+    }
+
     /// May be refused so.
     pub(crate) fn refuses(mut self, codes: &[Code]) -> Self {
         self.codes.extend_from_slice(codes);
@@ -175,15 +184,19 @@ impl Op {
             body,
             answers,
             parameters,
+            headers,
             codes,
             mut schemas,
         } = self;
         let mut responses = ResponsesBuilder::new();
         for (status, kind, schema) in answers {
             let content = ContentBuilder::new().schema(schema).build();
-            let response = ResponseBuilder::new()
+            let mut response = with_every_header(ResponseBuilder::new())
                 .description(summary)
                 .content(kind, content);
+            for (_, name, about) in headers.iter().filter(|(of, ..)| *of == status) {
+                response = response.header(*name, text_header(about));
+            }
             responses = responses.response(status.to_string(), response.build());
         }
         let mut by_status = BTreeMap::<u16, Vec<&str>>::new();
@@ -235,6 +248,35 @@ impl Op {
 
 const BYTES: &str = "application/octet-stream";
 
+/// Headers that every answer has; the document names them once.
+pub(super) const EVERY_ANSWER: [(&str, &str); 4] = [
+    ("Cache-Control", "`no-store`"),
+    (
+        "RateLimit",
+        "What is left of it: `\"address\";r=REQUESTS;t=SECONDS`",
+    ),
+    (
+        "RateLimit-Policy",
+        "What an address may ask: `\"address\";q=REQUESTS;w=SECONDS`",
+    ),
+    ("X-Content-Type-Options", "`nosniff`"),
+];
+
+fn with_every_header(response: ResponseBuilder) -> ResponseBuilder {
+    EVERY_ANSWER.iter().fold(response, |response, (name, _)| {
+        response.header_ref(*name, Ref::new(format!("#/components/headers/{name}")))
+    })
+}
+
+/// A header that is a text.
+pub(super) fn text_header(about: &str) -> Header {
+    let text = ObjectBuilder::new().schema_type(Type::String).build();
+    HeaderBuilder::new()
+        .schema(Some(Schema::from(text)))
+        .description(Some(about))
+        .build()
+}
+
 /// Bytes as they are: OpenAPI 3.1 describes them by no schema of a text.
 fn bytes() -> RefOr<Schema> {
     Schema::from(ObjectBuilder::new().schema_type(Type::String).build()).into()
@@ -274,9 +316,12 @@ fn refusal(status: u16, names: Vec<&str>, problem: &RefOr<Schema>) -> Response {
     let content = ContentBuilder::new()
         .schema(Some(Schema::from(schema.build())))
         .build();
-    let mut response = ResponseBuilder::new()
+    let mut response = with_every_header(ResponseBuilder::new())
         .description(description)
         .content("application/problem+json", content);
+    if status == 401 {
+        response = response.header("WWW-Authenticate", text_header("`Bearer`"));
+    }
     if matches!(status, 429 | 503) {
         let seconds = ObjectBuilder::new()
             .schema_type(Type::Integer)
