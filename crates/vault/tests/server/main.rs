@@ -16,9 +16,6 @@ mod handover;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
-#[cfg(unix)]
-mod kill;
-#[cfg(test)]
 mod malformed;
 #[cfg(test)]
 mod objects;
