@@ -47,6 +47,9 @@ pub enum CeremonyError {
     /// The browser refused to ask, with the name of its error.
     #[error("the browser refused to ask: {0}")]
     Refused(String),
+    /// The server does not let the passkey in: it is of a backup, say, or was removed there.
+    #[error("this passkey does not sign in there")]
+    NotLetIn,
     /// Nobody answered in time.
     #[error("nobody answered in the browser in time")]
     TimedOut,
@@ -90,6 +93,9 @@ impl CeremonyError {
             Self::NoCandidate => "use another way, such as the recovery key",
             Self::OldBrowser(_) | Self::Refused(_) => {
                 "try another browser: a current Chrome, Edge, Safari or Firefox"
+            }
+            Self::NotLetIn => {
+                "passkeys that open a backup do not sign in; run the command again with another passkey, or sign in another way"
             }
             Self::NoBrowser(_) => {
                 "open a desktop session, or use another way, such as the recovery key"

@@ -125,6 +125,17 @@ pub struct Begun {
     pub code: String,
 }
 
+/// A relay's session in which a page signs in, for a program that is not signed in itself.
+#[derive(Debug)]
+pub struct BegunSignIn {
+    /// Where the page lies.
+    pub site: Site,
+    /// The server's sign-in, which the page answers.
+    pub sign_in: [u8; 16],
+    /// The relay.
+    pub begun: Begun,
+}
+
 /// The public keys of one hand-over, for [`Begun`].
 #[derive(Clone, Copy, Debug)]
 pub struct PublicKeys<'a> {
@@ -167,10 +178,16 @@ pub(crate) struct Handover {
 
 impl Handover {
     pub(crate) fn new(site: &Site, rng: &mut impl CryptoRng) -> Self {
+        let keys = StepKeys::generate(rng);
+        Self::with_keys(site.clone(), keys, rng)
+    }
+
+    /// With keys that are as new.
+    pub(crate) fn with_keys(site: Site, keys: StepKeys, rng: &mut impl CryptoRng) -> Self {
         Self {
-            site: site.clone(),
+            site,
             secret: SecretBox::init_with_mut(|bytes: &mut [u8; PSK_BYTES]| rng.fill_bytes(bytes)),
-            keys: Arc::new(StepKeys::generate(rng)),
+            keys: Arc::new(keys),
         }
     }
 

@@ -37,9 +37,9 @@ mod words;
 
 pub use ask::{Answer, Ask, Elsewhere, Ending, Enrol, Known, Options, Purpose, Registered};
 pub use error::{BadAnswer, CeremonyError};
-pub use handover::{Begun, Handed, Link, PublicKeys, Relay, Seen, Site};
+pub use handover::{Begun, BegunSignIn, Handed, Link, PublicKeys, Relay, Seen, Site};
 pub use provider::provider_name;
-pub use session::Session;
+pub use session::{Session, SignIn};
 
 /// The relying party that a page on this computer stands for.
 ///

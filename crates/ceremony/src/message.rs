@@ -18,6 +18,7 @@ const SEALED_BYTES: usize = 64;
 /// A whole message that was handed over.
 const HANDED_BYTES: usize = 16 << 10;
 const TRANSPORTS: usize = 8;
+const SIGN_IN_CODE_BYTES: usize = 16;
 
 /// One message of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(crate) enum Said {
     Failed(String),
     /// The browser has not got what is needed; a short word says what.
     Lacks(String),
+    /// A passkey signed in on the page of a server, which gave this code for it.
+    SignedIn([u8; SIGN_IN_CODE_BYTES]),
     /// One of these, sealed on the page of a server.
     Handed(Sealed),
 }
@@ -144,6 +147,10 @@ enum Wire<'a> {
         step: u64,
         what: &'a str,
     },
+    SignedIn {
+        step: u64,
+        code: &'a str,
+    },
     Handed {
         step: u64,
         suite: u16,
@@ -209,6 +216,10 @@ impl Message {
             Wire::Lacks { step, what } => {
                 (step, Said::Lacks(is_word(what).then(|| what.to_owned())?))
             }
+            Wire::SignedIn { step, code } => {
+                let code = bytes::read(code, SIGN_IN_CODE_BYTES)?;
+                (step, Said::SignedIn(code.try_into().ok()?))
+            }
             Wire::Handed {
                 step,
                 suite,
@@ -271,6 +282,7 @@ mod tests {
             r#"{"kind":"failed","step":3,"name":"<b>"}"#,
             r#"{"kind":"failed","step":3,"name":"A","prf":"secret"}"#,
             r#"{"kind":"cancelled"}"#,
+            r#"{"kind":"signedin","step":1,"code":"AAAA"}"#,
             r#"{"kind":"other","step":3}"#,
             r#"{"kind":"created","step":1,"id":"","clientData":"","attestationObject":"","transports":[],"prfEnabled":null}"#,
             r#"{"kind":"asserted","step":1,"id":"AQ","clientData":"","authenticatorData":"","signature":"","suite":16,"encapsulated":"","sealed":""}"#,

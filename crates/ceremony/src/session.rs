@@ -1,6 +1,7 @@
 //! A browser session.
 
 mod channel;
+mod sign_in;
 mod step;
 
 use std::io;
@@ -12,6 +13,7 @@ use heirloom_keys::{Passkey, Provider};
 use rand_core::CryptoRng;
 
 use self::channel::Channel;
+pub use self::sign_in::SignIn;
 use self::step::{Heard, Step, Wanted, asserted, dialog, failed, here};
 use crate::ask::{Answer, Ask, Elsewhere, Ending, Enrol, Known, Options, Registered};
 use crate::challenge::Bound;

@@ -32,6 +32,9 @@ pub(crate) struct View {
     /// What the computer shows that asks another device.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
+    /// The sign-in that is asked for. All that a person reads of it is the page's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sign_in: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +42,7 @@ pub(crate) struct View {
 pub(crate) enum Kind {
     Create,
     Get,
+    SignIn,
     Leave,
     Wait,
     End,
@@ -131,6 +135,7 @@ impl View {
             keys,
             site: None,
             code: None,
+            sign_in: None,
         }
     }
 
@@ -157,6 +162,13 @@ impl View {
     pub(crate) fn on_other_device(&self, code: &str) -> Self {
         let mut view = self.clone();
         view.code = Some(code.to_owned());
+        view
+    }
+
+    /// Asks the page to sign in; it says in its own words whom it lets in.
+    pub(crate) fn sign_in(number: u64, sign_in: &[u8; 16]) -> Self {
+        let mut view = Self::tell(Kind::SignIn, number, "", "", &[], None);
+        view.sign_in = Some(bytes::text(sign_in));
         view
     }
 
@@ -187,6 +199,7 @@ impl View {
             keys: None,
             site: None,
             code: None,
+            sign_in: None,
         }
     }
 

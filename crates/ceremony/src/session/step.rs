@@ -61,7 +61,9 @@ pub(super) fn asserted(said: &Said, creating: bool) -> Result<&Asserted, Ceremon
 /// What the browser's errors mean. `WebAuthn` Level 3, sections 5.1.3 and 5.1.4.
 pub(super) fn failed(said: &Said, creating: bool) -> CeremonyError {
     let name = match said {
-        Said::Created(_) | Said::Asserted(_) | Said::Handed(_) => return BadAnswer::Type.into(),
+        Said::Created(_) | Said::Asserted(_) | Said::SignedIn(_) | Said::Handed(_) => {
+            return BadAnswer::Type.into();
+        }
         Said::Cancelled => return CeremonyError::Cancelled,
         Said::Lacks(what) => return CeremonyError::OldBrowser(format!("it has no {what}")),
         Said::Failed(name) => name,
