@@ -233,6 +233,17 @@ impl Record {
     pub(super) fn log_at_least(&self) -> u64 {
         self.known.lock().expect("no thread panics").log_at_least()
     }
+
+    /// A server told how long the log is; `least` was known before it was asked.
+    pub(super) fn served(&self, least: u64, log_length: u64, server: usize, ledger: &Ledger) {
+        if log_length < least {
+            let whom = format!(
+                "{}/{log_length} for {least} at {server}",
+                self.name.to_text()
+            );
+            ledger.broken(Broken::StaleRead, &whom, 1);
+        }
+    }
 }
 
 /// One lineage's acknowledged heads.
@@ -268,6 +279,29 @@ impl Lineage {
         heads
             .last_key_value()
             .map(|(sequence, head)| (*sequence, *head))
+    }
+
+    /// A server told the newest head, or signed for none; `least` was known before it was asked.
+    pub(super) fn served(
+        &self,
+        least: Option<(u64, Fixed<32>)>,
+        told: Option<(u64, Fixed<32>)>,
+        server: usize,
+        ledger: &Ledger,
+    ) {
+        let is_stale = match (least, told) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some((least, known)), Some((sequence, head))) => {
+                sequence < least || (sequence == least && head != known)
+            }
+        };
+        if is_stale {
+            let number = |head: Option<(u64, _)>| head.map_or(0, |(sequence, _)| sequence);
+            let (found, least) = (number(told), number(least));
+            let whom = format!("{}/{found} for {least} at {server}", self.name.to_text());
+            ledger.broken(Broken::StaleRead, &whom, 1);
+        }
     }
 
     /// What was acknowledged by now.
@@ -421,6 +455,89 @@ mod tests {
         assert_eq!(ledger.how_often(Broken::WitnessTwice), 0);
         lineage.acknowledged(2, Fixed([9; 32]), &ledger);
         assert_eq!(ledger.how_often(Broken::WitnessTwice), 1);
+    }
+
+    #[test]
+    fn an_evaluation_of_a_record_that_was_known_to_be_destroyed_is_found() {
+        let (record, ledger) = record();
+        let before = record.begin();
+        record.destroyed(&ledger);
+        record.answered(before, &ledger);
+        assert_eq!(
+            ledger.how_often(Broken::Resurrected),
+            0,
+            "it may lie before"
+        );
+        record.answered(record.begin(), &ledger);
+        assert_eq!(ledger.how_often(Broken::Resurrected), 1);
+    }
+
+    #[test]
+    fn more_than_a_hundred_in_a_life_are_found() {
+        let (record, ledger) = record();
+        // Never more than two at a time; proofs give their own guess back alone.
+        for number in 1..=99 {
+            record.answered(record.begin(), &ledger);
+            let begun = record.begin();
+            record.answered(begun, &ledger);
+            record.proof_sent();
+            record.proven(begun, number * 3, 0, &ledger);
+        }
+        record.answered(record.begin(), &ledger);
+        assert_eq!(ledger.how_often(Broken::OverLimit), 0);
+        record.answered(record.begin(), &ledger);
+        assert_eq!(ledger.how_often(Broken::OverLimit), 1);
+    }
+
+    #[test]
+    fn a_counter_that_is_older_than_one_that_was_acknowledged_is_found() {
+        let (record, ledger) = record();
+        record.answered(record.begin(), &ledger);
+        let begun = record.begin();
+        record.answered(begun, &ledger);
+        let early = record.log_at_least();
+        // Its proof said that the log has nine entries.
+        record.proven(begun, 3, 9, &ledger);
+        let least = record.log_at_least();
+        assert_eq!((early, least), (4, 9));
+        record.served(least, 9, 0, &ledger);
+        record.served(least, 12, 1, &ledger);
+        // Asked before the proof was acknowledged: either is true.
+        record.served(early, 5, 2, &ledger);
+        assert_eq!(ledger.how_often(Broken::StaleRead), 0);
+        record.served(least, 8, 2, &ledger);
+        assert_eq!(ledger.how_often(Broken::StaleRead), 1);
+    }
+
+    #[test]
+    fn a_head_that_is_older_another_one_or_signed_by_nobody_is_found() {
+        let ledger = Ledger::new(vec![Lineage::new(Fixed([1; 16]))]);
+        let lineage = &ledger.lineages[0];
+        let head = |byte: u8| Fixed([byte; 32]);
+        lineage.served(lineage.newest(), Some((0, head(0))), 0, &ledger);
+        lineage.acknowledged(1, head(1), &ledger);
+        let early = lineage.newest();
+        lineage.acknowledged(2, head(2), &ledger);
+        let least = lineage.newest();
+        lineage.served(least, Some((2, head(2))), 0, &ledger);
+        lineage.served(least, Some((3, head(7))), 0, &ledger);
+        // Asked before the second was acknowledged.
+        lineage.served(early, Some((1, head(1))), 0, &ledger);
+        assert_eq!(ledger.how_often(Broken::StaleRead), 0);
+        for (found, told) in [(1, Some((1, head(1)))), (2, Some((2, head(9)))), (3, None)] {
+            lineage.served(least, told, 0, &ledger);
+            assert_eq!(ledger.how_often(Broken::StaleRead), found);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_acknowledged_twice_is_found() {
+        let ledger = Ledger::new(Vec::new());
+        ledger.named("s0/1");
+        ledger.named("s0/2");
+        assert_eq!(ledger.how_often(Broken::ObjectTwice), 0);
+        ledger.named("s0/1");
+        assert_eq!(ledger.how_often(Broken::ObjectTwice), 1);
     }
 
     #[test]

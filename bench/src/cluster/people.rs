@@ -288,17 +288,9 @@ impl<'a> World<'a> {
             witnessed: &witnessed,
         };
         let (sequence, head) = (witnessed.sequence, witnessed.head);
-        let is_stale = least
-            .is_some_and(|(least, known)| sequence < least || (sequence == least && head != known));
-        if is_stale || statement.verify(&self.identity).is_err() {
-            let least = least.map_or(0, |(least, _)| least);
-            let whom = format!(
-                "{}/{sequence} for {least} at {}",
-                lineage.name.to_text(),
-                client.server
-            );
-            self.ledger.broken(Broken::StaleRead, &whom, 1);
-        }
+        let is_signed = statement.verify(&self.identity).is_ok();
+        let served = is_signed.then_some((sequence, head));
+        lineage.served(least, served, client.server, self.ledger);
         Some((sequence, head))
     }
 
@@ -397,15 +389,7 @@ impl<'a> World<'a> {
             return;
         };
         add(&self.ledger.counts.reads);
-        if status.log_length < least {
-            let found = status.log_length;
-            let whom = format!(
-                "{}/{found} for {least} at {}",
-                record.name.to_text(),
-                client.server
-            );
-            self.ledger.broken(Broken::StaleRead, &whom, 1);
-        }
+        record.served(least, status.log_length, client.server, self.ledger);
     }
 }
 
