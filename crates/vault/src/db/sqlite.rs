@@ -3,10 +3,13 @@
 //! A second thread notes each commit in the watermark and then answers, while the writer is at the next commit:
 //! two flushes one after the other would be half as many commits.
 
+mod queue;
+mod transaction;
 mod writer;
 
+use std::fmt;
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -19,14 +22,13 @@ use super::schema;
 use super::{Database, DbError, Job, Outcome, Row, Sql, Value};
 use crate::generation::{Standing, Watermark};
 use crate::metrics::Metrics;
+use queue::{Kind, Queue};
 use writer::{note, write};
 
 /// Commits that wait for the watermark.
 const COMMITTED: usize = 4;
 /// Statements that are kept prepared: more than there are.
 const STATEMENTS: usize = 256;
-/// Jobs that may wait; beyond, they are refused.
-const QUEUE: usize = 4096;
 
 /// Why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +54,7 @@ pub enum OpenError {
 /// The embedded database.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
-    /// `Some` until it is dropped.
-    jobs: Option<SyncSender<Task>>,
+    queue: Arc<Queue<Task>>,
     /// The writer, and who answers; they end in this order.
     threads: Vec<JoinHandle<()>>,
     metrics: Watched,
@@ -65,7 +66,7 @@ type Watched = Arc<OnceLock<Arc<Metrics>>>;
 impl Drop for Sqlite {
     /// Commits what waits and closes the file, so that the next process can open it.
     fn drop(&mut self) {
-        drop(self.jobs.take());
+        self.queue.close();
         for thread in self.threads.drain(..) {
             // A writer that panicked has nothing to commit any more.
             let _ = thread.join();
@@ -77,6 +78,18 @@ enum Task {
     Run(Job),
     /// Empties the write-ahead log, in which destroyed keys still lie.
     Scrub(oneshot::Sender<bool>),
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Task")
+    }
+}
+
+impl Kind for Task {
+    fn is_alone(&self) -> bool {
+        matches!(self, Self::Scrub(_))
+    }
 }
 
 impl Sqlite {
@@ -94,18 +107,19 @@ impl Sqlite {
         )?;
         prepare(&connection)?;
         let standing = stand(&mut connection, &mut watermark, rng)?;
-        let (jobs, queue) = sync_channel(QUEUE);
+        let queue = Arc::new(Queue::new());
+        let taken = Arc::clone(&queue);
         let metrics = Watched::default();
         let (watched, noted) = (Arc::clone(&metrics), Arc::clone(&metrics));
         let (committed, to_note) = sync_channel(COMMITTED);
         let writer = std::thread::Builder::new()
             .name("heirloom-vault-writer".to_owned())
-            .spawn(move || write(&mut connection, &queue, &committed, &watched))?;
+            .spawn(move || write(&connection, &taken, &committed, &watched))?;
         let answerer = std::thread::Builder::new()
             .name("heirloom-vault-answers".to_owned())
             .spawn(move || note(&mut watermark, &to_note, &noted))?;
         let opened = Self {
-            jobs: Some(jobs),
+            queue,
             threads: vec![writer, answerer],
             metrics,
         };
@@ -120,14 +134,7 @@ impl Database for Sqlite {
     }
 
     fn submit(&self, job: Job) {
-        let Some(jobs) = &self.jobs else {
-            return;
-        };
-        if let Err(error) = jobs.try_send(Task::Run(job)) {
-            use std::sync::mpsc::TrySendError::{Disconnected, Full};
-            let (Full(Task::Run(job)) | Disconnected(Task::Run(job))) = error else {
-                return;
-            };
+        if let Err(Task::Run(job)) = self.queue.put(Task::Run(job)) {
             let busy = DbError::Engine("too many operations wait".to_owned());
             // Nobody may be waiting any more.
             let _ = job.done.send(Outcome::Nothing(busy));
@@ -137,9 +144,7 @@ impl Database for Sqlite {
     fn scrub(&self) -> oneshot::Receiver<bool> {
         let (done, waits) = oneshot::channel();
         // A full queue drops `done`: the next sweep tries again.
-        if let Some(jobs) = &self.jobs {
-            let _ = jobs.try_send(Task::Scrub(done));
-        }
+        let _ = self.queue.put(Task::Scrub(done));
         waits
     }
 }

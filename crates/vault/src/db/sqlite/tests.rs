@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 
@@ -70,7 +71,8 @@ async fn operations_that_wait_share_a_commit_and_a_lone_one_has_its_own() {
     for _ in 0..100 {
         waits.push(submit(&database, |sql| touch(sql).map(drop)));
     }
-    go.send(()).unwrap();
+    // It may run again.
+    drop(go);
     for one in waits {
         assert!(matches!(one.await, Ok(Outcome::Durable)));
     }
@@ -113,7 +115,8 @@ async fn one_that_fails_is_undone_alone() {
         Err(DbError::Impossible)
     });
     let right = submit(&database, move |sql| sql.query(accept, &[]).map(drop));
-    go.send(()).unwrap();
+    // It may run again.
+    drop(go);
     assert!(matches!(first.await, Ok(Outcome::Durable)));
     assert!(matches!(
         wrong.await,
@@ -123,6 +126,72 @@ async fn one_that_fails_is_undone_alone() {
     let read = "SELECT generation FROM vault_meta WHERE id = 1";
     let generation = run(&*database, move |sql| sql.query(read, &[])?.remove(0).u64());
     assert_eq!(generation.await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn where_one_is_refused_the_others_of_its_commit_run_twice_and_count_once() {
+    for refused in [None, Some(0), Some(3), Some(4)] {
+        let folder = tempfile::tempdir().unwrap();
+        let database = opened(folder.path());
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let (begins, begun) = std::sync::mpsc::channel();
+        let gone = std::sync::Mutex::new(gone);
+        let first = submit(&database, move |_| {
+            let _ = begins.send(());
+            let _ = gone.lock().unwrap().recv();
+            Ok(())
+        });
+        // Alone: what is asked from here on waits for one commit together.
+        begun.recv().unwrap();
+        let count = "UPDATE vault_meta SET generation = generation + 1 WHERE id = 1";
+        let runs = Arc::new(AtomicU64::new(0));
+        let waits: Vec<_> = (0..5)
+            .map(|number| {
+                let runs = Arc::clone(&runs);
+                submit(&database, move |sql| {
+                    runs.fetch_add(1, Ordering::SeqCst);
+                    sql.query(count, &[])?;
+                    if refused == Some(number) {
+                        return Err(DbError::Impossible);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        drop(go);
+        assert!(matches!(first.await, Ok(Outcome::Durable)));
+        for (number, one) in waits.into_iter().enumerate() {
+            let outcome = one.await.unwrap();
+            if refused == Some(number) {
+                assert!(matches!(outcome, Outcome::Nothing(DbError::Impossible)));
+            } else {
+                assert!(matches!(outcome, Outcome::Durable));
+            }
+        }
+        let read = "SELECT generation FROM vault_meta WHERE id = 1";
+        let generation = run(&*database, move |sql| sql.query(read, &[])?.remove(0).u64());
+        let kept = if refused.is_some() { 5 } else { 6 };
+        assert_eq!(generation.await.unwrap(), kept);
+        let ran = runs.load(Ordering::SeqCst);
+        let again = refused.map_or(0, |at| at + 1);
+        assert_eq!(ran, 5 + u64::try_from(again).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_writer_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path());
+    let gone = submit(&database, |_| panic!("on purpose"));
+    let waits: Vec<_> = (0..3)
+        .map(|_| submit(&database, |sql| touch(sql).map(drop)))
+        .collect();
+    assert!(gone.await.is_err());
+    for one in waits {
+        assert!(!matches!(one.await, Ok(Outcome::Durable)));
+    }
+    let refused = submit(&database, |sql| touch(sql).map(drop)).await;
+    assert!(matches!(refused, Err(_) | Ok(Outcome::Nothing(_))));
 }
 
 #[tokio::test]

@@ -1,49 +1,59 @@
 //! One thread commits, several operations at a time; another notes commits in the watermark, and answers.
 
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{Statements, Task, Watched, refused};
+use super::queue::Queue;
+use super::transaction::{self, Failure};
+use super::{Task, Watched, refused};
 use crate::db::{DbError, Job, Outcome};
 use crate::generation::Watermark;
 
 /// At most so many operations to a commit …
 const BATCH: usize = 64;
-/// … and no longer a wait for as many as the one before had.
+/// … and no longer a wait for as many as the one before had: whoever asks alone never waits for others.
 const COLLECT: Duration = Duration::from_millis(2);
+
+/// However the writer ends, nobody waits for it.
+struct Taking<'a>(&'a Queue<Task>);
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
 
 /// Commits what waits, until nobody can ask any more.
 pub(super) fn write(
-    connection: &mut Connection,
-    queue: &Receiver<Task>,
+    connection: &Connection,
+    queue: &Queue<Task>,
     committed: &SyncSender<Committed>,
     watched: &Watched,
 ) {
-    let mut usual = 1;
-    while let Ok(first) = queue.recv() {
-        let mut scrub = None;
-        let mut jobs = Vec::new();
-        match first {
-            Task::Run(job) => jobs.push(job),
-            Task::Scrub(done) => scrub = Some(done),
+    let taking = Taking(queue);
+    let mut before = 1;
+    loop {
+        let tasks = taking.0.take(before, BATCH, COLLECT);
+        if tasks.is_empty() {
+            return;
         }
-        let until = Instant::now() + COLLECT;
-        while scrub.is_none() && jobs.len() < BATCH {
-            match next(queue, jobs.len() < usual, until) {
-                Some(Task::Run(job)) => jobs.push(job),
-                Some(Task::Scrub(done)) => scrub = Some(done),
-                None => break,
+        let mut scrub = None;
+        let mut jobs = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            match task {
+                Task::Run(job) => jobs.push(job),
+                Task::Scrub(done) => scrub = Some(done),
             }
         }
         if !jobs.is_empty() {
-            usual = jobs.len();
+            before = jobs.len();
             let begun = Instant::now();
             let done = commit(connection, jobs);
             if let Some(metrics) = watched.get() {
-                metrics.committed(usual, begun.elapsed());
+                metrics.committed(before, begun.elapsed());
             }
             if committed.send(done).is_err() {
                 return;
@@ -58,31 +68,20 @@ pub(super) fn write(
     }
 }
 
-/// What waits, or comes in time where a wait is worth it: whoever asks alone never waits for others.
-fn next(queue: &Receiver<Task>, is_worth_it: bool, until: Instant) -> Option<Task> {
-    match queue.try_recv() {
-        Ok(task) => Some(task),
-        Err(TryRecvError::Empty) if is_worth_it => {
-            let left = until.saturating_duration_since(Instant::now());
-            queue.recv_timeout(left).ok()
-        }
-        Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-    }
-}
-
 type Ran = Vec<(oneshot::Sender<Outcome>, Result<(), DbError>)>;
 
 /// A transaction that is over, and whom to tell.
 pub(super) struct Committed {
     ran: Ran,
-    /// The new sequence, or `None` when nothing changed.
-    done: Result<Option<u64>, Failure>,
+    done: transaction::Done,
 }
 
-/// One transaction for all of `jobs`, each within a savepoint of its own.
-fn commit(connection: &mut Connection, jobs: Vec<Job>) -> Committed {
-    let mut ran = Vec::with_capacity(jobs.len());
-    let done = batch(connection, jobs, &mut ran);
+fn commit(connection: &Connection, jobs: Vec<Job>) -> Committed {
+    let (results, done) = transaction::run(connection, &jobs);
+    // Those behind an operation at which the whole transaction failed never ran.
+    let results = results.into_iter().chain(std::iter::repeat_with(|| Ok(())));
+    let waits = jobs.into_iter().map(|job| job.done);
+    let ran = waits.zip(results).collect();
     Committed { ran, done }
 }
 
@@ -110,7 +109,7 @@ pub(super) fn note(watermark: &mut Watermark, committed: &Receiver<Committed>, w
 }
 
 /// Nobody may be waiting any more.
-fn tell(ran: Ran, done: Result<Option<u64>, Failure>, noted: bool) {
+fn tell(ran: Ran, done: transaction::Done, noted: bool) {
     let failed = match &done {
         Err(Failure::Before(error)) => Some(refused(error)),
         Ok(_) | Err(Failure::AtCommit) => None,
@@ -125,79 +124,4 @@ fn tell(ran: Ran, done: Result<Option<u64>, Failure>, noted: bool) {
         };
         let _ = waits.send(outcome);
     }
-}
-
-enum Failure {
-    /// Nothing was committed.
-    Before(rusqlite::Error),
-    /// Who knows.
-    AtCommit,
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Before(error)
-    }
-}
-
-/// Gives the new sequence, or `None` when nothing changed.
-fn batch(
-    connection: &mut Connection,
-    jobs: Vec<Job>,
-    ran: &mut Ran,
-) -> Result<Option<u64>, Failure> {
-    let mut jobs = jobs.into_iter();
-    let begun = step(connection, "BEGIN IMMEDIATE");
-    if let Err(error) = begun {
-        ran.extend(jobs.map(|job| (job.done, Ok(()))));
-        return Err(error.into());
-    }
-    let before = connection.total_changes();
-    let mut failed = None;
-    for job in jobs.by_ref() {
-        let Job { work, done } = job;
-        let result = step(connection, "SAVEPOINT job")
-            .map_err(|error| refused(&error))
-            .and_then(|()| work(&mut Statements(connection)));
-        let end = match &result {
-            Ok(()) => Ok(()),
-            Err(_) => step(connection, "ROLLBACK TO job"),
-        };
-        ran.push((done, result));
-        if let Err(error) = end.and_then(|()| step(connection, "RELEASE job")) {
-            failed = Some(error);
-            break;
-        }
-    }
-    ran.extend(jobs.map(|job| (job.done, Ok(()))));
-    if let Some(error) = failed {
-        let _ = connection.execute_batch("ROLLBACK");
-        return Err(error.into());
-    }
-    let sequence = if connection.total_changes() == before {
-        None
-    } else {
-        let next = connection
-            .prepare_cached(
-                "UPDATE vault_meta SET sequence = sequence + 1 WHERE id = 1 RETURNING sequence",
-            )
-            .and_then(|mut next| next.query_row([], |row| row.get::<_, i64>(0)));
-        match next {
-            Ok(next) => Some(u64::try_from(next).unwrap_or(u64::MAX)),
-            Err(error) => {
-                let _ = connection.execute_batch("ROLLBACK");
-                return Err(error.into());
-            }
-        }
-    };
-    if step(connection, "COMMIT").is_err() {
-        let _ = connection.execute_batch("ROLLBACK");
-        return Err(Failure::AtCommit);
-    }
-    Ok(sequence)
-}
-
-/// A statement without values or rows, prepared once.
-fn step(connection: &Connection, text: &'static str) -> rusqlite::Result<()> {
-    connection.prepare_cached(text)?.execute([]).map(drop)
 }
