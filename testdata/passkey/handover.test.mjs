@@ -102,7 +102,7 @@ describe('a passkey of the server’s domain', () => {
     assert.ok(server.length > 0);
     for (const { url: address, method } of server) {
       assert.equal(method, 'GET', 'the server is asked for the page and told nothing');
-      assert.match(new URL(address).pathname + new URL(address).search, /^\/(ceremony(\.js|\.css)?|handover\.js|favicon\.ico)$/);
+      assert.match(new URL(address).pathname + new URL(address).search, /^\/(ceremony(\.js|\.css)?|(handover|letin)\.js|favicon\.ico)$/);
     }
     for (const request of sent(requests)) assert.doesNotMatch(request, /results|"psk"|#1\./);
     assert.deepEqual(here.leftovers(), []);

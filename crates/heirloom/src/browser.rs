@@ -23,7 +23,7 @@ use crate::output::events::Event;
 use crate::server::ceremony;
 use crate::{keys, words};
 
-mod scan;
+pub(crate) mod scan;
 
 /// What most password managers show beside a passkey: read on the day it might be deleted.
 const USER_NAME: &str = "Unlocks your chat backup – don't delete";
@@ -48,15 +48,18 @@ pub(crate) fn is_here(args: &Unlock) -> bool {
     match args.via {
         Some(Via::Qr) => false,
         Some(Via::Browser | Via::Local) => true,
-        None => {
-            let Browser {
-                browser,
-                no_browser,
-            } = &args.browser;
-            let environment = Environment::read();
-            browser.is_some() || *no_browser || environment.browser.is_some() || environment.desktop
-        }
+        None => is_there(&args.browser),
     }
+}
+
+/// Whether this computer has a browser, or a person who opens one by hand.
+pub(crate) fn is_there(args: &Browser) -> bool {
+    let Browser {
+        browser,
+        no_browser,
+    } = args;
+    let environment = Environment::read();
+    browser.is_some() || *no_browser || environment.browser.is_some() || environment.desktop
 }
 
 #[derive(Serialize)]

@@ -10,6 +10,7 @@ mod offers;
 pub(crate) mod paper;
 mod problem;
 pub(crate) mod signin;
+pub(crate) mod signin_elsewhere;
 mod store;
 pub(crate) mod witness;
 

@@ -17,6 +17,10 @@ mod running;
 #[path = "support/session.rs"]
 mod session;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
 use running::Running;
 use serde_json::Value;
 use session::{Ended, Session};
@@ -164,4 +168,67 @@ fn other_words_three_times_let_nobody_in() {
             .starts_with("error: no computer is waiting with this code\n"),
         "{ended:?}"
     );
+}
+
+/// The status of the answer to a JSON request.
+fn posted(url: &str, path: &str, body: &str) -> u16 {
+    let host = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_answer_that_the_relay_made_up_signs_no_computer_in_and_leaves_nothing() {
+    let (session, _serving, url) = scene();
+    let args = [
+        "login",
+        &url,
+        "--passkey",
+        "--via",
+        "qr",
+        "--device-name",
+        "Box",
+        "--json",
+        "--account-file",
+        "new.json",
+    ];
+    let mut new = Running::start(&session, "new-home", &args);
+    let shown = new.event("scan_qr");
+    assert_eq!(shown["code"].as_str().unwrap().len(), 9);
+    let link = shown["link"].as_str().unwrap();
+    let relayed = link.split_once("/ceremony#2.").unwrap().1;
+    let relayed = relayed.split_once('.').unwrap().0;
+    let answer = serde_json::json!({
+        "session": relayed,
+        "number": 1,
+        "answer": {"suite": 25722, "encapsulated": "A".repeat(1494), "sealed": "A".repeat(5483)},
+    });
+    let until = Instant::now() + Duration::from_mins(1);
+    loop {
+        match posted(&url, "/v1/handovers/answer", &answer.to_string()) {
+            200 => break,
+            // The program has asked nothing yet.
+            409 if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+            status => panic!("{status}"),
+        }
+    }
+    assert_eq!(new.code(), Some(4));
+    assert!(!session.path("new.json").exists());
+    assert!(!session.path("new-home/accounts").exists());
+    let list = session.run(&["devices", &url, "--json"]);
+    assert_eq!(events(&list, "sign_in").len(), 1);
+    let gone = posted(&url, "/v1/handovers/answer", &answer.to_string());
+    assert_eq!(gone, 404, "the server was told that nobody waits");
+    // Only a passkey is asked for elsewhere.
+    let ended = session.run(&["login", &url, "--via", "qr", "--account-file", "new.json"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
 }

@@ -134,6 +134,14 @@ impl Channel {
         self.stop();
     }
 
+    /// Leaves the last words for every page that looks, as long as the relay keeps them, and is over.
+    pub(super) fn leave(&mut self, view: &View) {
+        self.tell(view);
+        if let Self::Relay { is_over, .. } = self {
+            *is_over = true;
+        }
+    }
+
     fn stop(&mut self) {
         match self {
             Self::Page {

@@ -22,7 +22,7 @@ const ASKED: u64 = 1;
 ///
 /// What it gives is a code of the server's, which is worth nothing without what the program kept to itself. The words on
 /// the page are the page's own: whoever made the QR code may be a stranger. Dropping it tells the page that nobody was
-/// let in; [`SignIn::end`] says how it ended.
+/// let in, and waits up to three seconds for one that is there.
 #[derive(Debug)]
 pub struct SignIn {
     channel: Channel,
@@ -81,21 +81,20 @@ impl SignIn {
         }
     }
 
-    /// Tells the page whether this program is signed in now. Waits up to three seconds for a page that is there.
-    pub fn end(mut self, good: bool) {
-        self.last(good);
+    /// Tells that this program is signed in now: every page that looks, also one whose owner let nobody in.
+    pub fn end_well(mut self) {
+        self.channel.leave(&ending(true));
     }
+}
 
-    fn last(&mut self, good: bool) {
-        let view = View::tell(Kind::End, ASKED + 1, "", "", &[], Some(good));
-        self.channel.last(&view);
-    }
+fn ending(good: bool) -> View {
+    View::tell(Kind::End, ASKED + 1, "", "", &[], Some(good))
 }
 
 impl Drop for SignIn {
     fn drop(&mut self) {
         if self.channel.is_open() {
-            self.last(false);
+            self.channel.last(&ending(false));
         }
     }
 }

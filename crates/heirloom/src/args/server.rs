@@ -152,6 +152,7 @@ Examples:
   heirloom login http://localhost:8750 --account-file ./account.json
   heirloom login https://vault.example.org --invite CODE --account-file ./account.json
   heirloom login https://vault.example.org --passkey --account-file ./account.json
+  heirloom login https://vault.example.org --passkey --via qr --account-file ./account.json
   heirloom login https://vault.example.org --from-kit --account-file ./account.json
 
 The account file signs you in to the server: it opens what is stored there, never a backup. Keep a copy beside your
@@ -171,6 +172,9 @@ pub(crate) struct Login {
     /// Sign in with a passkey, on the server's page in a browser; `heirloom devices URL --new-passkey` saves one
     #[arg(long, group = "entry")]
     pub(crate) passkey: bool,
+    /// Where that page is opened; else as fits this computer
+    #[arg(long, value_name = "WAY", requires = "passkey")]
+    pub(crate) via: Option<SignInVia>,
     /// Ask a computer that is signed in: both show six words, which you compare
     #[arg(long, group = "entry")]
     pub(crate) approve: bool,
@@ -196,6 +200,15 @@ pub(crate) struct Login {
     pub(crate) device_name: Option<String>,
     #[command(flatten)]
     pub(crate) browser: Browser,
+}
+
+/// Where a passkey that signs in is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SignInVia {
+    /// In a browser on this computer
+    Browser,
+    /// On a phone or another device that scans a QR code
+    Qr,
 }
 
 const APPROVE_EXAMPLES: &str = "\

@@ -17,24 +17,57 @@ struct ScanQr<'a> {
     link: &'a str,
 }
 
-/// Shows the link as a QR code and in letters, with the code that a person compares.
+/// Shows the link for a backup's passkey as a QR code and in letters, with the code that a person compares.
 pub(super) fn show(link: &Link, code: &str, context: &Context) -> Result<(), Failure> {
+    let words = Words {
+        scan: "Scan this with a phone or tablet that has your passkey, or that a new one is saved on:",
+        compare: &format!("It shows the code {code}: go on there if it is the same."),
+        minutes: 10,
+    };
+    draw(link, code, &words, context)
+}
+
+/// The same for signing in as `name`.
+pub(crate) fn show_sign_in(
+    link: &Link,
+    code: &str,
+    name: &str,
+    context: &Context,
+) -> Result<(), Failure> {
+    let words = Words {
+        scan: "Scan this with a phone or tablet that has the passkey you sign in with:",
+        compare: &format!(
+            "It shows the code {code} and the name “{name}”: let this computer in there if both are the same."
+        ),
+        minutes: 5,
+    };
+    draw(link, code, &words, context)
+}
+
+struct Words<'a> {
+    scan: &'static str,
+    compare: &'a str,
+    minutes: u32,
+}
+
+fn draw(link: &Link, code: &str, words: &Words<'_>, context: &Context) -> Result<(), Failure> {
     let output = &context.output;
+    let Words {
+        scan,
+        compare,
+        minutes,
+    } = *words;
     let link = link.expose();
     output.event(&Event::new("scan_qr", ScanQr { code, link }));
     if output.json() {
         return Ok(());
     }
-    output.show(
-        "Scan this with a phone or tablet that has your passkey, or that a new one is saved on:",
-    );
+    output.show(scan);
     output.show("");
     output.show(&drawn(link)?);
     output.show("");
-    output.show(&format!(
-        "It shows the code {code}: go on there if it is the same."
-    ));
-    output.show("Without a camera, open this address on the device. Show it to nobody; it is good for 10 minutes:");
+    output.show(compare);
+    output.show(&format!("Without a camera, open this address on the device. Show it to nobody; it is good for {minutes} minutes:"));
     output.show(&format!("  {link}"));
     Ok(())
 }

@@ -11,7 +11,8 @@ use heirloom_vault_api::{
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::args::server::Login;
+use crate::args::server::{Login, SignInVia};
+use crate::browser;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -19,7 +20,7 @@ use crate::output::events;
 use crate::secrets;
 use crate::server::approval::{self, Granted};
 use crate::server::paper::{self, BadCode, PaperSignIn};
-use crate::server::{Account, Address, CallError, Client, signin};
+use crate::server::{Account, Address, CallError, Client, signin, signin_elsewhere};
 
 use self::let_in::LetIn;
 
@@ -52,9 +53,14 @@ pub(crate) fn run(args: &Login, context: &Context) -> Result<Exit, Failure> {
             Some(paper) => Some(invited_by_kit(&paper, &address, &info.identity)?),
             None => invite,
         };
-        let signed_in = enter(args, invite, &client, context)?;
-        let account = Account::new(&address, signed_in, info.identity);
-        keep(&account, file, context)?;
+        let account = if args.passkey && is_elsewhere(args, &address) {
+            on_other_device(args, &address, &info.identity, file, context)?
+        } else {
+            let signed_in = enter(args, invite, &client, context)?;
+            let account = Account::new(&address, signed_in, info.identity);
+            keep(&account, file, context)?;
+            account
+        };
         (account, None)
     };
     let next = match &let_in {
@@ -258,6 +264,45 @@ fn shown(name: Option<&DeviceName>) -> String {
         .unwrap_or_default()
 }
 
+/// Whether the passkey is asked for on another device. A server of this computer has no page that one reaches.
+fn is_elsewhere(args: &Login, address: &Address) -> bool {
+    match args.via {
+        Some(via) => via == SignInVia::Qr,
+        None => !address.is_local() && !browser::is_there(&args.browser),
+    }
+}
+
+/// Signs in by a passkey on another device, which is told of it when the sign-in lies here.
+fn on_other_device(
+    args: &Login,
+    address: &Address,
+    identity: &Fixed<32>,
+    file: &Path,
+    context: &Context,
+) -> Result<Account, Failure> {
+    let name = signin::device_name(args.device_name.as_deref(), context).ok_or_else(|| {
+        Failure::usage("the other device has to show what this computer is called")
+            .hint("name it: `--device-name NAME`")
+    })?;
+    let tenant = tenant(args)?;
+    let (finish, page) =
+        signin_elsewhere::on_other_device(address, tenant.as_ref(), name, context)?;
+    let signed_in = Client::new(address, None)
+        .post_once("/v1/signin/finish", &finish)
+        .map_err(|error| error.failure(&address.origin))?;
+    let account = Account::new(address, signed_in, *identity);
+    keep(&account, file, context)?;
+    page.end_well();
+    Ok(account)
+}
+
+fn tenant(args: &Login) -> Result<Option<TenantName>, Failure> {
+    let named = args.tenant.as_deref().map(|name| {
+        TenantName::new(name).ok_or_else(|| Failure::usage("no server has users of this name"))
+    });
+    named.transpose()
+}
+
 /// Asks the server for a sign-in, in the way that was named.
 fn enter(
     args: &Login,
@@ -266,13 +311,7 @@ fn enter(
     context: &Context,
 ) -> Result<SignedIn, Failure> {
     let origin = client.origin();
-    let tenant = match &args.tenant {
-        Some(name) => Some(
-            TenantName::new(name)
-                .ok_or_else(|| Failure::usage("no server has users of this name"))?,
-        ),
-        None => None,
-    };
+    let tenant = tenant(args)?;
     let name = signin::device_name(args.device_name.as_deref(), context);
     if args.passkey {
         let path = "/v1/signin/start";

@@ -65,7 +65,7 @@ fn of_server(address: &Address, context: &Context) -> Result<Option<Site>, Failu
 }
 
 /// The site that a server names, where it is its own: of its domain, or of one above it.
-fn checked(rp_id: &str, page: &str, address: &Address) -> Option<Site> {
+pub(super) fn checked(rp_id: &str, page: &str, address: &Address) -> Option<Site> {
     let site = Site::new(rp_id, page)?;
     let url = Url::parse(&address.origin).ok()?;
     let is_its_own = match url.host()? {
@@ -91,23 +91,34 @@ pub(crate) fn begin(
     let address = Address::parse(place)?;
     let account = Account::needed(&address, context)?;
     let client = Client::new(&address, Some(&account.token));
+    let keys = wire(keys)?;
+    let started = client
+        .post_once("/v1/handovers", &HandoverStart { keys })
+        .map_err(|error| error.failure(&address.origin))?;
+    Ok(relayed(client, started, context))
+}
+
+/// The keys as a server takes them.
+pub(super) fn wire(keys: PublicKeys<'_>) -> Result<HandoverKeys, Failure> {
     let bad = || {
         Failure::new(
             Exit::Failed,
             "the keys for the other device could not be made",
         )
     };
-    let keys = HandoverKeys {
+    Ok(HandoverKeys {
         x_wing: Fixed(keys.x_wing.try_into().map_err(|_| bad())?),
         x25519: Fixed(keys.x25519.try_into().map_err(|_| bad())?),
-    };
+    })
+}
+
+/// The session that a server began.
+pub(super) fn relayed(client: Client, started: HandoverStarted, context: &Context) -> Begun {
     let HandoverStarted {
         session,
         ticket,
         code,
-    } = client
-        .post_once("/v1/handovers", &HandoverStart { keys })
-        .map_err(|error| error.failure(&address.origin))?;
+    } = started;
     // What a server made up does not steer a terminal.
     let code = crate::words::tame(&code).chars().take(12).collect();
     let relay = ServerRelay {
@@ -116,11 +127,11 @@ pub(crate) fn begin(
         ticket,
         interrupt: context.interrupt.clone(),
     };
-    Ok(Begun {
+    Begun {
         relay: Box::new(relay),
         session: session.0,
         code,
-    })
+    }
 }
 
 /// A session of a server's relay.

@@ -9,7 +9,7 @@ use rand_core::Rng as _;
 use url::Url;
 
 use super::loopback::Loopback;
-use super::{Address, Client};
+use super::{Address, CallError, Client};
 use crate::args::shared::Browser;
 use crate::browser::Form;
 use crate::context::Context;
@@ -18,9 +18,9 @@ use crate::failure::Failure;
 use crate::keys;
 
 /// As long as the server remembers a sign-in that was begun.
-const TIME: Duration = Duration::from_mins(5);
+pub(super) const TIME: Duration = Duration::from_mins(5);
 
-fn random<const N: usize>() -> Fixed<N> {
+pub(super) fn random<const N: usize>() -> Fixed<N> {
     let mut bytes = [0; N];
     keys::rng().fill_bytes(&mut bytes);
     Fixed(bytes)
@@ -41,16 +41,9 @@ pub(crate) fn on_page(
         tenant,
         challenge: verifier.challenge(),
     };
-    let SignInStarted { session, page } =
-        client
-            .post_once(path, &start)
-            .map_err(|error| match error.code() {
-                Some(heirloom_vault_api::Code::NotFound) => {
-                    Failure::new(Exit::Failed, format!("{origin} takes no passkeys"))
-                        .hint("use another way: `--invite CODE`")
-                }
-                _ => error.failure(&origin),
-            })?;
+    let SignInStarted { session, page } = client
+        .post_once(path, &start)
+        .map_err(|error| not_begun(error, &origin))?;
     let page = checked(&page, &origin)?;
     let loopback = Loopback::listen(state).map_err(|error| {
         Failure::new(
@@ -88,6 +81,17 @@ pub(crate) fn on_page(
         verifier,
         name,
     })
+}
+
+/// What a server says that begins no sign-in.
+pub(super) fn not_begun(error: CallError, origin: &str) -> Failure {
+    match error.code() {
+        Some(heirloom_vault_api::Code::NotFound) => {
+            Failure::new(Exit::Failed, format!("{origin} takes no passkeys"))
+                .hint("use another way: `--invite CODE`")
+        }
+        _ => error.failure(origin),
+    }
 }
 
 /// The page that the server names: as safe as the server itself, and nothing that could leave the form.

@@ -217,6 +217,7 @@ fn the_page_is_strict_and_its_site_is_that_of_the_account() {
         ("/ceremony", "text/html; charset=utf-8"),
         ("/ceremony.js", "text/javascript; charset=utf-8"),
         ("/handover.js", "text/javascript; charset=utf-8"),
+        ("/letin.js", "text/javascript; charset=utf-8"),
         ("/ceremony.css", "text/css; charset=utf-8"),
     ] {
         let answer = client.get(path);
