@@ -326,6 +326,41 @@ fn what_is_only_an_extra_never_stays_alone() {
     );
 }
 
+/// It would have stored a keyring without itself, and failed then.
+#[test]
+fn a_computer_does_not_remove_itself_and_changes_nothing_in_trying() {
+    let session = Session::new();
+    session.first_backup();
+    let shown = session.run(&with_key(&["protect", "status", "store", "--json"]));
+    let own = shown
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|event| event["this_computer"] == true)
+        .unwrap();
+    let name = own["name"].as_str().unwrap();
+    refused(
+        &session,
+        &with_key(&["protect", "remove", "store", name, "--yes"]),
+        2,
+        "error: a computer cannot remove itself from a backup\nhint: remove it on another computer that adds to this backup (`heirloom backup SOURCE --to STORE --join` makes one), or end the backup: `heirloom protect off STORE`\n",
+    );
+    // It adds to the backup as before.
+    let source = sample().display().to_string();
+    let added = session.run(&["backup", &source, "--to", "store"]);
+    assert_eq!(added.code, 0, "{added:?}");
+    // Another one is removed by its name.
+    Owner::joins(&session);
+    let ended = session.run(&with_key(&[
+        "protect",
+        "remove",
+        "store",
+        "Other computer",
+        "--yes",
+    ]));
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
 #[test]
 fn a_removed_passkey_is_told_where_it_still_is() {
     let session = Session::new();

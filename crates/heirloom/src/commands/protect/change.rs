@@ -291,10 +291,11 @@ fn tell_who_has_not_seen_it(unlocked: &Unlocked, own: &Device, context: &Context
 /// What another computer keeps for itself goes with that computer: it is to open nothing and to add nothing any more.
 fn target(keyring: &Unlocked, wish: &str, own: &Device) -> Result<Target, Failure> {
     let slots = keyring.slots();
+    let own = own.credential.device();
     let mut devices = keyring.devices().into_iter();
     if let Some(slot) = find_way(&slots, wish)? {
         let of = match slot.method {
-            Method::Device(of) if of != own.credential.device() => Some(of),
+            Method::Device(of) if of != own => Some(of),
             _ => None,
         };
         let device = devices.find(|known| Some(known.id) == of);
@@ -303,13 +304,26 @@ fn target(keyring: &Unlocked, wish: &str, own: &Device) -> Result<Target, Failur
             |device| Target::Device(device, true),
         ));
     }
-    let device = devices
-        .find(|known| known.revoked_ms.is_none() && known.name == wish)
-        .ok_or_else(|| no_such(wish))?;
+    let named = devices.filter(|known| known.revoked_ms.is_none() && known.name == wish);
+    let (itself, others): (Vec<_>, Vec<_>) = named.partition(|known| known.id == own);
+    let device = others.into_iter().next().ok_or_else(|| {
+        if itself.is_empty() {
+            no_such(wish)
+        } else {
+            not_itself()
+        }
+    })?;
     let reads = slots
         .iter()
         .any(|slot| slot.method == Method::Device(device.id));
     Ok(Target::Device(device, reads))
+}
+
+/// It would make the keys that are to be kept from it.
+fn not_itself() -> Failure {
+    Failure::usage("a computer cannot remove itself from a backup").hint(
+        "remove it on another computer that adds to this backup (`heirloom backup SOURCE --to STORE --join` makes one), or end the backup: `heirloom protect off STORE`",
+    )
 }
 
 fn no_such(wish: &str) -> Failure {
