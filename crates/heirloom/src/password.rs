@@ -4,6 +4,7 @@ mod enrol;
 mod entry;
 mod guess;
 mod owner;
+mod watch;
 
 use heirloom_keys::{Password as Slot, PasswordRecord};
 use heirloom_vault_api::{Fixed, Identity, Pinned, suite};
@@ -12,8 +13,9 @@ use crate::server::Address;
 
 pub(crate) use enrol::{Begun, Stands, register};
 pub(crate) use entry::{enter_new, file_or_ask};
-pub(crate) use guess::{guesses_left, open};
+pub(crate) use guess::open;
 pub(crate) use owner::{change_owner, follow_rotation, forget};
+pub(crate) use watch::{Guess, Guesses, Watched, watch};
 
 /// A password's slot in which everything makes sense: which record, in which vault, where.
 #[derive(Debug, Clone)]

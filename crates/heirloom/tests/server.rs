@@ -99,6 +99,40 @@ fn from_nothing_to_a_restore_with_the_password_on_a_new_computer() {
     assert_eq!(password["server"].as_str(), Some(url.as_str()));
     assert_eq!(password["guesses_left"], 10);
     assert!(password["last_proven_at"].is_string());
+    // The one that proved the new password, and the one that opened the backup just now.
+    assert_eq!(password["guesses"], 2);
+    for guess in password["last_guesses"].as_array().unwrap() {
+        assert_eq!(guess["signed_in"], true);
+        assert_eq!(guess["right"], true);
+        assert!(guess["at"].is_string());
+    }
+    let status = done(session.run(&with(&["protect", "status", &url], &[&PASSWORD])));
+    assert!(
+        status
+            .stdout
+            .contains("       3 guesses so far, the last 3:\n"),
+        "{status:?}"
+    );
+    let right = "  right, signed in to your account\n";
+    assert_eq!(status.stdout.matches(right).count(), 3, "{status:?}");
+    // A server whose log is not the one that this computer has seen.
+    let memory = fs::read_dir(session.path("home/accounts")).unwrap();
+    let memory = memory
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|kind| kind == "guesses"))
+        .unwrap();
+    let mut seen: serde_json::Value = serde_json::from_slice(&fs::read(&memory).unwrap()).unwrap();
+    seen["head"]["hash"] = "A".repeat(43).into();
+    fs::write(&memory, seen.to_string()).unwrap();
+    let status = session.run(&with(&["protect", "status", &url], &[&KEY]));
+    assert_eq!(status.code, 13, "{status:?}");
+    assert!(status.stdout.contains("Password"), "{status:?}");
+    assert!(
+        status
+            .stderr
+            .contains("does not show every guess at the password: entries were changed\n"),
+        "{status:?}"
+    );
 
     // A new computer: nothing is left but what lies in the kit.
     fs::remove_dir_all(session.path("home")).unwrap();

@@ -24,7 +24,8 @@ mod wire;
 
 pub use bytes::{Fixed, WrongLength, base64url, from_base64url};
 pub use client::{
-    Confirmed, Enrolment, ExportKey, Login, LoginError, Opened, Password, PasswordLength, Pinned,
+    Confirmed, Enrolment, EntryMissing, ExportKey, LogHead, Login, LoginError, Opened, Password,
+    PasswordLength, Pinned,
 };
 pub use identity::{IDENTITY_BYTES, Identity, NotSigned, VaultIdentity};
 pub use owner::{OwnerAct, OwnerKey, OwnerPublic};

@@ -138,14 +138,6 @@ pub(super) fn status(client: &Client, guarded: &Guarded) -> Result<RecordStatus,
     )
 }
 
-/// How many guesses a password has left, where this computer is signed in to its server and that answers.
-pub(crate) fn guesses_left(slot: &heirloom_keys::Password, context: &Context) -> Option<u32> {
-    let guarded = Guarded::of(slot)?;
-    let account = Account::find(&guarded.address, context).ok()??;
-    let client = Client::new(&guarded.address, Some(&account.token));
-    status(&client, &guarded).ok().map(|status| status.left)
-}
-
 /// Spends no guess where none would be answered.
 fn refuse_locked(status: &RecordStatus) -> Result<(), Failure> {
     if status.destroyed {

@@ -172,7 +172,7 @@ pub(crate) fn forget(address: &Address, context: &Context) -> Result<Vec<PathBuf
 }
 
 /// Where the sign-in to a server is remembered. The name is a hash: an address is no file name.
-pub(super) fn remembered(origin: &str, context: &Context) -> PathBuf {
+pub(crate) fn remembered(origin: &str, context: &Context) -> PathBuf {
     let hash = hex::encode(Sha256::digest(origin.as_bytes()));
     context
         .home

@@ -32,7 +32,7 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    pub(super) fn bad(why: impl Into<String>) -> Self {
+    pub(crate) fn bad(why: impl Into<String>) -> Self {
         Self::BadAnswer { why: why.into() }
     }
 

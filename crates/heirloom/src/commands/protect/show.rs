@@ -10,6 +10,7 @@ use crate::context::{Context, now_ms};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::events::{self, Event};
+use crate::password::{Guess, Guesses, Watched};
 use crate::{kit, password, repository, words};
 
 #[derive(Serialize)]
@@ -27,11 +28,23 @@ struct Way<'a> {
     server: Option<&'a str>,
     /// How many wrong passwords are left, where the server was asked.
     guesses_left: Option<u32>,
+    /// How many there were, ever, and the newest of them.
+    guesses: Option<u64>,
+    last_guesses: Option<Vec<GuessLine>>,
     created_at: Option<String>,
     last_used_at: Option<String>,
     last_proven_at: Option<String>,
     next_check_at: Option<String>,
     check_due: bool,
+}
+
+/// A guess at a password.
+#[derive(Serialize)]
+struct GuessLine {
+    at: Option<String>,
+    signed_in: bool,
+    /// `None`: one of several that were made at the same time was.
+    right: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -57,6 +70,9 @@ struct Summary {
     removal_due_at: Option<String>,
     seconds: f64,
 }
+
+/// How many guesses at a password are shown.
+const GUESSES: usize = 5;
 
 /// The first line that an owner reads.
 pub(crate) fn status_words(status: Status) -> (&'static str, String) {
@@ -99,8 +115,11 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     output.line("");
     output.title("Ways in");
     let slots = keyring.slots();
+    let mut not_whole = None;
     for (at, slot) in slots.iter().enumerate() {
-        way(at + 1, slot, now, context);
+        if let Err(failure) = way(at + 1, slot, now, context) {
+            not_whole = Some(failure);
+        }
     }
     output.line("");
     output.title("Devices");
@@ -125,6 +144,10 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
         words::moment(keyring.made_ms())
     ));
     next_step(keyring, now, context);
+    // Last, so that it is what a person reads, and in place of a summary that says that all is well.
+    if let Some(failure) = not_whole {
+        return Err(failure);
+    }
     let proven = match keyring.status(now) {
         Status::Protected | Status::CheckDue => 2,
         Status::AlmostProtected { proven } => proven,
@@ -153,7 +176,8 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
+/// Shows a way in. What its server hides of guesses is an error, after everything was shown.
+fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) -> Result<(), Failure> {
     let method = method_word(&slot.method);
     let passkey = match &slot.method {
         Method::Passkey(passkey) => Some(passkey),
@@ -179,7 +203,14 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
         Method::Password(password) => Some(password),
         _ => None,
     };
-    let guesses_left = password.and_then(|password| password::guesses_left(password, context));
+    let watched = password.and_then(|password| password::watch(password, context));
+    let (guesses_left, guesses, failed) = match watched {
+        None => (None, None, None),
+        Some(Watched { left, guesses }) => match guesses {
+            Ok(guesses) => (Some(left), Some(guesses), None),
+            Err(failure) => (Some(left), None, Some(failure)),
+        },
+    };
     facts.extend(password.map(|password| format!("checked by {}", words::tame(&password.server))));
     facts.extend(
         guesses_left.map(|left| format!("{} left", words::count(left.into(), "guess", "guesses"))),
@@ -205,6 +236,11 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
         words::tame(&slot.name),
         facts.join(", ")
     ));
+    if let Some(guesses) = &guesses {
+        for line in guess_lines(guesses) {
+            context.output.line(&line);
+        }
+    }
     context.output.event(&Event::new(
         "way",
         Way {
@@ -216,6 +252,8 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
             rp_id: passkey.map(|passkey| passkey.rp_id.as_str()),
             server: password.map(|password| password.server.as_str()),
             guesses_left,
+            guesses: guesses.as_ref().map(|guesses| guesses.count),
+            last_guesses: guesses.as_ref().map(last_guesses),
             created_at: words::rfc3339(slot.created_ms),
             last_used_at: slot.last_used_ms.and_then(words::rfc3339),
             last_proven_at: slot.last_proven_ms.and_then(words::rfc3339),
@@ -223,6 +261,49 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) {
             check_due: is_due,
         },
     ));
+    failed.map_or(Ok(()), Err)
+}
+
+/// When a guess was made: by the server's clock, which may say anything.
+fn guessed_ms(guess: &Guess) -> i64 {
+    i64::try_from(guess.time_ms).unwrap_or(i64::MAX)
+}
+
+/// How often a password was guessed at, and the last times, one line each.
+fn guess_lines(guesses: &Guesses) -> Vec<String> {
+    let count = words::count(guesses.count, "guess", "guesses");
+    let shown: Vec<_> = guesses.newest(GUESSES).collect();
+    let mut lines = vec![match shown.len() {
+        0 => return Vec::new(),
+        1 => format!("       {count} so far:"),
+        some => format!("       {count} so far, the last {some}:"),
+    }];
+    lines.extend(shown.into_iter().map(|guess| {
+        let right = match guess.right {
+            Some(true) => "right",
+            Some(false) => "wrong or broken off",
+            None => "right, or another at the same time was",
+        };
+        let who = if guess.signed_in {
+            "signed in to your account"
+        } else {
+            "not signed in"
+        };
+        format!(
+            "         {}  {right}, {who}",
+            words::moment(guessed_ms(guess))
+        )
+    }));
+    lines
+}
+
+fn last_guesses(guesses: &Guesses) -> Vec<GuessLine> {
+    let lines = guesses.newest(GUESSES).map(|guess| GuessLine {
+        at: words::rfc3339(guessed_ms(guess)),
+        signed_in: guess.signed_in,
+        right: guess.right,
+    });
+    lines.collect()
 }
 
 /// Where else a passkey is, as it said when it was added.
