@@ -208,7 +208,7 @@ fn strangers_push_out_strangers_and_never_an_account() {
         handovers.0.lock().unwrap().of_strangers.sizes(),
         (MOST_OF_STRANGERS, MOST_OF_STRANGERS, MOST_OF_STRANGERS)
     );
-    for number in 1000..1000 + MOST + 1 {
+    for number in 1000..=1000 + MOST {
         begin(number, Of::Account(numbered(number)));
     }
     let newest = 9 + MOST_OF_STRANGERS;
