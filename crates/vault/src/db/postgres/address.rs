@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
 use zeroize::Zeroizing;
 
 use super::tls::Asked;
@@ -71,6 +71,12 @@ pub enum AddressError {
     /// Without TLS, over a network.
     #[error("the database's address says sslmode=disable, which is for this computer alone")]
     InTheOpen,
+    /// A promise that would not be kept.
+    #[error(
+        "the database's address says channel_binding=require, which is not known here; leave it out: the \
+         certificate and the host's name are verified whenever there is TLS"
+    )]
+    ChannelBinding,
 }
 
 impl Postgres {
@@ -98,6 +104,9 @@ impl Postgres {
         let ports_fit = ports.len() <= 1 || ports.len() == hosts.len();
         if hosts.is_empty() || !ports_fit || !config.get_hostaddrs().is_empty() {
             return Err(AddressError::Malformed);
+        }
+        if config.get_channel_binding() == ChannelBinding::Require {
+            return Err(AddressError::ChannelBinding);
         }
         if hosts.iter().all(is_near) {
             if config.get_ssl_mode() == SslMode::Prefer {
@@ -219,6 +228,22 @@ mod tests {
         // One of them is far:
         let open = Postgres::new("postgres://localhost:1,db.example:1/vault?sslmode=disable");
         assert!(matches!(open, Err(AddressError::InTheOpen)));
+    }
+
+    #[test]
+    fn what_would_not_be_kept_is_refused_and_what_is_kept_is_not() {
+        let require = Postgres::new("postgres://db.example/vault?channel_binding=require");
+        assert!(matches!(require, Err(AddressError::ChannelBinding)));
+        for kept in [
+            "channel_binding=prefer",
+            "sslmode=verify-full",
+            "sslmode=verify-ca",
+        ] {
+            Postgres::new(&format!("postgres://db.example/vault?{kept}")).unwrap();
+        }
+        // A word of nobody's is no lesser promise.
+        let unknown = Postgres::new("postgres://db.example/vault?sslmode=verify");
+        assert!(matches!(unknown, Err(AddressError::Malformed)));
     }
 
     #[test]

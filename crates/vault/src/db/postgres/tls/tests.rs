@@ -14,6 +14,9 @@ use super::super::{Opened, Postgres};
 use crate::tests::cluster::Cluster;
 use crate::vault::rng;
 
+/// For a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A server that offers TLS on two addresses of this computer; its certificate is for the first alone.
 struct Server {
     cluster: Cluster,
@@ -139,7 +142,7 @@ fn open(address: &str) -> Result<Opened, String> {
     fs::write(&file, format!("{address}\n")).unwrap();
     let mut address = Address::from_file(&file).map_err(|error| error.to_string())?;
     address.connections = 1;
-    address.deadline = Duration::from_secs(20);
+    address.deadline = PATIENCE;
     let opened = Postgres::open(&address, &folder.path().join("watermark"), &mut rng());
     opened.map_err(|error| error.to_string())
 }
@@ -190,7 +193,8 @@ fn the_authority_may_lie_beside_the_address() {
         server.host
     );
     fs::write(&file, address).unwrap();
-    let address = Address::from_file(&file).unwrap();
+    let mut address = Address::from_file(&file).unwrap();
+    address.deadline = PATIENCE;
     Postgres::open(&address, &folder.path().join("watermark"), &mut rng()).unwrap();
 }
 
