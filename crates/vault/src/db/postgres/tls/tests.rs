@@ -15,7 +15,7 @@ use crate::tests::cluster::Cluster;
 use crate::vault::rng;
 
 /// For a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server that offers TLS on two addresses of this computer; its certificate is for the first alone.
 struct Server {
