@@ -260,8 +260,12 @@ impl Blobs {
 
     /// Removes bytes that no name leads to: a crash left them between their last byte and their name.
     ///
-    /// Only old ones, for young ones may be about to be named.
+    /// Only old ones, for young ones may be about to be named. None as long as the database may be an old copy: the
+    /// names of what came after it are only missing in it.
     pub(crate) async fn remove_orphans(&self, vault: &Vault) -> Result<(), Refusal> {
+        if !vault.standing().is_accepted() {
+            return Ok(());
+        }
         for first in 0..=u8::MAX {
             for object in self.place.old(first, ORPHAN).await? {
                 if !vault.run(move |sql| blob::is_named(sql, &object)).await? {
@@ -272,8 +276,12 @@ impl Blobs {
         self.uploads.remove_orphans(vault).await
     }
 
-    /// Frees what is deleted for longer than the grace, and gives up what nobody finished.
+    /// Frees what is deleted for longer than the grace, and gives up what nobody finished. Neither as long as the
+    /// database may be an old copy: what it calls deleted may have been brought back since.
     pub(crate) async fn sweep(&self, vault: &Vault, now: u64) -> Result<(), Refusal> {
+        if !vault.standing().is_accepted() {
+            return Ok(());
+        }
         self.sweep_uploads(vault, now).await?;
         let before = now.saturating_sub(self.grace_ms);
         let mut swept = Ok(());

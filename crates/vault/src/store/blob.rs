@@ -26,8 +26,9 @@ const GONE: &str =
 
 const NAMED: &str = "SELECT size FROM vault_blob WHERE object = $1";
 
-/// Whether any name, also a deleted one, leads to this object.
+/// Whether any name, also a deleted one, leads to this object. Never asked of a stale copy: bytes go by it.
 pub(crate) fn is_named(sql: &mut dyn Sql, object: &Fixed<16>) -> Result<bool, DbError> {
+    sql.barrier()?;
     Ok(!sql.query(NAMED, &[(*object).into()])?.is_empty())
 }
 

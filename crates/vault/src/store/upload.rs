@@ -159,7 +159,8 @@ pub(crate) fn over(sql: &mut dyn Sql, now: u64) -> Result<Vec<(AccountId, Fixed<
         .collect()
 }
 
-/// Whether an upload of this object is under way.
+/// Whether an upload of this object is under way. Never asked of a stale copy: bytes go by it.
 pub(crate) fn is_known(sql: &mut dyn Sql, object: &Fixed<16>) -> Result<bool, DbError> {
+    sql.barrier()?;
     Ok(!sql.query(KNOWN, &[(*object).into()])?.is_empty())
 }

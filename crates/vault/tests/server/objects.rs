@@ -1,5 +1,6 @@
 //! Opaque objects: created once, read in ranges, within a quota.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use heirloom_vault_api::*;
@@ -123,6 +124,106 @@ fn a_file_that_no_name_leads_to_goes_when_it_is_old() {
     }
     assert!(!orphan.exists());
     assert!(young.exists() && foreign.exists() && named.exists());
+    server.stop();
+}
+
+/// The database of a stopped server.
+fn copied(data: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    ["vault.sqlite", "vault.sqlite-wal"]
+        .into_iter()
+        .map(|name| data.join(name))
+        .filter(|path| path.exists())
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect()
+}
+
+fn put_back(data: &Path, database: &[(PathBuf, Vec<u8>)]) {
+    for name in ["vault.sqlite", "vault.sqlite-wal", "vault.sqlite-shm"] {
+        let _ = std::fs::remove_file(data.join(name));
+    }
+    for (path, bytes) in database {
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..6000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it never was so");
+}
+
+#[test]
+fn nothing_is_removed_under_an_old_database_until_the_operator_accepts_it() {
+    let grace_is_over = |config: &mut heirloom_vault::Config| config.grace = Duration::ZERO;
+    let server = start(|_| ());
+    let client = server.signed_in();
+    for name in ["kept", "deleted-then"] {
+        client
+            .send("PUT", &format!("/v1/blobs/{name}"), &[], name.as_bytes())
+            .unwrap();
+    }
+    client
+        .send("DELETE", "/v1/blobs/deleted-then", &[], b"")
+        .unwrap();
+    let folder = server.stop();
+    let data = folder.path().join("data");
+    let old = copied(&data);
+    let server = start_in(folder, |_| ());
+    let mut again = server.client();
+    again.token.clone_from(&client.token);
+    // What the copy calls deleted is brought back, and something is new.
+    let name = BlobName::try_from("deleted-then".to_owned()).unwrap();
+    let restored = again.post("/v1/restores", &BlobRestore { name }).unwrap();
+    assert_eq!(restored.status, 200);
+    again.send("PUT", "/v1/blobs/new", &[], b"new").unwrap();
+    let folder = server.stop();
+    let newest = copied(&data);
+    let files = walk(&data.join("blobs"));
+    assert_eq!(files.len(), 3);
+    let aged = std::time::SystemTime::now() - Duration::from_hours(25);
+    for file in &files {
+        std::fs::File::open(file)
+            .unwrap()
+            .set_modified(aged)
+            .unwrap();
+    }
+    put_back(&data, &old);
+    let server = start_in(folder, grace_is_over);
+    assert!(server.admin.is_restored());
+    server.runtime.block_on(server.admin.sweep()).unwrap();
+    // The search that a server begins with, which says nothing when it has searched.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(walk(&data.join("blobs")).len(), 3);
+    // It was the wrong copy: with the right one, all is as it was.
+    let folder = server.stop();
+    put_back(&data, &newest);
+    let server = start_in(folder, |_| ());
+    let mut again = server.client();
+    again.token.clone_from(&client.token);
+    for name in ["kept", "deleted-then", "new"] {
+        let path = format!("/v1/blobs/{name}");
+        assert_eq!(again.get(&path).status, 200, "{name}");
+    }
+    let folder = server.stop();
+    // Taken as it is, the old one decides.
+    put_back(&data, &old);
+    let server = start_in(folder, grace_is_over);
+    server
+        .runtime
+        .block_on(server.admin.accept_restore())
+        .unwrap();
+    server.runtime.block_on(server.admin.sweep()).unwrap();
+    assert_eq!(walk(&data.join("blobs")).len(), 2);
+    let folder = server.stop();
+    let server = start_in(folder, grace_is_over);
+    until(|| walk(&data.join("blobs")).len() == 1);
+    let mut again = server.client();
+    again.token.clone_from(&client.token);
+    assert_eq!(again.get("/v1/blobs/kept").body, b"kept");
     server.stop();
 }
 
