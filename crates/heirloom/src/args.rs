@@ -5,6 +5,7 @@ pub(crate) mod manage;
 pub(crate) mod read;
 pub(crate) mod server;
 pub(crate) mod shared;
+pub(crate) mod store_first;
 pub(crate) mod write;
 
 use std::path::PathBuf;

@@ -36,7 +36,7 @@ use crate::exit::Exit;
 
 fn main() -> ExitCode {
     process::harden();
-    let args = match Args::try_parse() {
+    let args = match Args::try_parse_from(args::store_first::ordered(std::env::args_os())) {
         Ok(args) => args,
         Err(error) => return process::bad_arguments(&error),
     };

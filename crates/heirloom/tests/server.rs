@@ -82,7 +82,7 @@ fn from_nothing_to_a_restore_with_the_password_on_a_new_computer() {
     let url = serving.url.clone();
     back_up(&session, &url);
     let added = done(session.run(&with(
-        &["protect", "add", "password", &url],
+        &["protect", &url, "add", "password"],
         &[&KEY, &PASSWORD],
     )));
     assert_eq!(
