@@ -7,7 +7,9 @@ use heirloom_engine::backup::BackupOutcome;
 use heirloom_engine::repository::Repository;
 use heirloom_engine::store::{self, Store, StoreError};
 use heirloom_engine::{EngineError, keyrings};
-use heirloom_keys::{Freshness, KeyringHash, LockedKeyring, Unlocked};
+use heirloom_keys::{
+    Freshness, KeyringHash, LockedKeyring, Unlocked, log_extends, verify_successor,
+};
 
 use crate::args::shared::Unlock;
 use crate::context::Context;
@@ -34,6 +36,8 @@ pub(crate) struct Found {
     pub(crate) state: Option<RepositoryState>,
     /// What the server of the store remembers for every computer.
     witness: Option<Arc<Witness>>,
+    /// The keyrings from the one that this computer, or the witness, knows to the newest.
+    between: Vec<LockedKeyring>,
 }
 
 /// A backup that was unlocked.
@@ -109,16 +113,19 @@ pub(crate) fn look(address: &str, context: &Context) -> Result<Option<Found>, Fa
     let state = context
         .home
         .repository(*first.repository().as_bytes(), false)?;
-    let found = Found {
+    let mut found = Found {
         store,
         newest: first,
         twin,
         state,
         witness: Witness::of(&place, context)?,
         place,
+        between: Vec::new(),
     };
     if let Some(seen) = found.seen()? {
-        found.refuse_older(&names, &seen, "this computer has seen")?;
+        found.load_between(&names, seen.number)?;
+        found.take_other_side(&seen);
+        found.refuse_older(&seen, "this computer has seen")?;
     }
     if let Some(witness) = &found.witness
         && let Some((number, hash)) = witness.keyring(*found.newest.repository().as_bytes())?
@@ -129,15 +136,24 @@ pub(crate) fn look(address: &str, context: &Context) -> Result<Option<Found>, Fa
             events: 0,
         };
         let who = format!("the witness of {} has signed", witness.origin());
-        found.refuse_older(&names, &seen, &who)?;
+        found.load_between(&names, seen.number)?;
+        found.refuse_older(&seen, &who)?;
     }
     Ok(Some(found))
 }
 
-/// Reads a keyring; a failure names the object, which a person may have to bring back or move away.
+/// Of keyrings that are read to follow what happened: hundreds of changes.
+const MOST_BETWEEN_BYTES: usize = 64 << 20;
+
 fn load(store: &dyn Store, name: &str) -> Result<LockedKeyring, Failure> {
+    load_counted(store, name).map(|(keyring, _)| keyring)
+}
+
+/// Reads a keyring, and says how long it is; a failure names the object, which a person may have to bring back or move
+/// away.
+fn load_counted(store: &dyn Store, name: &str) -> Result<(LockedKeyring, usize), Failure> {
     let bytes = keyrings::load(store, name).map_err(Failure::from);
-    let parsed = bytes.and_then(|bytes| Ok(LockedKeyring::parse(&bytes)?));
+    let parsed = bytes.and_then(|bytes| Ok((LockedKeyring::parse(&bytes)?, bytes.len())));
     parsed.map_err(|failure| match failure.exit {
         Exit::Damage => foreign(name, &failure.message),
         _ => failure,
@@ -198,21 +214,84 @@ fn missing(place: &str, context: &Context) -> Result<(), Failure> {
 }
 
 impl Found {
-    /// Refuses a store that shows an older state than `who` knows.
-    fn refuse_older(
-        &self,
-        names: &[keyrings::KeyringName],
-        seen: &heirloom_keys::Seen,
-        who: &str,
-    ) -> Result<(), Failure> {
+    /// Reads the keyrings from number `first` to the newest, where they are not read yet.
+    fn load_between(&mut self, names: &[keyrings::KeyringName], first: u64) -> Result<(), Failure> {
+        let mut bytes = 0;
         let mut between = Vec::new();
-        for name in names
-            .iter()
-            .filter(|name| name.number >= seen.number && name.number < self.newest.number())
-        {
-            between.push(load(&*self.store, &name.name)?);
+        let is_between = |number: u64| number >= first && number < self.newest.number();
+        for name in names.iter().filter(|name| is_between(name.number)) {
+            let (keyring, length) = load_counted(&*self.store, &name.name)?;
+            bytes += length;
+            if bytes > MOST_BETWEEN_BYTES {
+                return Err(Failure::new(
+                    Exit::Damage,
+                    format!(
+                        "{} holds more keyrings from number {first} on than owners make",
+                        self.place
+                    ),
+                )
+                .hint("look into its folder `keyring`: what nobody on your computers wrote, move out of the store"));
+            }
+            between.push(keyring);
         }
-        match seen.compare_through(&self.newest, &between) {
+        if between.len() > self.between.len() {
+            self.between = between;
+        }
+        Ok(())
+    }
+
+    /// Where another side of a fork went further than the one that this computer knows, that one is the twin: its owner
+    /// may join the two.
+    fn take_other_side(&mut self, seen: &heirloom_keys::Seen) {
+        let is_forked = seen.compare_through(&self.newest, &self.between) == Freshness::Forked;
+        if !is_forked || self.twin.is_some() {
+            return;
+        }
+        let own = self
+            .between
+            .iter()
+            .position(|keyring| keyring.hash() == seen.hash);
+        self.twin = own.map(|own| self.between.swap_remove(own));
+    }
+
+    /// Checks that each keyring since the one that this computer knows was made by somebody who could open the one before
+    /// it: whoever was removed still knows an old root, and could go on from there. `docs/keyring.md`, section 9.1.
+    ///
+    /// A keyring that the same way in does not open, because it was added later, shows nothing.
+    pub(crate) fn verify_succession(
+        &self,
+        unlocked: &Unlocked,
+        open: impl Fn(&LockedKeyring) -> Result<Unlocked, Failure>,
+    ) -> Result<(), Failure> {
+        let mut reached = vec![&self.newest];
+        let mut at = 0;
+        while let Some(keyring) = reached.get(at).copied() {
+            at += 1;
+            for before in &self.between {
+                if !keyring.previous_hashes().contains(&before.hash()) {
+                    continue;
+                }
+                match open(before) {
+                    Ok(before) => {
+                        let follows = verify_successor(&before, keyring).is_ok();
+                        if !follows || !log_extends(&before, unlocked) {
+                            return Err(not_a_successor(keyring.number()));
+                        }
+                    }
+                    Err(failure) if matches!(failure.exit, Exit::WrongKey | Exit::NeedsUnlock) => {}
+                    Err(failure) => return Err(failure),
+                }
+                if !reached.iter().any(|known| known.hash() == before.hash()) {
+                    reached.push(before);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a store that shows an older state than `who` knows.
+    fn refuse_older(&self, seen: &heirloom_keys::Seen, who: &str) -> Result<(), Failure> {
+        match seen.compare_through(&self.newest, &self.between) {
             Freshness::Same | Freshness::Newer => Ok(()),
             Freshness::Older => Err(rollback(format!(
                 "keyring {} is its newest, and {who} keyring {}",
@@ -264,6 +343,15 @@ impl Found {
             reader: Arc::new(Reader::new(unlocked)),
         }
     }
+}
+
+/// The failure of a keyring that an owner did not make.
+fn not_a_successor(number: u64) -> Failure {
+    Failure::new(
+        Exit::Damage,
+        format!("keyring {number} was not made by an owner of this backup"),
+    )
+    .hint("somebody who was removed from the backup may have written it; do not back up to this store, and move that keyring out of its folder `keyring` once you know who did")
 }
 
 /// The failure of a store that went back in time.
@@ -324,12 +412,8 @@ impl Opened {
     /// The heads that this computer has seen, and those that the witness has signed.
     fn seen_heads(&self) -> Result<Option<heirloom_engine::repository::Seen>, Failure> {
         let state = self.found.state.as_ref();
-        let seen = state.map(RepositoryState::seen).transpose()?.flatten();
-        let mut heads: Vec<_> = seen
-            .into_iter()
-            .flat_map(|seen| seen.heads)
-            .map(engine_head)
-            .collect();
+        let seen = state.map(known_heads).transpose()?.flatten();
+        let mut heads = seen.map(|seen| seen.heads).unwrap_or_default();
         heads.extend(self.witnessed_heads()?);
         Ok((!heads.is_empty()).then_some(heirloom_engine::repository::Seen { heads }))
     }
@@ -381,6 +465,19 @@ fn engine_head(head: SeenHead) -> heirloom_engine::repository::SeenHead {
     }
 }
 
+/// The heads that a computer has seen; `None` where there are none.
+pub(crate) fn known_heads(
+    state: &RepositoryState,
+) -> Result<Option<heirloom_engine::repository::Seen>, Failure> {
+    let heads: Vec<_> = state
+        .seen()?
+        .into_iter()
+        .flat_map(|seen| seen.heads)
+        .map(engine_head)
+        .collect();
+    Ok((!heads.is_empty()).then_some(heirloom_engine::repository::Seen { heads }))
+}
+
 /// The heads of an opened repository, to be remembered.
 pub(crate) fn heads(repository: &Repository) -> Vec<SeenHead> {
     let head = |head: heirloom_engine::repository::SeenHead| {
@@ -422,10 +519,76 @@ pub(crate) fn remember(
 ) -> Result<(), Failure> {
     let seen = unlocked.seen();
     let before = state.seen()?.unwrap_or_default();
+    if before.keyring_number > seen.number {
+        // Another run on this computer went on meanwhile: what it saw stays seen.
+        return state.set_seen(&Seen {
+            heads: heads.unwrap_or(before.heads),
+            ..before
+        });
+    }
     state.set_seen(&Seen {
         keyring_number: seen.number,
         keyring_hash: hex::encode(seen.hash.as_bytes()),
         events: seen.events,
         heads: heads.unwrap_or(before.heads),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use heirloom_engine::store::memory::MemoryStore;
+    use heirloom_keys::{Act, CreateParams, Keyring, RecoveryKey, Successor, UnlockSecret};
+
+    use super::*;
+
+    fn locked(bytes: &[u8]) -> LockedKeyring {
+        LockedKeyring::parse(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_keyring_whose_maker_knew_another_root_than_the_one_before_is_refused() {
+        let mut rng = crate::keys::rng();
+        let key = RecoveryKey::generate(&mut rng);
+        let params = CreateParams {
+            device_name: "a",
+            recovery: &key,
+            recovery_name: "key",
+        };
+        let (first_bytes, first, credential) = Keyring::create(&mut rng, 1, &params).unwrap();
+        let act = |now_ms| Act {
+            device: credential.device(),
+            now_ms,
+        };
+        let Successor {
+            bytes: second_bytes,
+            unlocked: second,
+        } = first.rotate(&mut rng, act(2)).unwrap();
+        let Successor {
+            bytes: third_bytes,
+            unlocked: third,
+        } = second.rotate(&mut rng, act(3)).unwrap();
+        let found = Found {
+            store: Arc::new(MemoryStore::default()),
+            place: "store".into(),
+            newest: locked(&third_bytes),
+            twin: None,
+            state: None,
+            witness: None,
+            between: vec![locked(&second_bytes), locked(&first_bytes)],
+        };
+        let secret = UnlockSecret::recovery_key(&key);
+        let open = |keyring: &LockedKeyring| Ok(keyring.unlock(&secret)?);
+        found.verify_succession(&third, open).unwrap();
+        // As if the second had another root than the one under which the third names it.
+        let other_root = |_: &LockedKeyring| open(&locked(&first_bytes));
+        let refused = found.verify_succession(&third, other_root).unwrap_err();
+        assert_eq!(refused.exit, Exit::Damage);
+        // One that the way in does not open shows nothing.
+        let other = RecoveryKey::generate(&mut rng);
+        let other = UnlockSecret::recovery_key(&other);
+        let closed = |keyring: &LockedKeyring| Ok(keyring.unlock(&other)?);
+        found.verify_succession(&third, closed).unwrap();
+    }
 }

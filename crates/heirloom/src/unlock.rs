@@ -47,6 +47,13 @@ pub(crate) struct EnteredPasskey {
 }
 
 impl Entered {
+    /// Unlocks the newest keyring of a backup, and checks that it goes on from what this computer knows.
+    pub(crate) fn open_newest(&self, found: &Found) -> Result<Unlocked, Failure> {
+        let unlocked = self.open(&found.newest)?;
+        found.verify_succession(&unlocked, |before| self.open(before))?;
+        Ok(unlocked)
+    }
+
     /// Unlocks one keyring, with words of its own for each way that fails.
     pub(crate) fn open(&self, locked: &LockedKeyring) -> Result<Unlocked, Failure> {
         match self {
@@ -123,11 +130,12 @@ pub(crate) fn unlock(
     unlock_one_side(found, args, purpose, context)
 }
 
-fn refuse_fork(found: &Found) -> Result<(), Failure> {
-    match found.twin {
+/// Both sides of a fork are shown, and never chosen between.
+pub(crate) fn refuse_fork(found: &Found) -> Result<(), Failure> {
+    match &found.twin {
         None => Ok(()),
-        Some(_) => Err(OpenError::Forked {
-            number: found.newest.number(),
+        Some(twin) => Err(OpenError::Forked {
+            number: twin.number(),
         }
         .into()),
     }
@@ -357,6 +365,7 @@ pub(crate) fn by_recovery_key(
     refuse_fork(found)?;
     let key = recovery::enter(args, context)?;
     let unlocked = key.open(&found.newest)?;
+    found.verify_succession(&unlocked, |before| key.open(before))?;
     if let Some(group) = key.mended {
         context.output.warn(&format!("group {group} of the recovery key was wrong and was mended; correct it where you keep it"));
     }
@@ -372,7 +381,7 @@ pub(crate) fn by_this_computer(found: &Found) -> Result<(Unlocked, Entered), Fai
         ));
     };
     let entered = Entered::ThisComputer(way.unlock_secret());
-    let unlocked = entered.open(&found.newest)?;
+    let unlocked = entered.open_newest(found)?;
     own::finish(found, &unlocked)?;
     Ok((unlocked, entered))
 }
@@ -391,7 +400,7 @@ fn by_password(
         context,
     )?;
     let entered = Entered::Password(secret);
-    Ok((entered.open(&found.newest)?, entered))
+    Ok((entered.open_newest(found)?, entered))
 }
 
 fn by_passkey(
@@ -408,7 +417,7 @@ fn by_passkey(
     let mut page = Page::open(&found.newest, &found.place, site, args, context)?;
     let opened = answer(&mut page, &offers.passkeys, purpose)
         .map_err(browser::failure)
-        .and_then(|entered| Ok((entered.open(&found.newest)?, entered)));
+        .and_then(|entered| Ok((entered.open_newest(found)?, entered)));
     match opened {
         Ok((unlocked, entered)) => Ok(Key {
             unlocked,

@@ -956,6 +956,49 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
+fn the_computer_whose_side_of_a_fork_is_the_shorter_one_sees_it_and_joins_the_two() {
+    let mut session = Session::new();
+    session.first_backup();
+    let source = sample().display().to_string();
+    session.move_to("second");
+    let join = with_key(&["backup", &source, "--to", "store", "--join"]);
+    assert_eq!(session.run(&join).code, 0);
+    copy(&session.path("store"), &session.path("elsewhere"));
+    let rotated = session.run(&with_key(&["protect", "rotate", "elsewhere"]));
+    assert_eq!(rotated.code, 0);
+    session.move_to("home");
+    let add = [
+        "protect",
+        "add",
+        "recovery-key",
+        "store",
+        "--new-key-file",
+        "second.txt",
+    ];
+    assert_eq!(session.run(&with_key(&add)).code, 0);
+    // `add` makes two keyrings and `rotate` one.
+    copy(&session.path("elsewhere"), &session.path("store"));
+    session.move_to("second");
+    refused(
+        &session,
+        &with_key(&["snapshots", "store"]),
+        13,
+        "error: there are two keyrings of number 4\nhint: two computers changed the ways in at once; `heirloom protect rotate STORE` joins the two\n",
+    );
+    let unattended = session.run(&["backup", &source, "--to", "store"]);
+    assert_eq!(unattended.code, 13, "no side is chosen: {unattended:?}");
+    let joined = session.run(&with_key(&["protect", "rotate", "store"]));
+    assert_eq!(joined.code, 0, "{joined:?}");
+    for home in ["second", "home"] {
+        session.move_to(home);
+        let listed = session.run(&with_key(&["protect", "status", "store", "--json"]));
+        assert_eq!(listed.summary()["ways"], 2, "nothing was lost: {listed:?}");
+    }
+    let opened = session.run(&["snapshots", "store", "--recovery-key-file", "second.txt"]);
+    assert_eq!(opened.code, 0);
+}
+
+#[test]
 fn two_computers_that_change_the_ways_in_at_once_are_seen_and_joined() {
     let mut session = Session::new();
     session.first_backup();

@@ -159,7 +159,7 @@ impl Opening {
         let store = &*found.store;
         let mut device = this_device(&found)?;
         let _lock = device.state.lock()?;
-        let mut unlocked = self.entered.open(&found.newest)?;
+        let mut unlocked = self.entered.open_newest(&found)?;
         refuse_ending(&unlocked)?;
         device.follow(&unlocked)?;
         let mut rng = keys::rng();

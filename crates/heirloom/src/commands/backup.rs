@@ -225,7 +225,9 @@ fn check(
     };
     progress.meter().phase("Checking", None, None);
     let keys: Arc<dyn ReaderKeys> = reader.clone();
-    let opened = Arc::new(Repository::open(store.clone(), keys, None)?);
+    // What this computer has seen of other lineages is not forgotten by a run that reads them.
+    let seen = repository::known_heads(&device.state)?;
+    let opened = Arc::new(Repository::open(store.clone(), keys, seen.as_ref())?);
     let mut view = opened
         .clone()
         .view(&Selection::Snapshot(snapshot.to_owned()))?;

@@ -22,6 +22,7 @@ use crate::output::engine::Shown;
 use crate::output::events;
 use crate::output::meter::Meter;
 use crate::repository::{self, Found};
+use crate::unlock;
 use crate::words;
 
 /// Counts what comes.
@@ -100,6 +101,7 @@ fn compared(
     context: &Context,
 ) -> Result<Exit, Failure> {
     let _lock = device.state.lock()?;
+    unlock::refuse_fork(found)?;
     device.refresh(&found.newest)?;
     let mut rng = keys::rng();
     let progress = Shown::new(&context.output, &context.interrupt);

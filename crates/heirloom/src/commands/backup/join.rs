@@ -36,6 +36,7 @@ pub(super) fn known_or_join(
             found.place
         ));
     }
+    unlock::refuse_fork(&found)?;
     // A computer that was let in reads, too: it may have ended before it knew, and its table comes from the store.
     let own = match own::find(&found)? {
         Own::Here(_) => Some(unlock::by_this_computer(&found)?.0),
@@ -76,6 +77,14 @@ fn known(
         context.output.say(first::PROVEN);
         first::forget(&found.place, context);
         Some(std::sync::Arc::new(Reader::new(unlocked)))
+    } else if refreshed.is_err() && device.state.seen()?.is_none() {
+        // It was to join, and its keyring never came into the store.
+        drop(lock);
+        return join(found, args, context);
+    } else if let Err(failure) = refreshed
+        && !(failure.exit == Exit::NeedsUnlock && (given || own.is_some()))
+    {
+        return Err(failure);
     } else if given {
         let (unlocked, _) = unlock::unlock(&found, &args.unlock, Purpose::Unlock, context)?.done();
         if unlocked
@@ -91,7 +100,6 @@ fn known(
         device.follow(&unlocked)?;
         Some(std::sync::Arc::new(Reader::new(unlocked)))
     } else {
-        refreshed?;
         None
     };
     device.refuse_ending()?;
