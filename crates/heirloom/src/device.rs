@@ -84,6 +84,14 @@ impl Device {
         successor: Successor,
     ) -> Result<Unlocked, Failure> {
         let Successor { bytes, unlocked } = successor;
+        let newest = keyrings::list(store)?.pop();
+        if newest.is_some_and(|newest| newest.number >= unlocked.seen().number) {
+            return Err(Failure::new(
+                Exit::Failed,
+                "the ways in were changed meanwhile, by another computer or another run on this one; nothing was changed now",
+            )
+            .hint("run it again"));
+        }
         keyrings::publish(store, unlocked.seen().number, &bytes)?;
         self.follow(&unlocked)?;
         Ok(unlocked)

@@ -447,6 +447,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_change_of_what_is_not_the_newest_any_more_is_refused_and_stores_nothing() {
+        let mut scene = scene();
+        let before = scene.open(&scene.stays).unwrap();
+        let mut rng = keys::rng();
+        let act = scene.device.act();
+        let first = before.rotate(&mut rng, act).unwrap();
+        let late = before.record_proof(&mut rng, act).unwrap();
+        let followed = scene.device.publish(&*scene.store, first).unwrap();
+        let listed = keyrings::list(&*scene.store).unwrap().len();
+        let refused = scene.device.publish(&*scene.store, late).unwrap_err();
+        assert_eq!(refused.exit, Exit::Failed);
+        assert_eq!(keyrings::list(&*scene.store).unwrap().len(), listed);
+        let seen = scene.device.state.seen().unwrap().unwrap();
+        assert_eq!(seen.keyring_number, followed.seen().number);
+        // What an older run read does not go behind it.
+        repository::remember(&scene.device.state, &before, None).unwrap();
+        let seen = scene.device.state.seen().unwrap().unwrap();
+        assert_eq!(seen.keyring_number, followed.seen().number);
+    }
+
     impl Scene {
         fn newest(&self) -> LockedKeyring {
             let name = keyrings::list(&*self.store).unwrap().pop().unwrap().name;
