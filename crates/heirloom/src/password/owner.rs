@@ -100,6 +100,16 @@ pub(crate) fn forget(method: &Method, keyring: &Unlocked, context: &Context) {
     let Pinned {
         record, identity, ..
     } = &guarded.pinned;
+    // A change that was cut off leaves two ways in with one record: it goes with the last of them.
+    let is_needed = keyring.slots().iter().any(|other| match &other.method {
+        Method::Password(other) => {
+            Guarded::of(other).is_some_and(|other| other.pinned.record == *record)
+        }
+        _ => false,
+    });
+    if is_needed {
+        return;
+    }
     let told = Account::needed(&guarded.address, context).and_then(|account| {
         let client = Client::new(&guarded.address, Some(&account.token));
         let told = as_owner(keyring, |owner| {
