@@ -132,7 +132,15 @@ impl Witness {
             // What this program stores is a keyring.
             let keyring = LockedKeyring::parse(bytes)?;
             let newest = (keyring.number(), *keyring.hash().as_bytes());
-            return self.advance(keyring_id(*keyring.repository().as_bytes()), newest);
+            let id = keyring_id(*keyring.repository().as_bytes());
+            self.advance(id, newest)?;
+            // The one place that can tell two computers at once which of them came second.
+            let now = self.read(id)?;
+            return if (now.sequence, now.head.0) == newest {
+                Ok(())
+            } else {
+                Err(changed_at_once(self.origin(), now.sequence))
+            };
         }
         match parse_head(name) {
             Some((lineage, newest)) => self.advance(head_id(lineage), newest),
@@ -179,6 +187,14 @@ fn nonce() -> Fixed<32> {
     Fixed(nonce)
 }
 
+fn changed_at_once(origin: &str, number: u64) -> Failure {
+    Failure::new(
+        Exit::Damage,
+        format!("another computer changed the ways in at the same moment: {origin} has signed its keyring {number}"),
+    )
+    .hint("`heirloom protect rotate STORE` joins the two")
+}
+
 pub(super) fn not_this_server(origin: &str) -> Failure {
     Failure::new(
         Exit::Damage,
@@ -202,8 +218,8 @@ impl Store for WitnessedStore {
             .stored(name, bytes)
             .map_err(|failure| StoreError::Failed {
                 name: name.to_owned(),
+                temporary: failure.exit != Exit::Damage,
                 why: failure.message,
-                temporary: true,
             })?;
         Ok(put)
     }
