@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::{Change, Each, Ledger, Space};
 use crate::error::EngineError;
@@ -27,27 +27,31 @@ const TABLES: [(Space, &str); 6] = [
 ];
 
 impl SqliteLedger {
-    /// Opens or makes the file. One that is not a ledger, or of another layout, is replaced by an empty one.
+    /// Opens or makes the file. One that is not a ledger, or of another layout, is replaced by an empty one; one that
+    /// cannot be opened now, because the disk is full, say, stays as it is.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
-        if let Ok(ledger) = Self::try_open(path) {
-            Ok(ledger)
-        } else {
-            for end in ["", "-wal", "-shm"] {
-                let mut name = path.as_os_str().to_owned();
-                name.push(end);
-                match std::fs::remove_file(Path::new(&name)) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(source) => {
-                        return Err(EngineError::Local {
-                            path: path.display().to_string(),
-                            source,
-                        });
-                    }
+        let error = match Self::try_open(path) {
+            Ok(ledger) => return Ok(ledger),
+            Err(error) => error,
+        };
+        if !is_useless(&error) {
+            return Err(failed(&error));
+        }
+        for end in ["", "-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            match std::fs::remove_file(Path::new(&name)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    return Err(EngineError::Local {
+                        path: path.display().to_string(),
+                        source,
+                    });
                 }
             }
-            Self::try_open(path).map_err(|error| failed(&error))
         }
+        Self::try_open(path).map_err(|error| failed(&error))
     }
 
     fn try_open(path: &Path) -> Result<Self, rusqlite::Error> {
@@ -70,7 +74,9 @@ impl SqliteLedger {
                 "CREATE TABLE IF NOT EXISTS {table}(key BLOB PRIMARY KEY, value BLOB NOT NULL) {kind}"
             ))?;
         }
-        connection.execute_batch(&format!("PRAGMA user_version={LAYOUT}"))?;
+        if layout != LAYOUT {
+            connection.execute_batch(&format!("PRAGMA user_version={LAYOUT}"))?;
+        }
         Ok(Self {
             connection: Mutex::new(connection),
         })
@@ -80,6 +86,17 @@ impl SqliteLedger {
         self.connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether what was opened is no ledger of this layout.
+fn is_useless(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::InvalidQuery => true,
+        _ => matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+        ),
     }
 }
 
@@ -202,5 +219,18 @@ mod tests {
         }
         let ledger = SqliteLedger::open(&path).unwrap();
         assert_eq!(ledger.get(Space::Chunk, b"k").unwrap(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_opened_now_is_not_thrown_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let ledger = SqliteLedger::open(&path).unwrap();
+        let kept = (Space::Chunk, b"k".to_vec(), Some(b"v".to_vec()));
+        ledger.apply(vec![kept]).unwrap();
+        assert!(SqliteLedger::open(&path).is_err(), "another run has it");
+        drop(ledger);
+        let ledger = SqliteLedger::open(&path).unwrap();
+        assert!(ledger.get(Space::Chunk, b"k").unwrap().is_some());
     }
 }
