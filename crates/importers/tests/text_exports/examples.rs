@@ -276,6 +276,34 @@ fn media_that_the_export_never_had_are_absent_and_nothing_is_left_out() {
 }
 
 #[test]
+fn who_only_sends_media_keeps_their_name_and_their_media() {
+    let mut lines =
+        "[13/03/2022, 09:00:00] Family: \u{200E}Messages and calls are end-to-end encrypted.\r\n"
+            .to_owned();
+    let names: Vec<String> = (10..22)
+        .map(|minute| format!("000000{minute}-PHOTO-2022-03-13-10-{minute}-30.jpg"))
+        .collect();
+    for name in &names {
+        lines += &format!(
+            "\u{200E}[13/03/2022, 10:{}:30] Grandma: \u{200E}<attached: {name}>\r\n",
+            &name[6..8]
+        );
+    }
+    let mut files: Vec<(&str, &[u8])> = vec![("_chat.txt", lines.as_bytes())];
+    files.extend(names.iter().map(|name| (name.as_str(), &b"picture"[..])));
+    let zip = zip_of(&files);
+    let mut export =
+        TextExport::from_bytes("WhatsApp Chat - Family.zip", zip, TextOptions::default()).unwrap();
+    let found = read_all(&mut export);
+    assert_eq!(found.report.counts(Kind::Attachments).taken, 12);
+    assert_eq!(found.report.skips().count(), 0);
+    for message in &found.messages[1..] {
+        assert_eq!(message.author, "whatsapp-text:Grandma");
+        assert_eq!(message.attachments[0].presence(), Presence::Present);
+    }
+}
+
+#[test]
 fn the_same_chat_with_and_without_media_has_the_same_ids() {
     let text = |medium: &str| {
         format!(

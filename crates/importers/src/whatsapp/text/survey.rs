@@ -4,10 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead};
 
-use super::author;
 use super::dates::{DateOrder, Decision, Evidence, Order};
-use super::header::{Half, Header, Shape, Wrapper, is_mark};
+use super::header::{Half, Header, Shape, Wrapper, is_mark, is_space};
 use super::lines::Lines;
+use super::{author, words};
 
 /// What a text's lines have in common.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ struct Stats {
 struct AuthorStats {
     count: u64,
     second: Option<String>,
+    /// Lines that speak for the second part.
+    seconds: u64,
     mixed: bool,
     wrote: bool,
 }
@@ -274,23 +276,39 @@ fn count_author(authors: &mut HashMap<String, AuthorStats>, name: &str, body: &s
     stats.wrote |= !body.starts_with(is_mark);
     match body
         .split_once(": ")
-        .map(|(second, _)| second)
-        .filter(|second| second.len() <= 60)
+        .filter(|(second, _)| may_end_a_name(second))
     {
-        Some(second) => match &stats.second {
-            None if stats.count == 1 => stats.second = Some(second.to_owned()),
-            Some(known) if known == second => {}
-            _ => stats.mixed = true,
-        },
+        Some((second, text)) => {
+            match &stats.second {
+                None if stats.count == 1 => stats.second = Some(second.to_owned()),
+                Some(known) if known == second => {}
+                _ => stats.mixed = true,
+            }
+            // "location: https://…": before a link stands a word of WhatsApp's own, or a name's second part.
+            stats.seconds += u64::from(!is_link(text));
+        }
         None => stats.mixed = true,
     }
+}
+
+/// Whether what stands before a second ": " may belong to the name: nothing of WhatsApp's own words for a medium,
+/// which come line after line from whoever sends nothing else.
+fn may_end_a_name(second: &str) -> bool {
+    second.len() <= 60
+        && !second.contains(|c| is_mark(c) || c == '<')
+        && !words::is_attached(second)
+}
+
+fn is_link(text: &str) -> bool {
+    let text = text.trim_start_matches(|c| is_mark(c) || is_space(c));
+    text.starts_with("https://") || text.starts_with("http://")
 }
 
 fn long_names(authors: HashMap<String, AuthorStats>) -> HashMap<String, String> {
     authors
         .into_iter()
         .filter(|(name, stats)| {
-            stats.count >= LONG_NAME_LINES && !stats.mixed && !author::is_phone(name)
+            stats.seconds >= LONG_NAME_LINES && !stats.mixed && !author::is_phone(name)
         })
         .filter_map(|(name, stats)| Some((name, stats.second?)))
         .collect()
@@ -393,5 +411,27 @@ mod tests {
         assert!(survey(&line.repeat(3)).unwrap().long_names.is_empty());
         let mixed = line.repeat(10) + "13/6/18, 8:00 - Dr: hello\n";
         assert!(survey(&mixed).unwrap().long_names.is_empty());
+    }
+
+    #[test]
+    fn what_whatsapp_writes_before_a_medium_or_a_place_is_no_part_of_a_name() {
+        for body in [
+            "\u{200E}<attached: 00000012-PHOTO-2022.jpg>",
+            "<attached: 00000012-PHOTO-2022.jpg>",
+            "\u{200E}<kvak: 00000012-PHOTO-2022.jpg>",
+            "attached: 00000012-PHOTO-2022.jpg",
+            "\u{200E}Location: https://maps.google.com/?q=1,2",
+            "location: https://maps.google.com/?q=1,2",
+            "kvak: http://maps.google.com/maps?q=1,2",
+        ] {
+            let line = format!("[13/06/2018, 08:00:00] Grandma: {body}\n");
+            let found = survey(&line.repeat(12)).unwrap().long_names;
+            assert!(found.is_empty(), "{body}: {found:?}");
+        }
+        // A link that someone with a long name sends speaks neither for the name nor against it.
+        let words = "13/6/18, 8:00 - Dr: Who: hello\n";
+        let link = "13/6/18, 8:00 - Dr: Who: https://example.org\n";
+        let found = survey(&(words.repeat(10) + link)).unwrap().long_names;
+        assert_eq!(found.get("Dr").unwrap(), "Who");
     }
 }
