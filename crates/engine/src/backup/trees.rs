@@ -1,6 +1,7 @@
 //! Trees: which segments a conversation consists of, and how a new run's segments meet those that were there.
 
 mod stored;
+mod successors;
 
 pub(crate) use stored::{Added, Standing, StoredConversation};
 
@@ -24,6 +25,7 @@ use crate::proto;
 use crate::repository::Repository;
 use crate::segment::Fingerprint;
 use crate::store::Store;
+use successors::Successors;
 
 /// A conversation's entry for the snapshot.
 pub(crate) struct WrittenTree {
@@ -118,8 +120,9 @@ impl<'a, 'p> Trees<'a, 'p> {
 
     /// Merges a conversation's new segments with those that were there, and stores its tree.
     ///
-    /// A segment that the source no longer gives stays, unless every message of it, with the same content, stands in
-    /// the new ones: so nothing is ever lost by importing less, and an edited message keeps its older version.
+    /// A segment that the source no longer gives stays, unless every message of it, with the same content and with its
+    /// media, stands in the new ones: so nothing is ever lost by importing less, and an edited message keeps its older
+    /// version.
     pub(crate) fn write(
         &mut self,
         number: u32,
@@ -154,11 +157,7 @@ impl<'a, 'p> Trees<'a, 'p> {
         let known_ids: HashSet<[u8; 8]> =
             gone_prints.iter().flatten().map(|print| print.id).collect();
         // Of a first run nothing is gone: then this would be every message.
-        let fresh_prints: HashSet<_> = fresh
-            .iter()
-            .filter(|_| !gone.is_empty())
-            .flat_map(|segment| segment.fingerprints.iter().map(Fingerprint::content))
-            .collect();
+        let successors = Successors::of(if gone.is_empty() { &[] } else { &fresh });
         for segment in &fresh {
             let attachments: HashMap<u32, u32> = segment.attachments_at.iter().copied().collect();
             for (at, print) in (0u32..).zip(&segment.fingerprints) {
@@ -181,11 +180,7 @@ impl<'a, 'p> Trees<'a, 'p> {
         let mut kept: HashSet<[u8; 8]> = HashSet::new();
         let mut kept_attachments: Vec<([u8; 8], u64)> = Vec::new();
         for (entry, prints) in gone.iter().zip(&gone_prints) {
-            let superseded = !prints.is_empty()
-                && prints
-                    .iter()
-                    .all(|print| fresh_prints.contains(&print.content()));
-            if !superseded {
+            if !successors.replace(entry, prints) {
                 entries.push((*entry).clone());
                 kept.extend(prints.iter().map(|print| print.id));
                 // Which of its messages have them is not remembered: they count with its last one.
