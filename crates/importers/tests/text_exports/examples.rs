@@ -277,18 +277,16 @@ fn media_that_the_export_never_had_are_absent_and_nothing_is_left_out() {
 
 #[test]
 fn who_only_sends_media_keeps_their_name_and_their_media() {
-    let mut lines =
-        "[13/03/2022, 09:00:00] Family: \u{200E}Messages and calls are end-to-end encrypted.\r\n"
-            .to_owned();
     let names: Vec<String> = (10..22)
         .map(|minute| format!("000000{minute}-PHOTO-2022-03-13-10-{minute}-30.jpg"))
         .collect();
-    for name in &names {
-        lines += &format!(
-            "\u{200E}[13/03/2022, 10:{}:30] Grandma: \u{200E}<attached: {name}>\r\n",
-            &name[6..8]
-        );
-    }
+    let notice =
+        "[13/03/2022, 09:00:00] Family: \u{200E}Messages and calls are end-to-end encrypted.\r\n"
+            .to_owned();
+    let media = names.iter().enumerate().map(|(second, name)| {
+        format!("\u{200E}[13/03/2022, 10:10:{second:02}] Grandma: \u{200E}<attached: {name}>\r\n")
+    });
+    let lines: String = std::iter::once(notice).chain(media).collect();
     let mut files: Vec<(&str, &[u8])> = vec![("_chat.txt", lines.as_bytes())];
     files.extend(names.iter().map(|name| (name.as_str(), &b"picture"[..])));
     let zip = zip_of(&files);
@@ -350,7 +348,7 @@ fn a_placeholder_of_an_unlisted_language_is_learned_from_its_repetition() {
 fn titles_kinds_and_people_are_found() {
     let group = read_all(
         &mut TextExport::from_bytes(
-            "WhatsApp Chat - renamed.zip",
+            "renamed.zip",
             zip_of(&[(
                 "_chat.txt",
                 "[13/06/2018, 21:25:15] Family 🏡: \u{200E}Messages and calls are end-to-end encrypted.\r\n[13/06/2018, 21:25:16] ~ Ana: hi\r\n[13/06/2018, 21:25:17] \u{202A}+44 7700 900374\u{202C}: ho\r\n[13/06/2018, 21:25:18] Bob: he\r\n"
@@ -382,6 +380,29 @@ fn titles_kinds_and_people_are_found() {
             .unwrap(),
     );
     assert_eq!(said.conversation().id, "whatsapp-text:Mum");
+}
+
+#[test]
+fn an_ios_export_that_begins_with_a_medium_is_of_the_chat_that_its_zip_names() {
+    let notice =
+        "[13/06/2018, 21:25:15] Family: \u{200E}Messages and calls are end-to-end encrypted.\r\n";
+    let rest = "\u{200E}[13/06/2018, 21:25:16] Ben: \u{200E}image omitted\r\n[13/06/2018, 21:25:17] Cleo: nice\r\n";
+    let read = |name: &str, text: &str| {
+        let zip = zip_of(&[("_chat.txt", text.as_bytes())]);
+        read_all(&mut TextExport::from_bytes(name, zip, TextOptions::default()).unwrap())
+    };
+    let whole = read("WhatsApp Chat - Family.zip", &format!("{notice}{rest}"));
+    let cut = read("WhatsApp Chat - Family (1).zip", rest);
+    assert_eq!(cut.conversation().title, "Family");
+    assert_eq!(cut.conversation().id, whole.conversation().id);
+    assert_eq!(cut.messages[0].id, whole.messages[1].id);
+    // Where the zip's name says nothing, Ben's private chat is no guess.
+    let renamed = read("export.zip", rest);
+    assert_eq!(renamed.conversation().title, "export");
+    // A sender whose words nobody has a list for does not come before the zip's name.
+    let other = "[13/06/2018, 21:25:16] Ben: \u{200E}kvak kvak\r\n";
+    let other = read("WhatsApp Chat - Family.zip", other);
+    assert_eq!(other.conversation().title, "Family");
 }
 
 #[test]

@@ -49,6 +49,23 @@ pub(super) fn message(
     (message, file)
 }
 
+/// Whether a body, of which the first line is enough, is a notice that iOS puts under the chat's own name: marked
+/// words of `WhatsApp`'s that stand for no medium, call, poll or place.
+pub(super) fn is_notice(body: &str) -> bool {
+    let end = body.trim_end_matches(|c| is_mark(c) || is_space(c));
+    // A poll's first line; a medium in a language that no list has.
+    if !body.starts_with(MARK) || end.ends_with([':', '：', '>']) {
+        return false;
+    }
+    let context = Context {
+        names: &Names::new(&[], ""),
+        entries: &[],
+        repeated: &HashSet::new(),
+        ios: true,
+    };
+    message(0, Some("?"), body, &context).0.kind() == MessageKind::System
+}
+
 /// Takes "<This message was edited>" off the end.
 fn edited<'a>(message: &mut Message, body: &'a str, context: &Context<'_>) -> &'a str {
     let end = body.trim_end_matches(is_mark);

@@ -7,7 +7,7 @@ use std::io::{self, BufRead};
 use super::dates::{DateOrder, Decision, Evidence, Order};
 use super::header::{Half, Header, Shape, Wrapper, is_mark, is_space};
 use super::lines::Lines;
-use super::{author, words};
+use super::{author, content, words};
 
 /// What a text's lines have in common.
 #[derive(Debug)]
@@ -17,7 +17,8 @@ pub(super) struct Survey {
     halves: Halves,
     /// `<…>` that stands for a medium or an edit in a language that no list has.
     pub(super) repeated: HashSet<String>,
-    /// The chat's title by the text itself: the name under which iOS puts its first notice.
+    /// The chat's title by the text itself: the name under which iOS puts its first notice. An export that was cut
+    /// begins with anybody's message instead, which is no notice even where it bears WhatsApp's mark.
     pub(super) notice_author: Option<String>,
     /// Words in quotes of the first system lines, a group's title among them.
     pub(super) quoted: Vec<String>,
@@ -104,8 +105,9 @@ impl Survey {
             let split = author::split(header.rest, &HashMap::new());
             let notice = split.is_none_or(|(_, body)| body.starts_with(is_mark));
             if first
+                && header.shape.wrapper != Wrapper::Dash
                 && let Some((name, body)) = split
-                && body.starts_with('\u{200E}')
+                && content::is_notice(body)
             {
                 notice_author = Some(author::clean(name));
             }
@@ -433,5 +435,38 @@ mod tests {
         let link = "13/6/18, 8:00 - Dr: Who: https://example.org\n";
         let found = survey(&(words.repeat(10) + link)).unwrap().long_names;
         assert_eq!(found.get("Dr").unwrap(), "Who");
+    }
+
+    #[test]
+    fn whoever_sent_the_first_medium_is_not_the_chats_title() {
+        let title = |body: &str| {
+            survey(&format!("[13/06/2018, 08:00:00] Ben: {body}\n"))
+                .unwrap()
+                .notice_author
+        };
+        for body in [
+            "\u{200E}image omitted",
+            "\u{200E}Bild weggelassen",
+            "\u{200E}<attached: 00000012-PHOTO-2022.jpg>",
+            "\u{200E}<kvak: 00000012-PHOTO-2022.jpg>",
+            "\u{200E}<kvak: 00000012 without ending>",
+            "\u{200E}Resume.pdf • \u{200E}2 pages \u{200E}document omitted",
+            "\u{200E}This message was deleted.",
+            "\u{200E}Missed voice call",
+            "\u{200E}POLL:",
+            "\u{200E}Location: https://maps.google.com/?q=51.5,-0.1",
+            "hi \u{200E}<This message was edited>",
+            "hi",
+        ] {
+            assert_eq!(title(body), None, "{body}");
+        }
+        for body in [
+            "\u{200E}Messages and calls are end-to-end encrypted.",
+            "\u{200E}Ana created this group",
+        ] {
+            assert_eq!(title(body).as_deref(), Some("Ben"), "{body}");
+        }
+        let android = "13/6/18, 8:00 - Ben: \u{200E}IMG-1.jpg (kvak)\n";
+        assert_eq!(survey(android).unwrap().notice_author, None);
     }
 }

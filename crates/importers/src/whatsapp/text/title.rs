@@ -6,8 +6,11 @@ use unicode_normalization::UnicodeNormalization;
 use super::survey::Survey;
 use super::{author, words};
 
-/// The chat's title: what the person said, else what the text's name says, else the name under which
-/// iOS puts its first notice, else the zip's name, else the first words in quotes.
+/// The chat's title: what the person said, else what the text's name says, else the zip's or folder's, else the
+/// name under which iOS puts its first notice, else the first words in quotes.
+///
+/// The zip's name comes before the notice because it is there in every export of a chat: one that was cut has no
+/// notice, and the chat would have another title, and be another chat, than in the whole one.
 pub(super) fn of(said: Option<&str>, text: &str, label: &str, survey: &Survey) -> String {
     let text = text.rsplit('/').next().unwrap_or(text);
     let text_stem = text.strip_suffix(".txt").unwrap_or(text);
@@ -19,8 +22,8 @@ pub(super) fn of(said: Option<&str>, text: &str, label: &str, survey: &Survey) -
     let found = said
         .map(str::to_owned)
         .or_else(|| words::title_in(without_count(text_stem)).map(str::to_owned))
-        .or_else(|| survey.notice_author.clone())
         .or_else(|| words::title_in(label_stem).map(str::to_owned))
+        .or_else(|| survey.notice_author.clone())
         .or_else(|| survey.quoted.first().cloned());
     let title = match found {
         Some(title) => title,
