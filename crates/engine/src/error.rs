@@ -90,6 +90,12 @@ pub enum EngineError {
     /// This device has lost its local table and holds no key that can read.
     #[error("this computer's local table does not match the backup")]
     UnlockNeeded,
+    /// The store has heads of this device's lineage that its local table does not know, and the device holds no key that
+    /// can read: its folder was put back or copied.
+    #[error(
+        "this computer's local table is older than what was backed up with it: it was put back, or copied to another computer"
+    )]
+    Overtaken,
     /// Nothing of that name or number.
     #[error("{what}")]
     NotFound {
@@ -145,6 +151,7 @@ impl EngineError {
             Self::NewerVersion { .. } => "update Heirloom on this computer".into(),
             Self::Damaged { .. } => "run `heirloom check STORE --read-data` to see all that is affected".into(),
             Self::UnlockNeeded => "run it once with `--recovery-key-file FILE`, so that the table can be rebuilt".into(),
+            Self::Overtaken => "run it once with `--recovery-key-file FILE`: it then takes over what is there and goes on beside it".into(),
             Self::ClockInPast { .. } => "set the clock right and run it again".into(),
             Self::Target { hint, .. } => hint.clone(),
             Self::Store(error) => return error.hint(),

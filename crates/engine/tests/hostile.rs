@@ -479,7 +479,16 @@ fn two_heads_of_one_number_are_a_fork() {
         .unwrap()
         .seen();
     let only_one = memory.objects();
-    back_up(&store, &other, &mut fixture.made, &day(4)).unwrap();
+    // A copied device does not write where it sees the other's head: the two write to copies of the store.
+    let elsewhere = Arc::new(MemoryStore::from_objects(fixture.objects.clone()));
+    let beside: Arc<dyn Store> = Arc::clone(&elsewhere) as _;
+    let together = || {
+        let mut objects = elsewhere.objects();
+        objects.extend(memory.objects());
+        objects
+    };
+    back_up(&beside, &other, &mut fixture.made, &day(4)).unwrap();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::from_objects(together()));
     for seen in [None, Some(&fixture.seen), Some(&seen)] {
         let refused = Repository::open(Arc::clone(&store), TestReader::new(), seen).unwrap_err();
         assert!(matches!(refused, EngineError::Forked { .. }), "{refused}");
@@ -489,8 +498,8 @@ fn two_heads_of_one_number_are_a_fork() {
         );
     }
     // The other history goes on, and the store hides the one that was seen, or shows both.
-    back_up(&store, &other, &mut fixture.made, &day(5)).unwrap();
-    let both = memory.objects();
+    back_up(&beside, &other, &mut fixture.made, &day(5)).unwrap();
+    let both = together();
     let mut hidden = both.clone();
     hidden.retain(|name, _| !name.ends_with(&seen.heads[0].hash));
     for objects in [both.clone(), hidden] {

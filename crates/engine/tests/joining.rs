@@ -8,6 +8,7 @@ mod support;
 
 use std::sync::Arc;
 
+use heirloom_engine::EngineError;
 use heirloom_engine::backup::{self, BackupJob, BackupOptions, BackupOutcome};
 use heirloom_engine::check::{self, CheckOptions};
 use heirloom_engine::ledger::{Ledger as _, MemoryLedger, Space};
@@ -18,7 +19,7 @@ use heirloom_engine::store::Store;
 use heirloom_engine::store::memory::MemoryStore;
 use rand_core::UnwrapErr;
 use support::tracked::{Tracked, a_day};
-use support::{Lcg, Made, Run, TestReader, back_up, read_all, writer};
+use support::{Lcg, Made, Run, TestReader, back_up, copy_of, expected, read_all, writer};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -271,4 +272,79 @@ fn a_heeded_prune_mark_voids_what_the_source_was_like() {
     back_up(&store, &ledger, &mut first, &locked(30)).unwrap();
     assert_no_problems(&store);
     assert_eq!(view(&store), support::expected(&source.made));
+}
+
+fn append(made: &mut Made, number: i64) {
+    let mut rng = Lcg(7);
+    for n in 0..9 {
+        let at = 1_650_000_000_000 + number * 100_000 + i64::from(n);
+        let id = u64::try_from(10_000 + number * 10 + i64::from(n)).unwrap();
+        let message = made.message(&mut rng, 0, id, at);
+        made.conversations[0].1.push(message);
+    }
+}
+
+fn lineages(store: &Arc<dyn Store>) -> usize {
+    let heads = store.list("heads/").unwrap();
+    let of = |name: &str| name.split('/').nth(1).unwrap_or_default().to_owned();
+    let lineages: std::collections::BTreeSet<String> =
+        heads.iter().map(|head| of(&head.name)).collect();
+    lineages.len()
+}
+
+fn locked(number: i64) -> Run {
+    Run {
+        unlocked: false,
+        ..day(number)
+    }
+}
+
+#[test]
+fn a_device_that_was_put_back_goes_on_beside_what_it_wrote_since_the_copy() {
+    let (store, ledger) = (store(), MemoryLedger::new());
+    let mut made = Made::new(12, 2, 200);
+    let first = back_up(&store, &ledger, &mut made, &day(0)).unwrap();
+    let put_back = copy_of(&ledger);
+    for number in 1..4 {
+        append(&mut made, number);
+        back_up(&store, &ledger, &mut made, &locked(number)).unwrap();
+    }
+
+    // Without a key it cannot know what was written since: it must not guess.
+    append(&mut made, 4);
+    let before = store.list("").unwrap();
+    let refused = back_up(&store, &put_back, &mut made, &locked(4)).unwrap_err();
+    assert!(matches!(refused, EngineError::Overtaken), "{refused}");
+    assert!(refused.hint().unwrap().contains("--recovery-key-file"));
+    assert_eq!(store.list("").unwrap(), before);
+
+    let outcome = back_up(&store, &put_back, &mut made, &day(4)).unwrap();
+    assert_ne!(outcome.lineage, first.lineage);
+    assert_eq!(outcome.new.messages, 9, "what was written since is known");
+    assert_eq!(view(&store), expected(&made));
+
+    // From then on it needs no key, and the copy may go on, too.
+    for number in 5..9 {
+        append(&mut made, number);
+        let table = if number % 2 == 0 { &ledger } else { &put_back };
+        back_up(&store, table, &mut made, &locked(number)).unwrap();
+        assert_eq!(view(&store), expected(&made), "day {number}");
+    }
+    assert_eq!(lineages(&store), 2);
+    assert_no_problems(&store);
+}
+
+#[test]
+fn a_copied_device_that_wrote_as_often_as_the_first_goes_on_beside_it() {
+    let (store, ledger) = (store(), MemoryLedger::new());
+    let mut made = Made::new(13, 2, 200);
+    back_up(&store, &ledger, &mut made, &day(0)).unwrap();
+    let copy = copy_of(&ledger);
+    append(&mut made, 1);
+    back_up(&store, &ledger, &mut made, &locked(1)).unwrap();
+    append(&mut made, 2);
+    let refused = back_up(&store, &copy, &mut made, &locked(2));
+    assert!(matches!(refused, Err(EngineError::Overtaken)));
+    back_up(&store, &copy, &mut made, &day(2)).unwrap();
+    assert_eq!((view(&store), lineages(&store)), (expected(&made), 2));
 }

@@ -69,7 +69,7 @@ fn from_engine(error: &EngineError) -> Failure {
         | EngineError::Forked { .. }
         | EngineError::Damaged { .. }
         | EngineError::KeyMissing { .. } => Exit::Damage,
-        EngineError::UnlockNeeded => Exit::NeedsUnlock,
+        EngineError::UnlockNeeded | EngineError::Overtaken => Exit::NeedsUnlock,
         EngineError::Interrupted => return interrupted(),
         EngineError::NotFound { .. } | EngineError::Target { .. } => Exit::Usage,
         EngineError::ClockInPast { newest_ms } => {
@@ -241,6 +241,7 @@ mod tests {
         assert_eq!(exit(EngineError::NoBackup), Exit::NoBackup);
         assert_eq!(exit(EngineError::Interrupted), Exit::Interrupted);
         assert_eq!(exit(EngineError::UnlockNeeded), Exit::NeedsUnlock);
+        assert_eq!(exit(EngineError::Overtaken), Exit::NeedsUnlock);
         assert_eq!(exit(EngineError::Store(StoreError::Full)), Exit::Full);
         assert_eq!(
             exit(EngineError::Rollback {

@@ -1,4 +1,5 @@
-//! What a run begins from: the newest snapshot of this device's lineage, or, on a device that joins, of all lineages.
+//! What a run begins from: the newest snapshot of this device's lineage, or, on a device that joins or was put back, of
+//! all lineages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +46,16 @@ pub(crate) fn load(
 ) -> Result<Base, EngineError> {
     let known = LineageState::load(packer.ledger)?;
     let base = match known {
+        Some(state) if is_overtaken(store.as_ref(), &state)? => {
+            if reader.is_none() {
+                return Err(EngineError::Overtaken);
+            }
+            // What it says is stored may be long gone.
+            if !packer.is_dry_run() {
+                packer.ledger.clear()?;
+            }
+            begin_lineage(packer, store, reader, now_ms)?
+        }
         Some(state) => {
             go_on(packer, store.as_ref(), &state)?;
             let conversations = packer
@@ -69,6 +80,23 @@ pub(crate) fn load(
     heed_prune_marks(packer, store.as_ref(), base, now_ms)
 }
 
+/// Whether the store has heads of this lineage that the ledger does not know: it was put back from a copy of this
+/// computer, or taken to another one, and there the lineage went on. Two heads of one number would stop every reader.
+fn is_overtaken(store: &dyn Store, state: &LineageState) -> Result<bool, EngineError> {
+    let lineage = state.lineage();
+    let listed = store.list(&format!("heads/{lineage}/"))?;
+    Ok(listed
+        .iter()
+        .any(|listed| match names::Name::parse(&listed.name) {
+            Some(names::Name::Head(of, sequence, hash)) => {
+                of == lineage
+                    && (sequence > state.sequence
+                        || sequence == state.sequence && hash.0 != state.head.as_slice())
+            }
+            _ => false,
+        }))
+}
+
 /// Publishes what a killed run left unpublished, and refuses a store that was put back to an older copy: it has no longer
 /// what the ledger says is stored, and what a run wrote that trusted the ledger would lead nowhere.
 fn go_on(packer: &Packer<'_>, store: &dyn Store, state: &LineageState) -> Result<(), EngineError> {
@@ -86,7 +114,8 @@ fn go_on(packer: &Packer<'_>, store: &dyn Store, state: &LineageState) -> Result
     must_be_there(store, &names::head(&state.lineage(), state.sequence, &head))
 }
 
-/// The first run of a device: a new lineage, which takes over what the others hold.
+/// The first run of a device, or of one whose lineage went on without it: a new lineage, which takes over what the others
+/// hold.
 fn begin_lineage(
     packer: &Packer<'_>,
     store: &Arc<dyn Store>,
