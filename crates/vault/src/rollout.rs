@@ -50,6 +50,28 @@ struct State {
     fault: Option<String>,
 }
 
+/// Why rules were not taken.
+#[derive(Debug)]
+enum Fault {
+    /// Of the rules' file: the same bytes have it again.
+    Rules(String),
+    /// Of the file that remembers the newest rules: the next look may find it mended.
+    Seen(String),
+}
+
+impl Fault {
+    fn words(self) -> String {
+        let (Self::Rules(words) | Self::Seen(words)) = self;
+        words
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(words: &str) -> Self {
+        Self::Rules(words.to_owned())
+    }
+}
+
 /// What an operator wants to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -81,9 +103,11 @@ impl Rollout {
         let taken = match read {
             Ok(bytes) if state.looked_at.as_ref() == Some(&bytes) => return,
             Ok(bytes) => {
-                let taken = self.judge(config, &bytes);
-                state.looked_at = Some(bytes);
-                taken
+                let judged = self.judge(config, &bytes);
+                // A disk that failed says nothing about the rules: they are judged again, until it does not.
+                let is_judged = !matches!(judged, Err(Fault::Seen(_)));
+                state.looked_at = is_judged.then_some(bytes);
+                judged.map_err(Fault::words)
             }
             Err(error) => {
                 state.looked_at = None;
@@ -109,25 +133,27 @@ impl Rollout {
         }
     }
 
-    fn judge(&self, config: &RolloutConfig, bytes: &[u8]) -> Result<(Stamp, Rules), String> {
+    fn judge(&self, config: &RolloutConfig, bytes: &[u8]) -> Result<(Stamp, Rules), Fault> {
         if bytes.len() > MAX_FILE_BYTES {
-            return Err("the file is too long".to_owned());
+            return Err("the file is too long".into());
         }
         let (stamp, text) = Stamp::of_file(bytes)
             .ok_or("the file is not signed: `heirloom admin rollout sign` does it")?;
         if stamp.operator != config.operator.to_bytes() {
-            return Err("the rules are signed by another operator".to_owned());
+            return Err("the rules are signed by another operator".into());
         }
         // A new operator in the configuration begins anew: that is the host's own act.
         let seen = self
             .seen
-            .read()?
+            .read()
+            .map_err(Fault::Seen)?
             .filter(|seen| seen.operator == stamp.operator);
-        let now = SeenRules::after(seen, Some(&stamp)).map_err(|error| error.to_string())?;
-        let rules = Rules::parse(text).map_err(|error| error.to_string())?;
+        let now = SeenRules::after(seen, Some(&stamp))
+            .map_err(|error| Fault::Rules(error.to_string()))?;
+        let rules = Rules::parse(text).map_err(|error| Fault::Rules(error.to_string()))?;
         if now != seen {
             // Before anybody is told of them: a copy of the file from before is known as old from here on.
-            self.seen.write(now)?;
+            self.seen.write(now).map_err(Fault::Seen)?;
         }
         Ok((stamp, rules))
     }

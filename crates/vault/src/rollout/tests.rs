@@ -199,3 +199,56 @@ fn a_damaged_memory_of_what_was_seen_takes_no_rules_at_all() {
     assert_eq!(rollout.offers(Asker::default()), None);
     assert!(rollout.standing().fault.unwrap().contains("makes no sense"));
 }
+
+#[test]
+fn a_kill_switch_that_met_a_passing_fault_of_the_disk_is_taken_after_it() {
+    let (world, log) = World::new(Some((1, &flags("ENABLED"))));
+    let seen = world.folder.path().join("rollout.seen");
+    let whole = std::fs::read(&seen).unwrap();
+    let part = seen.with_extension("part");
+    for (version, break_it, mend_it) in [
+        // It cannot be read …
+        (
+            2,
+            &(|| std::fs::write(&seen, b"{").unwrap()) as &dyn Fn(),
+            &(|| std::fs::write(&seen, &whole).unwrap()) as &dyn Fn(),
+        ),
+        // … or not be written.
+        (
+            3,
+            &(|| std::fs::create_dir(&part).unwrap()) as &dyn Fn(),
+            &(|| std::fs::remove_dir(&part).unwrap()) as &dyn Fn(),
+        ),
+    ] {
+        let before = world.rollout.standing().version;
+        let state = if version == 2 { "DISABLED" } else { "ENABLED" };
+        write(world.folder.path(), version, &flags(state));
+        break_it();
+        for _ in 0..3 {
+            world.rollout.look(&log);
+        }
+        assert_eq!(world.rollout.standing().version, before);
+        assert!(
+            world.faults().contains("rollout.seen"),
+            "{}",
+            world.faults()
+        );
+        mend_it();
+        world.rollout.look(&log);
+        assert_eq!(
+            world.rollout.standing(),
+            Standing {
+                version,
+                fault: None
+            }
+        );
+        assert_eq!(world.has("passkey"), Some(version == 3));
+    }
+    let mut told = world.lines.lock().unwrap().clone();
+    told.dedup();
+    assert_eq!(
+        told,
+        *world.lines.lock().unwrap(),
+        "each fault is told once"
+    );
+}
