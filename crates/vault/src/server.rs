@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -34,8 +34,6 @@ const CONNECTIONS: u32 = 1024;
 const OPERATORS: u32 = 16;
 /// How often time's work is done.
 const SWEEP: Duration = Duration::from_secs(10);
-/// How often bytes are searched for that no name leads to.
-const SEARCH: Duration = Duration::from_hours(24);
 /// Why the vault does not serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -279,14 +277,7 @@ impl Server {
         let head_time = config.head_time;
         let mut ends = stopped.clone();
         let sweeper = tokio::spawn(async move {
-            let mut searched: Option<Instant> = None;
             loop {
-                if searched.is_none_or(|at| at.elapsed() > SEARCH) {
-                    searched = Some(Instant::now());
-                    if let Err(refusal) = admin.blobs.remove_orphans(&admin.vault).await {
-                        log.line(&format!("objects: {}", AdminError::from(refusal)));
-                    }
-                }
                 tokio::select! {
                     () = tokio::time::sleep(SWEEP) => (),
                     _ = ends.changed() => return,

@@ -19,6 +19,7 @@ mod power;
 mod races;
 mod restore;
 mod rotation;
+mod search;
 #[cfg(unix)]
 mod traces;
 mod unknown;

@@ -1,4 +1,5 @@
-//! What goes on beside requests, for the operator: the rules' file, the wrapping key's change, the socket.
+//! What goes on beside requests and sweeps, for the operator: the rules' file, the wrapping key's change, the search
+//! for bytes without a name, the socket.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminError};
 use crate::config::Config;
 use crate::rollout;
 
@@ -14,6 +15,8 @@ use crate::rollout;
 const KEYS: Duration = Duration::from_secs(10);
 /// Between two steps: requests come first.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How often bytes are searched for that no name leads to.
+const SEARCH: Duration = Duration::from_hours(24);
 
 /// The operator's socket, at which nobody is answered yet.
 #[cfg(unix)]
@@ -31,6 +34,7 @@ pub(crate) fn start(
     let mut tasks = vec![
         tokio::spawn(watch_rules(admin.clone(), config.clone(), stopped.clone())),
         tokio::spawn(wrap_anew(admin.clone(), config.clone(), stopped.clone())),
+        tokio::spawn(search(admin.clone(), config.clone(), stopped.clone())),
     ];
     tasks.extend(socket.map(|socket| answer(socket, admin, config, stopped)));
     tasks
@@ -64,6 +68,24 @@ async fn wrap_anew(admin: Admin, config: Config, mut ends: watch::Receiver<bool>
                 KEYS
             }
         };
+    }
+}
+
+/// A million objects take minutes: neither sweeps nor the server's end wait for it, and what it left is found again.
+async fn search(admin: Admin, config: Config, mut ends: watch::Receiver<bool>) {
+    loop {
+        let searched = tokio::select! {
+            searched = admin.blobs.remove_orphans(&admin.vault) => searched,
+            _ = ends.changed() => return,
+        };
+        if let Err(refusal) = searched {
+            let line = format!("objects: {}", AdminError::from(refusal));
+            config.log.line(&line);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SEARCH) => (),
+            _ = ends.changed() => return,
+        }
     }
 }
 
