@@ -15,7 +15,7 @@ use super::idempotency::{key, once, once_of_token};
 use super::openapi::{Nothing, Routes, op};
 use super::{Peer, Shared, answer, bearer, body_of_json, parse};
 use crate::refusal::Refusal;
-use crate::store::account::{self, NewSignIn};
+use crate::store::account::{self, NewSignIn, NotInvited};
 use crate::store::device::{self, NewDevice};
 use crate::vault::random;
 
@@ -56,6 +56,14 @@ pub(crate) fn routes() -> Routes {
                 .answers::<Invitation>(201)
                 .idempotent(),
         )
+}
+
+impl From<NotInvited> for Refusal {
+    fn from(why: NotInvited) -> Self {
+        match why {
+            NotInvited::SignedOut => Code::SignedOut.into(),
+        }
+    }
 }
 
 /// Opens an account, or lets a device into one.
@@ -131,9 +139,9 @@ async fn invite(State(app): Shared, headers: HeaderMap) -> Result<Response, Refu
     let invitation = app
         .vault
         .run_once(once.map(Arc::new), move |sql| {
-            account::invite(sql, &invite, Some(account), None, now)?;
+            let invited = account::invite_by(sql, &token, &account, &invite, now)?;
             let invite = invite.clone();
-            Ok(Ok::<_, Code>(Invitation { invite }))
+            Ok(invited.map(|()| Invitation { invite }))
         })
         .await?;
     Ok(answer(StatusCode::CREATED, &invitation))

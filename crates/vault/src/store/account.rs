@@ -1,6 +1,6 @@
 //! Accounts: opened by an invitation, by being the first, or by a messenger's word. Each belongs to one tenant.
 
-use heirloom_vault_api::{AccountId, Code, Invite, TenantName};
+use heirloom_vault_api::{AccountId, Code, Invite, TenantName, Token};
 use sha2::{Digest as _, Sha256};
 
 use super::device::{self, NewDevice};
@@ -29,6 +29,7 @@ const OPEN: &str = "INSERT INTO vault_account (account, created, used_bytes, quo
      VALUES ($1, $2, 0, $3, $4)";
 const INVITE: &str =
     "INSERT INTO vault_invite (hash, account, expires, tenant) VALUES ($1, $2, $3, $4)";
+const CLOSE: &str = "DELETE FROM vault_invite WHERE account = $1";
 const STALE: &str = "DELETE FROM vault_invite WHERE expires <= $1";
 // As a record's `HOLD`.
 const HOLD: &str =
@@ -159,6 +160,33 @@ pub(crate) fn by_subject(
     }
     device::insert(sql, &account, device)?;
     Ok(Ok(account))
+}
+
+/// Why nobody was invited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotInvited {
+    /// Whoever invites was signed out meanwhile.
+    SignedOut,
+}
+
+/// Stores an invitation to `account` of a device that is signed in to it by `token`.
+pub(crate) fn invite_by(
+    sql: &mut dyn Sql,
+    token: &Token,
+    account: &AccountId,
+    code: &Invite,
+    now: u64,
+) -> Result<Result<(), NotInvited>, DbError> {
+    if !device::is_signed_in(sql, account, token)? {
+        return Ok(Err(NotInvited::SignedOut));
+    }
+    invite(sql, code, Some(*account), None, now)?;
+    Ok(Ok(()))
+}
+
+/// Ends every open invitation to `account`.
+pub(crate) fn close_invitations(sql: &mut dyn Sql, account: &AccountId) -> Result<(), DbError> {
+    sql.query(CLOSE, &[(*account).into()]).map(drop)
 }
 
 /// Stores an invitation, to `account` or to a new one of `tenant`.

@@ -27,6 +27,7 @@ const LIVE: &str = "SELECT count(*) FROM vault_token WHERE account = $1 AND ende
 const INSERT: &str = "INSERT INTO vault_token (hash, account, created, device, name, entry, seen) \
      VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const FORGET: &str = "DELETE FROM vault_token WHERE account = $1 AND ended <= $2";
+const WHOSE: &str = "SELECT account FROM vault_token WHERE hash = $1 AND ended IS NULL";
 const SIGN_OUT: &str =
     "DELETE FROM vault_token WHERE hash = $1 AND ended IS NULL RETURNING account";
 const LIST: &str = "SELECT device, name, entry, created, seen FROM vault_token \
@@ -127,9 +128,35 @@ pub(crate) fn insert(
     sql.query(INSERT, &values).map(drop)
 }
 
-/// A device's own sign-out.
+fn whose(sql: &mut dyn Sql, token: &Token) -> Result<Option<AccountId>, DbError> {
+    let rows = sql.query(WHOSE, &[token_hash(token)])?;
+    let found = rows.into_iter().next();
+    found
+        .map(|mut row| row.fixed()?.ok_or(DbError::Impossible))
+        .transpose()
+}
+
+/// Whether a device of `account`, which is held until the transaction ends, is signed in by this token.
+pub(crate) fn is_signed_in(
+    sql: &mut dyn Sql,
+    account: &AccountId,
+    token: &Token,
+) -> Result<bool, DbError> {
+    account::hold(sql, account)?;
+    Ok(whose(sql, token)?.as_ref() == Some(account))
+}
+
+/// A device's own sign-out. Invitations to its account end with it.
 pub(crate) fn sign_out(sql: &mut dyn Sql, token: &Token) -> Result<bool, DbError> {
-    Ok(!sql.query(SIGN_OUT, &[token_hash(token)])?.is_empty())
+    let Some(account) = whose(sql, token)? else {
+        return Ok(false);
+    };
+    account::hold(sql, &account)?;
+    if sql.query(SIGN_OUT, &[token_hash(token)])?.is_empty() {
+        return Ok(false);
+    }
+    account::close_invitations(sql, &account)?;
+    Ok(true)
 }
 
 /// The devices of `account`, as `present` sees them.
@@ -155,14 +182,22 @@ fn read(mut row: Row, present: &DeviceId) -> Result<Device, DbError> {
 }
 
 /// Signs a device of `account` out; `false` where it has none of this id.
+///
+/// Open invitations to the account end with it: the device may have made them to come back.
 pub(crate) fn end(
     sql: &mut dyn Sql,
     account: &AccountId,
     device: &DeviceId,
     now: u64,
 ) -> Result<bool, DbError> {
+    // Whoever is just inviting has done so before this, or finds its sign-in ended.
+    account::hold(sql, account)?;
     let values = [now.max(1).into(), (*account).into(), (*device).into()];
-    Ok(!sql.query(END, &values)?.is_empty())
+    if sql.query(END, &values)?.is_empty() {
+        return Ok(false);
+    }
+    account::close_invitations(sql, account)?;
+    Ok(true)
 }
 
 pub(crate) fn name_value(name: Option<&DeviceName>) -> Value {

@@ -165,6 +165,35 @@ async fn the_last_place_for_a_device_is_given_once(engine: Engine) {
     assert!((one == full) != (other == full), "{one:?} {other:?}");
 }
 
+async fn a_device_that_is_being_signed_out_leaves_no_invitation_behind(engine: Engine) {
+    for by_itself in [false, true] {
+        let world = World::on(engine);
+        let account = world.account().await;
+        let new = device(&world);
+        let (token, same, id, now) = (new.token.clone(), new.token.clone(), new.device, new.now);
+        let added = world
+            .vault
+            .run(move |sql| device::insert(sql, &account, &new));
+        added.await.unwrap();
+        let (_, ended) = race(
+            &world,
+            move |sql| account::invite_by(sql, &token, &account, &Invite(random()), now),
+            move |sql| {
+                if by_itself {
+                    return device::sign_out(sql, &same);
+                }
+                device::end(sql, &account, &id, now)
+            },
+        )
+        .await;
+        assert!(ended);
+        let open = world
+            .vault
+            .run(|sql| sql.query("SELECT hash FROM vault_invite", &[]));
+        assert!(open.await.unwrap().is_empty());
+    }
+}
+
 async fn two_that_begin_the_same_upload_share_it(engine: Engine) {
     let world = World::on(engine);
     let account = world.account().await;
@@ -295,6 +324,7 @@ async fn an_account_is_deleted_while_its_password_is_guessed(engine: Engine) {
 on_every_engine!(
     one_account_is_the_first,
     the_last_place_for_a_device_is_given_once,
+    a_device_that_is_being_signed_out_leaves_no_invitation_behind,
     two_that_begin_the_same_upload_share_it,
     an_object_that_two_bring_back_counts_once,
     one_of_two_equal_requests_is_done_and_both_are_answered,

@@ -231,6 +231,57 @@ fn devices_have_names_and_one_is_signed_out_by_another_at_once() {
     server.stop();
 }
 
+fn invited(client: &Client) -> Invite {
+    let answer = client.send("POST", "/v1/invitations", &[], b"").unwrap();
+    let Invitation { invite } = answer.json();
+    invite
+}
+
+/// Another device of the inviter's account.
+fn let_in(server: &Running, invite: Invite) -> Result<Client, Code> {
+    let mut client = server.client();
+    let answer = client.post("/v1/accounts", &SignIn::by(Some(invite)));
+    let answer = answer.unwrap();
+    if answer.status != 201 {
+        return Err(answer.problem().code);
+    }
+    let SignedIn { token, .. } = answer.json();
+    client.token = Some(token);
+    Ok(client)
+}
+
+#[test]
+fn a_device_that_was_signed_out_does_not_come_back_by_an_invitation_of_its_own() {
+    let server = start(|_| ());
+    let (laptop, stranger) = (server.signed_in(), server.signed_in());
+    let ends: [&dyn Fn(&Client); 2] = [
+        &|phone| {
+            let DeviceList { devices } = phone.get("/v1/devices").json();
+            let phone = devices.iter().find(|device| device.present).unwrap();
+            let path = format!("/v1/devices/{}", phone.device.to_text());
+            let ended = laptop.send("DELETE", &path, &[], b"").unwrap();
+            assert_eq!(ended.status, 200);
+        },
+        &|phone| {
+            let ended = phone.send("DELETE", "/v1/session", &[], b"").unwrap();
+            assert_eq!(ended.status, 200);
+        },
+    ];
+    for end in ends {
+        let phone = let_in(&server, invited(&laptop)).unwrap();
+        let (one, other) = (invited(&phone), invited(&phone));
+        let theirs = invited(&stranger);
+        end(&phone);
+        for invite in [one, other] {
+            assert_eq!(let_in(&server, invite).err(), Some(Code::SignInNeeded));
+        }
+        assert!(let_in(&server, theirs).is_ok(), "of another account");
+        let tablet = let_in(&server, invited(&laptop)).unwrap();
+        assert_eq!(account(&tablet), account(&laptop));
+    }
+    server.stop();
+}
+
 #[test]
 fn a_saved_passkey_signs_another_device_in() {
     let server = start(|_| ());
