@@ -1,7 +1,15 @@
 //! The tables, layout after layout. Only here do engines differ, in the word for bytes.
 
 /// Layouts in order. One that was released never changes; what is new is the next one's statements.
-const LAYOUTS: &[&str] = &[FIRST, DEVICES, UPLOADS, MARKS, OPERATOR, REPEATS];
+const LAYOUTS: &[&str] = &[
+    FIRST,
+    DEVICES,
+    UPLOADS,
+    MARKS,
+    OPERATOR,
+    REPEATS,
+    INVITATIONS,
+];
 
 /// The newest layout's number, which is in `vault_meta`. A later one is not opened.
 pub(crate) fn newest() -> u64 {
@@ -202,4 +210,10 @@ CREATE TABLE vault_repeat (
   expires bigint NOT NULL CHECK (expires >= 0)
 );
 CREATE INDEX vault_repeat_expires ON vault_repeat (expires);
+";
+
+/// Invitations are counted, ended and forgotten without walking through everybody's.
+const INVITATIONS: &str = "
+CREATE INDEX vault_invite_expires ON vault_invite (expires);
+CREATE INDEX vault_invite_account ON vault_invite (account);
 ";

@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use heirloom_vault_api::{
-    Account, Code, Invitation, Invite, MAX_REQUEST_BYTES, SignIn, SignedIn, SignedInBy, Token,
+    Account, Code, Invitation, Invite, MAX_REQUEST_BYTES, Problem, SignIn, SignedIn, SignedInBy,
+    Token,
 };
 
 use super::idempotency::{key, once, once_of_token};
@@ -62,6 +63,7 @@ impl From<NotInvited> for Refusal {
     fn from(why: NotInvited) -> Self {
         match why {
             NotInvited::SignedOut => Code::SignedOut.into(),
+            NotInvited::TooMany => Problem::from(Code::TooManyRequests).retry_after(60).into(),
         }
     }
 }

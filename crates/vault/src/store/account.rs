@@ -9,6 +9,8 @@ use crate::db::{DbError, Sql, Value};
 
 /// How long an invitation is good.
 const INVITE_MS: u64 = 24 * 3600 * 1000;
+/// Open invitations to one account, at most.
+const MOST_INVITATIONS: u64 = 50;
 
 fn invite_hash(invite: &Invite) -> Value {
     // 128 random bits need no stretching.
@@ -30,6 +32,7 @@ const OPEN: &str = "INSERT INTO vault_account (account, created, used_bytes, quo
 const INVITE: &str =
     "INSERT INTO vault_invite (hash, account, expires, tenant) VALUES ($1, $2, $3, $4)";
 const CLOSE: &str = "DELETE FROM vault_invite WHERE account = $1";
+const INVITATIONS: &str = "SELECT count(*) FROM vault_invite WHERE account = $1 AND expires > $2";
 const STALE: &str = "DELETE FROM vault_invite WHERE expires <= $1";
 // As a record's `HOLD`.
 const HOLD: &str =
@@ -167,6 +170,8 @@ pub(crate) fn by_subject(
 pub(crate) enum NotInvited {
     /// Whoever invites was signed out meanwhile.
     SignedOut,
+    /// Too many invitations to this account are open.
+    TooMany,
 }
 
 /// Stores an invitation to `account` of a device that is signed in to it by `token`.
@@ -179,6 +184,11 @@ pub(crate) fn invite_by(
 ) -> Result<Result<(), NotInvited>, DbError> {
     if !device::is_signed_in(sql, account, token)? {
         return Ok(Err(NotInvited::SignedOut));
+    }
+    let rows = sql.query(INVITATIONS, &[(*account).into(), now.into()])?;
+    let open = rows.into_iter().next().ok_or(DbError::Impossible)?.u64()?;
+    if open >= MOST_INVITATIONS {
+        return Ok(Err(NotInvited::TooMany));
     }
     invite(sql, code, Some(*account), None, now)?;
     Ok(Ok(()))
@@ -227,4 +237,36 @@ pub(crate) fn tenant(
     };
     let name = std::str::from_utf8(&bytes).ok().and_then(TenantName::new);
     name.map(Some).ok_or(DbError::Impossible)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::schema;
+
+    #[test]
+    fn no_statement_walks_through_everybodys_invitations() {
+        let database = rusqlite::Connection::open_in_memory().unwrap();
+        for layout in schema::after(0, "BLOB") {
+            database.execute_batch(&layout).unwrap();
+        }
+        for (statement, index) in [
+            (STALE, "vault_invite_expires"),
+            (CLOSE, "vault_invite_account"),
+            (INVITATIONS, "vault_invite_account"),
+        ] {
+            let mut plan = database
+                .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+                .unwrap();
+            let mut rows = plan.raw_query();
+            let mut steps = Vec::new();
+            while let Some(row) = rows.next().unwrap() {
+                steps.push(row.get::<_, String>("detail").unwrap());
+            }
+            assert!(
+                steps.iter().any(|step| step.contains(index)),
+                "{statement}: {steps:?}"
+            );
+        }
+    }
 }

@@ -11,11 +11,12 @@ use super::harness::{Engine, World, on_every_engine};
 use crate::accounts::Tenants;
 use crate::db::{DbError, Row, Sql, Value};
 use crate::refusal::Refusal;
-use crate::store::account::{self, NewSignIn};
+use crate::store::account::{self, NewSignIn, NotInvited};
 use crate::store::device::{self, Found, NewDevice};
+use crate::store::record::{Record, State};
 use crate::store::repeat::Once;
 use crate::store::upload::Upload;
-use crate::store::{blob, log, operator, upload};
+use crate::store::{blob, guess, log, operator, upload};
 use crate::vault::random;
 
 /// Longer than a statement takes, where nothing holds it.
@@ -194,6 +195,74 @@ async fn a_device_that_is_being_signed_out_leaves_no_invitation_behind(engine: E
     }
 }
 
+async fn the_last_place_for_an_invitation_is_given_once(engine: Engine) {
+    let world = World::on(engine);
+    let account = world.account().await;
+    let new = device(&world);
+    let (token, same, now) = (new.token.clone(), new.token.clone(), new.now);
+    let filled = world.vault.run(move |sql| {
+        device::insert(sql, &account, &new)?;
+        (0..49).try_for_each(|_| account::invite(sql, &Invite(random()), Some(account), None, now))
+    });
+    filled.await.unwrap();
+    let (one, other) = race(
+        &world,
+        move |sql| account::invite_by(sql, &token, &account, &Invite(random()), now),
+        move |sql| account::invite_by(sql, &same, &account, &Invite(random()), now),
+    )
+    .await;
+    let full = Err(NotInvited::TooMany);
+    assert!((one == full) != (other == full), "{one:?} {other:?}");
+}
+
+async fn a_last_guess_is_proven_or_destroyed_and_never_both(engine: Engine) {
+    let world = World::on(engine);
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    world.tenth(record, account).await;
+    let found = world
+        .vault
+        .run(move |sql| Ok((Record::find(sql, &record)?, sql.query(SESSION, &[])?.len())));
+    let (found, last) = found.await.unwrap();
+    assert_eq!(last, 1);
+    let found = found.unwrap();
+    let session = world.vault.run(|sql| {
+        sql.query(SESSION, &[])?
+            .remove(0)
+            .fixed()?
+            .ok_or(DbError::Impossible)
+    });
+    let proven = guess::Proven {
+        name: record,
+        session: session.await.unwrap(),
+        version: found.version,
+        number: found.total,
+        pending: false,
+        now: found.deadline - 1,
+    };
+    let late = guess::Guess {
+        name: record,
+        account: Some(account),
+        session: random(),
+        now: found.deadline,
+        standing: world.vault.standing(),
+    };
+    let (proved, _) = race(
+        &world,
+        move |sql| guess::prove(sql, &proven),
+        move |sql| guess::count(sql, &late),
+    )
+    .await;
+    let after = world.vault.run(move |sql| Record::find(sql, &record));
+    let after = after.await.unwrap().unwrap();
+    assert_eq!(proved.is_some(), after.state != State::Destroyed);
+    assert_eq!(proved.is_some(), after.sealed.is_some());
+    let fault = world.vault.run(move |sql| log::verify(sql, &record));
+    assert_eq!(fault.await.unwrap(), None);
+}
+
+const SESSION: &str = "SELECT session FROM vault_record WHERE state = 2";
+
 async fn two_that_begin_the_same_upload_share_it(engine: Engine) {
     let world = World::on(engine);
     let account = world.account().await;
@@ -325,6 +394,8 @@ on_every_engine!(
     one_account_is_the_first,
     the_last_place_for_a_device_is_given_once,
     a_device_that_is_being_signed_out_leaves_no_invitation_behind,
+    the_last_place_for_an_invitation_is_given_once,
+    a_last_guess_is_proven_or_destroyed_and_never_both,
     two_that_begin_the_same_upload_share_it,
     an_object_that_two_bring_back_counts_once,
     one_of_two_equal_requests_is_done_and_both_are_answered,

@@ -283,6 +283,27 @@ fn a_device_that_was_signed_out_does_not_come_back_by_an_invitation_of_its_own()
 }
 
 #[test]
+fn an_account_has_at_most_fifty_open_invitations() {
+    let server = start(|_| ());
+    let (laptop, stranger) = (server.signed_in(), server.signed_in());
+    let mut open: Vec<_> = (0..50).map(|_| invited(&laptop)).collect();
+    let refused = |client: &Client| {
+        let answer = client.send("POST", "/v1/invitations", &[], b"").unwrap();
+        (answer.status != 201).then(|| answer.problem().code)
+    };
+    for _ in 0..3 {
+        assert_eq!(refused(&laptop), Some(Code::TooManyRequests));
+    }
+    assert_eq!(refused(&stranger), None);
+    // One that was used makes room for one.
+    let phone = let_in(&server, open.pop().unwrap()).unwrap();
+    assert_eq!(refused(&phone), None);
+    assert_eq!(refused(&phone), Some(Code::TooManyRequests));
+    assert!(let_in(&server, open.pop().unwrap()).is_ok());
+    server.stop();
+}
+
+#[test]
 fn a_saved_passkey_signs_another_device_in() {
     let server = start(|_| ());
     let client = server.signed_in();
