@@ -282,6 +282,13 @@ fn a_change_that_is_killed_at_any_request_leaves_one_of_the_two_that_opens() {
                 assert!(opens("new.txt"), "neither opens after {moment:?} {step}");
                 new += 1;
             }
+            if step.contains("activate") && *moment == Moment::After {
+                // Two ways in with one record at the server, which goes with the last of them.
+                let remove = ["protect", "remove", "store", "Password", "--yes"];
+                let unlock = ["--password-file", "new.txt"];
+                done(&session, &with(&remove, &[&unlock, &ACCOUNT]));
+                assert!(opens("new.txt"), "the new one went with the old one");
+            }
             serving.stop();
         }
     }
