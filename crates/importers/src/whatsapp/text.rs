@@ -420,6 +420,11 @@ impl Reading<'_> {
         let split = author::split(&text, &self.survey.long_names);
         let (name, body) = split.map_or((None, text.as_str()), |(name, body)| (Some(name), body));
         let (mut message, file) = content::message(sent_at, name, body, &self.context);
+        if content::is_unsure(&message, &self.context) {
+            self.report.note(
+                "messages that end in the same words in <…> again and again, kept as text; they may say that a file was left out, or a message edited, in words that Heirloom does not know",
+            );
+        }
         let is_notice = message.kind() == MessageKind::System;
         if is_notice
             && let Some(system) = &mut message.system

@@ -330,17 +330,47 @@ fn the_same_chat_with_and_without_media_has_the_same_ids() {
 }
 
 #[test]
-fn a_placeholder_of_an_unlisted_language_is_learned_from_its_repetition() {
-    let found = read(&"13/06/2018, 21:25 - Ana: <Mzungumzo yameachwa>\n".repeat(3));
+fn a_marked_placeholder_of_an_unlisted_language_is_learned_from_its_repetition() {
+    let line = "13/06/2018, 21:25 - Ana: \u{200E}<Mzungumzo yameachwa>\n";
+    let found = read(&line.repeat(3));
     assert!(
         found
             .messages
             .iter()
             .all(|m| m.kind() == MessageKind::Media)
     );
-    assert_eq!(
-        read("13/06/2018, 21:25 - Ana: <Mzungumzo yameachwa>\n").messages[0].kind(),
-        MessageKind::Text
+    assert_eq!(found.report.notes().count(), 0);
+    assert_eq!(read(line).messages[0].kind(), MessageKind::Text);
+}
+
+#[test]
+fn what_people_write_in_angles_again_and_again_stays_and_is_said() {
+    let bodies = [
+        "Dinner at eight <Sent from my iPhone>",
+        "Bring wine <Sent from my iPhone>",
+        "ok <Sent from my iPhone>",
+        "<Happy Birthday Mum>",
+        "<Happy Birthday Mum>\nand many more",
+        "<Happy Birthday Mum>",
+        "<Media omitted>",
+    ];
+    let lines: Vec<String> = bodies
+        .iter()
+        .map(|body| format!("13/06/2018, 21:25 - Ana: {body}\n"))
+        .collect();
+    let found = read(&lines.concat());
+    for (message, body) in found.messages.iter().zip(bodies).take(6) {
+        assert_eq!(
+            (message.kind(), message.text.as_str(), message.edited),
+            (MessageKind::Text, body, false)
+        );
+    }
+    assert_eq!(found.messages[6].kind(), MessageKind::Media);
+    let notes: Vec<_> = found.report.notes().collect();
+    assert_eq!(notes.len(), 1);
+    assert!(
+        notes[0].0.contains("kept as text") && notes[0].1 == 6,
+        "{notes:?}"
     );
 }
 

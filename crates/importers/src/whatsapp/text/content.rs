@@ -49,6 +49,25 @@ pub(super) fn message(
     (message, file)
 }
 
+/// Whether a message was kept as text although its `<…>` came again and again: WhatsApp's words for a medium or an
+/// edit in a language that no list has, or a person's own. Nothing tells them apart, so no word is taken away.
+pub(super) fn is_unsure(message: &Message, context: &Context<'_>) -> bool {
+    let text = message.text.trim_end_matches(is_mark);
+    let first = text.split('\n').next().unwrap_or(text);
+    let at_end = |line: &str| {
+        line.trim_end_matches(is_mark)
+            .strip_suffix('>')
+            .and_then(|line| line.rsplit_once('<'))
+            .map(|(_, inside)| inside.trim_matches(is_mark))
+            .is_some_and(|inside| {
+                context.repeated.contains(inside)
+                    && !words::is_media_omitted(inside)
+                    && !words::is_edited(inside)
+            })
+    };
+    message.kind() == MessageKind::Text && (at_end(text) || at_end(first))
+}
+
 /// Whether a body, of which the first line is enough, is a notice that iOS puts under the chat's own name: marked
 /// words of `WhatsApp`'s that stand for no medium, call, poll or place.
 pub(super) fn is_notice(body: &str) -> bool {
@@ -66,7 +85,7 @@ pub(super) fn is_notice(body: &str) -> bool {
     message(0, Some("?"), body, &context).0.kind() == MessageKind::System
 }
 
-/// Takes "<This message was edited>" off the end.
+/// Takes "<This message was edited>" off the end. Words that no list has must bear the mark that people do not type.
 fn edited<'a>(message: &mut Message, body: &'a str, context: &Context<'_>) -> &'a str {
     let end = body.trim_end_matches(is_mark);
     let Some((before, inside)) = end.strip_suffix('>').and_then(|rest| rest.rsplit_once('<'))
@@ -83,7 +102,8 @@ fn edited<'a>(message: &mut Message, body: &'a str, context: &Context<'_>) -> &'
         || (!text.is_empty()
             && !file
             && !inside.contains([':', '：', '\n'])
-            && ((marked && context.ios) || context.repeated.contains(inside)));
+            && marked
+            && (context.ios || context.repeated.contains(inside)));
     if !known || words::is_media_omitted(inside) {
         return body;
     }
@@ -305,8 +325,10 @@ fn omitted(body: &str, bare: &str, context: &Context<'_>) -> Option<(MessageKind
         .and_then(|text| text.strip_suffix('>'))
     {
         let inside = inside.trim_matches(is_mark);
-        let repeated =
-            context.repeated.contains(inside) && !words::is_edited(inside) && !context.ios;
+        let repeated = body.starts_with(MARK)
+            && context.repeated.contains(inside)
+            && !words::is_edited(inside)
+            && !context.ios;
         if words::is_media_omitted(inside) || repeated {
             return Some((MessageKind::Media, rest.to_owned()));
         }

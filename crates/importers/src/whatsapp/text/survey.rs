@@ -15,7 +15,7 @@ pub(super) struct Survey {
     pub(super) shape: Shape,
     order: Order,
     halves: Halves,
-    /// `<…>` that stands for a medium or an edit in a language that no list has.
+    /// `<…>` that came again and again: it may stand for a medium or an edit in a language that no list has.
     pub(super) repeated: HashSet<String>,
     /// The chat's title by the text itself: the name under which iOS puts its first notice. An export that was cut
     /// begins with anybody's message instead, which is no notice even where it bears WhatsApp's mark.

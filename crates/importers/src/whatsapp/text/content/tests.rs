@@ -131,7 +131,7 @@ fn omitted_media_are_absent_attachments_in_every_language() {
         "<Medien ausgeschlossen>",
         "<Media weggelaten>",
         "\u{200E}<Media omitted>",
-        "<Kvak kvak>",
+        "\u{200E}<Kvak kvak>",
     ] {
         let message = android(body);
         assert_eq!(message.kind(), MessageKind::Media, "{body}");
@@ -222,7 +222,7 @@ fn edited_messages_lose_the_suffix_only() {
         ios("hi \u{200E}<Kvak kvakavý>"),
         android("hi <Diese Nachricht wurde bearbeitet.>"),
         android("hi \u{200E}<Сообщение изменено>"),
-        android("hi <Kvak kvak>"),
+        android("hi \u{200E}<Kvak kvak>"),
     ] {
         assert!(message.edited, "{message:?}");
         assert_eq!(
@@ -235,6 +235,9 @@ fn edited_messages_lose_the_suffix_only() {
         "a <b>",
         "if a < b and c > d",
         "<This message was edited> no",
+        "hi <Kvak kvak>",
+        "<Kvak kvak>",
+        "<Kvak kvak>\nhi",
     ] {
         assert!(!android(body).edited, "{body}");
         assert_eq!(android(body).text, body);
