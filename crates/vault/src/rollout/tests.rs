@@ -200,26 +200,25 @@ fn a_damaged_memory_of_what_was_seen_takes_no_rules_at_all() {
     assert!(rollout.standing().fault.unwrap().contains("makes no sense"));
 }
 
+type Act<'a> = &'a dyn Fn();
+
 #[test]
 fn a_kill_switch_that_met_a_passing_fault_of_the_disk_is_taken_after_it() {
     let (world, log) = World::new(Some((1, &flags("ENABLED"))));
     let seen = world.folder.path().join("rollout.seen");
     let whole = std::fs::read(&seen).unwrap();
     let part = seen.with_extension("part");
-    for (version, break_it, mend_it) in [
+    let faults: [(u64, Act<'_>, Act<'_>); 2] = [
         // It cannot be read …
-        (
-            2,
-            &(|| std::fs::write(&seen, b"{").unwrap()) as &dyn Fn(),
-            &(|| std::fs::write(&seen, &whole).unwrap()) as &dyn Fn(),
-        ),
+        (2, &|| std::fs::write(&seen, b"{").unwrap(), &|| {
+            std::fs::write(&seen, &whole).unwrap();
+        }),
         // … or not be written.
-        (
-            3,
-            &(|| std::fs::create_dir(&part).unwrap()) as &dyn Fn(),
-            &(|| std::fs::remove_dir(&part).unwrap()) as &dyn Fn(),
-        ),
-    ] {
+        (3, &|| std::fs::create_dir(&part).unwrap(), &|| {
+            std::fs::remove_dir(&part).unwrap();
+        }),
+    ];
+    for (version, break_it, mend_it) in faults {
         let before = world.rollout.standing().version;
         let state = if version == 2 { "DISABLED" } else { "ENABLED" };
         write(world.folder.path(), version, &flags(state));

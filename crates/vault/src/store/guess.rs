@@ -129,6 +129,7 @@ fn refuse(sql: &mut dyn Sql, guess: &Guess) -> Result<Counted, DbError> {
     let Guess {
         name, account, now, ..
     } = guess;
+    // `COUNT` met the row, and so it is held already, although nothing in it changed: nobody proves it meanwhile.
     let record = Record::find(sql, name)?.ok_or(DbError::Impossible)?;
     let is_owner = account.is_some() && record.account == *account;
     if !is_owner {

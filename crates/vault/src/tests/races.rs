@@ -247,7 +247,7 @@ async fn a_last_guess_is_proven_or_destroyed_and_never_both(engine: Engine) {
         now: found.deadline,
         standing: world.vault.standing(),
     };
-    let (proved, _) = race(
+    let (given_back, _) = race(
         &world,
         move |sql| guess::prove(sql, &proven),
         move |sql| guess::count(sql, &late),
@@ -255,8 +255,8 @@ async fn a_last_guess_is_proven_or_destroyed_and_never_both(engine: Engine) {
     .await;
     let after = world.vault.run(move |sql| Record::find(sql, &record));
     let after = after.await.unwrap().unwrap();
-    assert_eq!(proved.is_some(), after.state != State::Destroyed);
-    assert_eq!(proved.is_some(), after.sealed.is_some());
+    assert_eq!(given_back.is_some(), after.state != State::Destroyed);
+    assert_eq!(given_back.is_some(), after.sealed.is_some());
     let fault = world.vault.run(move |sql| log::verify(sql, &record));
     assert_eq!(fault.await.unwrap(), None);
 }
