@@ -60,6 +60,12 @@ pub trait ServerKeys: Send + Sync + fmt::Debug {
     fn seal(&self, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, KeysError>;
     /// Opens it there, under whichever key sealed it.
     fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeysError>;
+    /// Opens something small, as long as a record's version, where the wrapping key is in an HSM; where it is in a
+    /// file there is nothing that could have gone.
+    ///
+    /// Asked before a guess counts: one that cannot be evaluated should not. Asked again where a name has nothing to
+    /// open, so that it costs what others cost.
+    fn probe(&self) -> Result<(), KeysError>;
     /// Whether the newest wrapping key sealed it.
     fn is_newest(&self, place: &Place<'_>, sealed: &[u8]) -> bool;
     /// How many wrapping keys there are: more than one while old values are wrapped anew.

@@ -59,6 +59,15 @@ impl From<register::Refused> for Refusal {
 }
 
 impl Refusal {
+    /// The same, of a guess that was counted: never as if nothing had happened.
+    pub(crate) fn after_count(self) -> Self {
+        let Self { problem: _, line } = self;
+        Self {
+            problem: Box::new(Problem::from(Code::OutcomeUnknown).retry_after(5)),
+            line,
+        }
+    }
+
     /// The server's own fault: told to the log, not to the client.
     pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
         Self {

@@ -11,6 +11,7 @@ pub(crate) mod cluster;
 mod faults;
 mod guesses;
 mod harness;
+mod hsm;
 mod log;
 mod person;
 mod postgres;

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::clock::Clock;
 use crate::db::{self, Database, DbError, Sql};
 use crate::generation::Standing;
-use crate::keys::{Place, ServerKeys};
+use crate::keys::{Custody, KeysError, Place, ServerKeys};
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::sessions::Sessions;
@@ -95,6 +95,20 @@ impl Vault {
     /// Whether the database takes a write that changes nothing, durably.
     pub(crate) async fn is_writable(&self) -> bool {
         self.run(sweep::touch).await.is_ok()
+    }
+
+    /// Uses the server's keys: on a thread of its own where they are in an HSM, so that one that hangs does not hold
+    /// up those who need none.
+    async fn with_keys<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&dyn ServerKeys) -> Result<T, KeysError> + Send + 'static,
+    ) -> Result<T, KeysError> {
+        if self.keys.custody() == Custody::File {
+            return act(&*self.keys);
+        }
+        let keys = Arc::clone(&self.keys);
+        let done = tokio::task::spawn_blocking(move || act(&*keys));
+        done.await.map_err(|_| KeysError)?
     }
 
     /// Whether the server's keys seal and open: an HSM may have gone.

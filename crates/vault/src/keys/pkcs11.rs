@@ -8,7 +8,8 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::time::Duration;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11 as Module};
 use cryptoki::error::{Error, RvError};
@@ -17,7 +18,7 @@ use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
-use heirloom_vault_api::{RecordName, VaultIdentity, suite};
+use heirloom_vault_api::{Fixed, RecordName, VaultIdentity, suite};
 use opaque_ke::ServerSetup;
 use zeroize::Zeroizing;
 
@@ -26,6 +27,21 @@ use super::{Custody, KeyFile, KeysError, MOST_KEYS, NONCE_BYTES, Place, RotateEr
 const LABEL: &[u8] = b"heirloom-vault-wrapping";
 const KEY_BYTES: u64 = 32;
 const TAG_BITS: u64 = 128;
+/// For one answer of the HSM.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What comes beyond is refused: an HSM that hangs must not fill the memory.
+const QUEUE: usize = 1024;
+/// As long as a record's version: to open it costs as much.
+const PROBE: [u8; 224] = [0; 224];
+
+fn place_of_probe() -> Vec<u8> {
+    Place {
+        column: "probe",
+        record: &Fixed([0; 16]),
+        version: 0,
+    }
+    .bytes()
+}
 
 /// Which HSM.
 #[derive(Clone, Debug)]
@@ -57,6 +73,12 @@ pub enum Pkcs11Error {
     /// A number that we do not give.
     #[error("a key of the label heirloom-vault-wrapping has a number that makes no sense")]
     StrangeKey,
+    /// None where there was one.
+    #[error("the wrapping key is not in the token any more")]
+    NoKey,
+    /// It is there, and is of no use.
+    #[error("the HSM does not seal and open under the wrapping key")]
+    Useless,
 }
 
 enum Act {
@@ -73,6 +95,7 @@ enum Job {
         text: Zeroizing<Vec<u8>>,
         done: Sender<Result<Zeroizing<Vec<u8>>, KeysError>>,
     },
+    Probe(Sender<Result<(), KeysError>>),
     Rotate(Sender<Result<(), RotateError>>),
     Retire(Sender<Result<(), RotateError>>),
     Count(Sender<usize>),
@@ -87,10 +110,28 @@ struct Wrapping {
 /// The newest first; never empty.
 type Wrappings = Vec<Wrapping>;
 
+/// Whether a token without a wrapping key gets one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    Make,
+    Refuse,
+}
+
+/// The token, as its one thread has it.
+struct Token {
+    hsm: Pkcs11,
+    /// `None`: lost, and not come back yet.
+    live: Option<(Session, Wrappings)>,
+    /// Sealed by this server: opens as long as the HSM answers, and is the same.
+    probe: (Act, Vec<u8>),
+    /// The PIN was refused. A token locks itself after a few tries.
+    is_refused: bool,
+}
+
 /// The server's keys, the wrapping key in an HSM. A session is one thread's, so one thread has it.
 pub struct Pkcs11Keys {
     file: KeyFile,
-    jobs: Mutex<Sender<Job>>,
+    jobs: Mutex<SyncSender<Job>>,
 }
 
 impl fmt::Debug for Pkcs11Keys {
@@ -103,14 +144,14 @@ impl Pkcs11Keys {
     /// Logs in to the token; makes the wrapping key where there is none. `file` has all other secrets.
     pub fn open(hsm: &Pkcs11, file: KeyFile) -> Result<Self, Pkcs11Error> {
         let hsm = hsm.clone();
-        let (jobs, queue) = channel();
+        let (jobs, queue) = sync_channel(QUEUE);
         let (ready, is_ready) = sync_channel(1);
         std::thread::Builder::new()
             .name("heirloom-vault-hsm".to_owned())
-            .spawn(move || match log_in(&hsm) {
-                Ok((session, mut keys)) => {
+            .spawn(move || match Token::open(hsm) {
+                Ok(mut token) => {
                     let _ = ready.send(Ok(()));
-                    work(&session, &mut keys, &queue);
+                    token.work(&queue);
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -137,12 +178,12 @@ impl Pkcs11Keys {
             done,
         };
         self.send(job).ok_or(KeysError)?;
-        waits.recv().map_err(|_| KeysError)?
+        waits.recv_timeout(PATIENCE).map_err(|_| KeysError)?
     }
 
     fn send(&self, job: Job) -> Option<()> {
         let jobs = self.jobs.lock().ok()?.clone();
-        jobs.send(job).ok()
+        jobs.try_send(job).ok()
     }
 
     fn change(
@@ -156,7 +197,7 @@ impl Pkcs11Keys {
     }
 }
 
-fn log_in(hsm: &Pkcs11) -> Result<(Session, Wrappings), Pkcs11Error> {
+fn log_in(hsm: &Pkcs11, missing: Missing) -> Result<(Session, Wrappings), Pkcs11Error> {
     let module = Module::new(&hsm.module)?;
     match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
         Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => (),
@@ -194,6 +235,9 @@ fn log_in(hsm: &Pkcs11) -> Result<(Session, Wrappings), Pkcs11Error> {
         return Err(Pkcs11Error::SeveralKeys);
     }
     if keys.is_empty() {
+        if missing == Missing::Refuse {
+            return Err(Pkcs11Error::NoKey);
+        }
         let handle = session.generate_key(&Mechanism::AesKeyGen, &template(0))?;
         keys.push(Wrapping { number: 0, handle });
     }
@@ -234,29 +278,126 @@ fn template(number: u32) -> Vec<Attribute> {
     template
 }
 
-/// Until nobody can ask any more.
-fn work(session: &Session, keys: &mut Wrappings, queue: &Receiver<Job>) {
-    while let Ok(job) = queue.recv() {
-        match job {
-            Job::Value {
-                act,
-                place,
-                text,
-                done,
-            } => {
-                let _ = done.send(run(session, keys, &act, &place, &text));
-            }
-            Job::Rotate(done) => {
-                let _ = done.send(rotate(session, keys));
-            }
-            Job::Retire(done) => {
-                let _ = done.send(retire(session, keys));
-            }
-            Job::Count(done) => {
-                let _ = done.send(keys.len());
+impl Token {
+    fn open(hsm: Pkcs11) -> Result<Self, Pkcs11Error> {
+        let live = log_in(&hsm, Missing::Make)?;
+        let probe = probe(&live.0, &live.1).map_err(|_| Pkcs11Error::Useless)?;
+        Ok(Self {
+            hsm,
+            live: Some(live),
+            probe,
+            is_refused: false,
+        })
+    }
+
+    /// Until nobody can ask any more.
+    fn work(&mut self, queue: &Receiver<Job>) {
+        while let Ok(job) = queue.recv() {
+            match job {
+                Job::Value {
+                    act,
+                    place,
+                    text,
+                    done,
+                } => {
+                    let _ = done.send(self.value(&act, &place, &text));
+                }
+                Job::Probe(done) => {
+                    let opens = self.opens_probe() || self.log_in_again();
+                    let _ = done.send(if opens { Ok(()) } else { Err(KeysError) });
+                }
+                Job::Rotate(done) => {
+                    let _ = done.send(self.change(rotate));
+                }
+                Job::Retire(done) => {
+                    let _ = done.send(self.change(retire));
+                }
+                Job::Count(done) => {
+                    // Where it is not known, nothing is retired.
+                    let _ = done.send(self.live.as_ref().map_or(1, |(_, keys)| keys.len()));
+                }
             }
         }
     }
+
+    fn value(
+        &mut self,
+        act: &Act,
+        place: &[u8],
+        text: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+        if let Some((session, keys)) = &self.live
+            && let Ok(done) = run(session, keys, act, place, text)
+        {
+            return Ok(done);
+        }
+        // The value is at fault, or the session is lost. Makers' modules say so with many words: what is known to
+        // open tells.
+        if self.opens_probe() || !self.log_in_again() {
+            return Err(KeysError);
+        }
+        let (session, keys) = self.live.as_ref().ok_or(KeysError)?;
+        run(session, keys, act, place, text)
+    }
+
+    fn change(
+        &mut self,
+        change: impl FnOnce(&Session, &mut Wrappings) -> Result<(), RotateError>,
+    ) -> Result<(), RotateError> {
+        let gone = || RotateError::Hsm("its session is lost".to_owned());
+        if !self.opens_probe() && !self.log_in_again() {
+            return Err(gone());
+        }
+        let (session, keys) = self.live.as_mut().ok_or_else(gone)?;
+        // The newest key's, before an older one goes.
+        self.probe = probe(session, keys).map_err(|_| gone())?;
+        change(session, keys)
+    }
+
+    fn opens_probe(&self) -> bool {
+        let (act, text) = &self.probe;
+        self.live
+            .as_ref()
+            .is_some_and(|(session, keys)| run(session, keys, act, &place_of_probe(), text).is_ok())
+    }
+
+    /// Opens the session again that was lost; says whether the token answers, and is the same.
+    fn log_in_again(&mut self) -> bool {
+        // First, for a module may give its handle to the next one.
+        self.live = None;
+        if self.is_refused {
+            return false;
+        }
+        match log_in(&self.hsm, Missing::Refuse) {
+            Ok(live) => {
+                self.live = Some(live);
+                let opens = self.opens_probe();
+                if !opens {
+                    self.live = None;
+                }
+                opens
+            }
+            Err(Pkcs11Error::Module(Error::Pkcs11(
+                RvError::PinIncorrect | RvError::PinExpired | RvError::PinLocked,
+                _,
+            ))) => {
+                self.is_refused = true;
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Something small under the newest key, and how it is opened.
+fn probe(session: &Session, keys: &[Wrapping]) -> Result<(Act, Vec<u8>), KeysError> {
+    let mut nonce = [0; NONCE_BYTES];
+    getrandom::fill(&mut nonce).map_err(|_| KeysError)?;
+    let place = place_of_probe();
+    let sealed = run(session, keys, &Act::Seal(nonce), &place, &PROBE)?;
+    let opens = Act::Open(nonce);
+    run(session, keys, &opens, &place, &sealed)?;
+    Ok((opens, sealed.to_vec()))
 }
 
 fn rotate(session: &Session, keys: &mut Wrappings) -> Result<(), RotateError> {
@@ -324,6 +465,12 @@ impl ServerKeys for Pkcs11Keys {
         self.ask(Act::Open(*nonce), place, body)
     }
 
+    fn probe(&self) -> Result<(), KeysError> {
+        let (done, waits) = channel();
+        self.send(Job::Probe(done)).ok_or(KeysError)?;
+        waits.recv_timeout(PATIENCE).map_err(|_| KeysError)?
+    }
+
     fn is_newest(&self, place: &Place<'_>, sealed: &[u8]) -> bool {
         sealed
             .split_first_chunk::<NONCE_BYTES>()
@@ -334,7 +481,7 @@ impl ServerKeys for Pkcs11Keys {
         let (done, waits) = channel();
         // Where nothing answers, nothing is retired either.
         self.send(Job::Count(done))
-            .and_then(|()| waits.recv().ok())
+            .and_then(|()| waits.recv_timeout(PATIENCE).ok())
             .unwrap_or(1)
     }
 
@@ -493,12 +640,36 @@ mod tests {
             assert_eq!(*keys.open(&place(&one), &newer).unwrap(), b"newer");
         }
 
-        let (session, found) = log_in(&hsm("vault")).unwrap();
+        // The log-in is lost, for all sessions of a process: the next call has another one, whatever it asks.
+        let lose = || {
+            let (session, _) = log_in(&hsm("vault"), Missing::Refuse).unwrap();
+            session.logout().unwrap();
+        };
+        lose();
+        assert_eq!(*keys.open(&place(&one), &newer).unwrap(), b"newer");
+        lose();
+        assert!(keys.probe().is_ok());
+        lose();
+        keys.rotate().unwrap();
+        let newest = keys.seal(&place(&one), b"newest").unwrap();
+        lose();
+        keys.retire().unwrap();
+        assert!(keys.open(&place(&one), &newer).is_err());
+        assert_eq!(*keys.open(&place(&one), &newest).unwrap(), b"newest");
+
+        let (session, found) = log_in(&hsm("vault"), Missing::Refuse).unwrap();
         assert_eq!(found.len(), 1, "the old key is still in the token");
         let value = session
             .get_attributes(found[0].handle, &[AttributeType::Value])
             .unwrap();
         assert!(value.is_empty(), "the key left the token");
+
+        // A token without the key is not ours any more, and gets none from a server that runs.
+        session.destroy_object(found[0].handle).unwrap();
+        assert!(keys.probe().is_err());
+        assert!(keys.open(&place(&one), &newest).is_err());
+        let none = log_in(&hsm("vault"), Missing::Refuse);
+        assert!(matches!(none, Err(Pkcs11Error::NoKey)));
         println!("looked inside");
     }
 }

@@ -4,12 +4,12 @@ use heirloom_vault_api::{
     AccountId, Code, Commitment, Evaluated, EvaluatedStatement, Fixed, GuessStart, Problem, Proof,
     Proved, ProvedStatement, RecordName, Which, suite,
 };
-use opaque_ke::ServerLogin;
+use opaque_ke::{CredentialRequest, ServerLogin};
 use zeroize::Zeroizing;
 
 use super::{Vault, evaluate, random};
 use crate::db::{DbError, Sql};
-use crate::keys::Place;
+use crate::keys::{Place, ServerKeys};
 use crate::metrics::Guessed;
 use crate::refusal::Refusal;
 use crate::store::guess::{self, Counted, Guess, Proven};
@@ -29,6 +29,24 @@ pub(super) struct Session {
     pending: bool,
     opening: Fixed<32>,
     login: ServerLogin<suite::V1>,
+}
+
+/// A guess that is counted for good, and not evaluated yet.
+struct CountedGuess {
+    name: RecordName,
+    suite: u16,
+    pending: bool,
+    ke1: Fixed<96>,
+    session: Fixed<16>,
+    account: Option<AccountId>,
+}
+
+fn of_session(record: &RecordName, number: u64) -> Place<'_> {
+    Place {
+        column: SESSION,
+        record,
+        version: number,
+    }
 }
 
 impl Vault {
@@ -61,6 +79,8 @@ impl Vault {
         } = start;
         suite::check(suite_number).map_err(|_| Code::UnsupportedSuite)?;
         let request = evaluate::request(&ke1).map_err(|_| Code::BadRequest)?;
+        // One that could not be evaluated is not counted either.
+        self.with_keys(|keys| keys.probe()).await?;
         let session = random();
         let (now, standing) = (self.now(), self.standing());
         // From here on only what is known to be durable is answered.
@@ -94,8 +114,35 @@ impl Vault {
             Counted::LockedOut => return Err(Code::LockedOut.into()),
             Counted::Destroyed => return Err(Code::Destroyed.into()),
         };
-        let pending = which == Which::Pending;
-        let (version, stored) = self.stored(&name, &record, pending, account)?;
+        let counted = CountedGuess {
+            name,
+            suite: suite_number,
+            pending: which == Which::Pending,
+            ke1,
+            session,
+            account,
+        };
+        self.evaluate(counted, request, &record)
+            .await
+            .map_err(Refusal::after_count)
+    }
+
+    /// Evaluates what was counted. Whatever fails here has cost a guess.
+    async fn evaluate(
+        &self,
+        counted: CountedGuess,
+        request: CredentialRequest<suite::V1>,
+        record: &Record,
+    ) -> Result<Evaluated, Refusal> {
+        let CountedGuess {
+            name,
+            suite: suite_number,
+            pending,
+            ke1,
+            session,
+            account,
+        } = counted;
+        let (version, stored) = self.stored(&name, record, pending, account).await?;
         let opening = random();
         let commitment = Commitment {
             opening: &opening,
@@ -118,12 +165,9 @@ impl Vault {
             login,
         };
         if record.state == State::Final {
-            let place = Place {
-                column: SESSION,
-                record: &name,
-                version: record.total,
-            };
-            let sealed = self.keys.seal(&place, &waiting.to_bytes())?;
+            let (plain, total) = (waiting.to_bytes(), record.total);
+            let seal = move |keys: &dyn ServerKeys| keys.seal(&of_session(&name, total), &plain);
+            let sealed = self.with_keys(seal).await?;
             let sealed = [record.total.to_be_bytes().to_vec(), sealed].concat();
             self.run(move |sql| guess::keep_session(sql, &name, &session, &sealed))
                 .await?;
@@ -146,7 +190,7 @@ impl Vault {
     }
 
     /// What is evaluated: the version that was asked for, or a fake.
-    fn stored(
+    async fn stored(
         &self,
         name: &RecordName,
         record: &Record,
@@ -165,14 +209,20 @@ impl Vault {
                 material,
                 upload: None,
             };
+            // What a known name costs, where that can be told.
+            self.with_keys(|keys| keys.probe()).await?;
             return Ok((version, fake));
         };
-        let place = Place {
-            column: SEALED,
-            record: name,
-            version: u64::from(version),
+        let (name, sealed) = (*name, sealed.clone());
+        let open = move |keys: &dyn ServerKeys| {
+            let place = Place {
+                column: SEALED,
+                record: &name,
+                version: u64::from(version),
+            };
+            keys.open(&place, &sealed)
         };
-        let plain = self.keys.open(&place, sealed)?;
+        let plain = self.with_keys(open).await?;
         let stored = evaluate::Stored::parse(&plain)
             .map_err(|_| Refusal::internal(&"a record makes no sense"))?;
         Ok((version, stored))
@@ -248,12 +298,9 @@ impl Vault {
         let Some((number, sealed)) = bytes.split_first_chunk::<8>() else {
             return Ok(None);
         };
-        let place = Place {
-            column: SESSION,
-            record: &name,
-            version: u64::from_be_bytes(*number),
-        };
-        let plain = self.keys.open(&place, sealed)?;
+        let (number, sealed) = (u64::from_be_bytes(*number), sealed.to_vec());
+        let open = move |keys: &dyn ServerKeys| keys.open(&of_session(&name, number), &sealed);
+        let plain = self.with_keys(open).await?;
         Ok(Session::parse(name, &plain))
     }
 }
