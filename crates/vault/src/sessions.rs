@@ -39,6 +39,11 @@ impl<T> Sessions<T> {
     }
 
     pub(crate) fn put(&self, id: Fixed<16>, value: T, now: u64) {
+        self.put_back(id, (now.saturating_add(self.life_ms), value), now);
+    }
+
+    /// Puts back what was taken out. It is good as long as it was.
+    pub(crate) fn put_back(&self, id: Fixed<16>, (until, value): (u64, T), now: u64) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((until, oldest)) = inner.order.front().copied()
             && (until <= now || inner.order.len() >= MOST)
@@ -46,16 +51,20 @@ impl<T> Sessions<T> {
             inner.order.pop_front();
             inner.values.remove(&oldest);
         }
-        let until = now.saturating_add(self.life_ms);
         inner.order.push_back((until, id));
         inner.values.insert(id, (until, value));
     }
 
     /// Takes a value out: the same id gives nothing again.
     pub(crate) fn take(&self, id: &Fixed<16>, now: u64) -> Option<T> {
+        self.take_until(id, now).map(|(_, value)| value)
+    }
+
+    /// The same, with the time until which it is good.
+    pub(crate) fn take_until(&self, id: &Fixed<16>, now: u64) -> Option<(u64, T)> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let (until, value) = inner.values.remove(id)?;
-        (now < until).then_some(value)
+        (now < until).then_some((until, value))
     }
 }
 
@@ -71,6 +80,20 @@ mod tests {
         assert_eq!(sessions.take(&Fixed([1; 16]), 99), Some("one"));
         assert_eq!(sessions.take(&Fixed([1; 16]), 99), None);
         assert_eq!(sessions.take(&Fixed([2; 16]), 100), None);
+    }
+
+    #[test]
+    fn a_value_that_is_put_back_is_good_no_longer_than_before() {
+        let sessions = Sessions::new(100);
+        sessions.put(Fixed([1; 16]), "one", 0);
+        for now in [50, 99] {
+            let taken = sessions.take_until(&Fixed([1; 16]), now).unwrap();
+            sessions.put_back(Fixed([1; 16]), taken, now);
+        }
+        assert_eq!(sessions.take(&Fixed([1; 16]), 100), None);
+        sessions.put(Fixed([2; 16]), "two", 1000);
+        let inner = sessions.inner.lock().unwrap();
+        assert_eq!((inner.values.len(), inner.order.len()), (1, 1));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::db::postgres::Postgres;
 use crate::db::postgres::address::{Isolation, Postgres as Address};
 use crate::db::sqlite::{OpenError, Sqlite};
-use crate::db::{Database, Job, Outcome};
+use crate::db::{Database, DbError, Job, Outcome};
 use crate::generation::{Standing, Watermark};
 use crate::keys::{KeyFile, ServerKeys};
 use crate::refusal::Refusal;
@@ -48,6 +48,8 @@ pub(super) const LOST_AFTER: u8 = 1;
 pub(super) const LOST_BEFORE: u8 = 2;
 /// The next operation succeeds, and the one after it is lost.
 pub(super) const LOST_NEXT_BUT_ONE: u8 = 3;
+/// Nothing happens, and that is known.
+pub(super) const REFUSED: u8 = 4;
 
 impl Database for Faulty {
     fn submit(&self, job: Job) {
@@ -59,6 +61,11 @@ impl Database for Faulty {
             return self.inner.submit(job);
         }
         let Job { work, done } = job;
+        if fault == REFUSED {
+            let error = DbError::Engine("busy".to_owned());
+            let _ = done.send(Outcome::Nothing(error));
+            return;
+        }
         if fault == LOST_BEFORE {
             let _ = done.send(Outcome::Unknown);
             return;

@@ -8,7 +8,7 @@ use opaque_ke::{CredentialRequest, ServerLogin};
 use zeroize::Zeroizing;
 
 use super::{Vault, evaluate, random};
-use crate::db::{DbError, Sql};
+use crate::db::{self, DbError, Sql, StoreError};
 use crate::keys::{Place, ServerKeys};
 use crate::metrics::Guessed;
 use crate::refusal::Refusal;
@@ -232,9 +232,10 @@ impl Vault {
     pub(crate) async fn prove(&self, proof: Proof) -> Result<Proved, Refusal> {
         let Proof { session, ke3 } = proof;
         let now = self.now();
-        let waiting = match self.guesses.take(&session, now) {
-            Some(waiting) => waiting,
-            None => self.kept(session).await?.ok_or(Code::NotProven)?,
+        let (until, waiting) = match self.guesses.take_until(&session, now) {
+            Some((until, waiting)) => (Some(until), waiting),
+            // It stays in its row until it is proven.
+            None => (None, self.kept(session).await?.ok_or(Code::NotProven)?),
         };
         let Session {
             record: name,
@@ -254,6 +255,7 @@ impl Vault {
         .digest();
         let identity = self.keys.identity().public().to_bytes();
         let context = suite::context(suite, &name, &identity, &session, &commitment);
+        let again = login.clone();
         if !evaluate::is_proof(login, &ke3, &name, &context) {
             return Err(Code::NotProven.into());
         }
@@ -265,10 +267,21 @@ impl Vault {
             pending,
             now,
         };
-        let record = self
-            .run(move |sql| guess::prove(sql, &to_count))
-            .await?
-            .ok_or(Code::NotProven)?;
+        let proving = db::run(&*self.database, move |sql| guess::prove(sql, &to_count)).await;
+        if let (Err(StoreError::Failed(_)), Some(until)) = (&proving, until) {
+            // Nothing happened: the same proof may come again. Where that is not known it may not.
+            let waiting = Session {
+                record: name,
+                suite,
+                version,
+                number,
+                pending,
+                opening,
+                login: again,
+            };
+            self.guesses.put_back(session, (until, waiting), self.now());
+        }
+        let record = proving?.ok_or(Code::NotProven)?;
         let mut proved = Proved {
             version,
             number,
