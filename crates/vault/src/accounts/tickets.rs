@@ -9,8 +9,12 @@ use crate::store::passkey::NewPasskey;
 
 /// From the first request to the last.
 const LIFE_MS: u64 = 5 * 60_000;
-/// More are not under way at a time; the oldest goes.
-const MOST: usize = 20_000;
+/// More of strangers are not under way at a time; the oldest goes.
+const MOST_OF_STRANGERS: usize = 20_000;
+/// The same of all accounts and of one: kept apart, so that strangers push out strangers alone. Each is at most
+/// 20 KiB, for the passkeys that are there.
+const MOST_OF_ACCOUNTS: usize = 4_000;
+const MOST_OF_ACCOUNT: usize = 4;
 
 /// What a sign-in is for.
 #[derive(Clone, Debug)]
@@ -54,7 +58,12 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 enum State {
     Asked(Question),
-    Answered { code: Fixed<16>, outcome: Outcome },
+    /// An answer is being verified, or was wrong.
+    Taken,
+    Answered {
+        code: Fixed<16>,
+        outcome: Outcome,
+    },
 }
 
 #[derive(Debug)]
@@ -72,10 +81,45 @@ pub(crate) struct Tickets(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     tickets: HashMap<Fixed<16>, Ticket>,
-    order: VecDeque<Fixed<16>>,
+    /// All that are in `tickets`, the oldest first, and some that were ended.
+    strangers: VecDeque<Fixed<16>>,
+    accounts: VecDeque<(AccountId, Fixed<16>)>,
 }
 
 impl Inner {
+    /// Makes room for one more of a stranger.
+    fn room_of_strangers(&mut self, now: u64) {
+        while let Some(oldest) = self.strangers.front().copied()
+            && (self.strangers.len() >= MOST_OF_STRANGERS || self.live(&oldest, now).is_none())
+        {
+            self.strangers.pop_front();
+            self.tickets.remove(&oldest);
+        }
+    }
+
+    /// Makes room for one more of an account: its own oldest goes before another's.
+    fn room_of(&mut self, account: &AccountId, now: u64) {
+        let Self {
+            tickets, accounts, ..
+        } = self;
+        accounts.retain(|(of, session)| of != account || tickets.contains_key(session));
+        let own = |accounts: &VecDeque<(AccountId, Fixed<16>)>| {
+            accounts.iter().filter(|(of, _)| of == account).count()
+        };
+        while own(accounts) >= MOST_OF_ACCOUNT
+            && let Some(at) = accounts.iter().position(|(of, _)| of == account)
+            && let Some((_, oldest)) = accounts.remove(at)
+        {
+            tickets.remove(&oldest);
+        }
+        while let Some((_, oldest)) = self.accounts.front().copied()
+            && (self.accounts.len() >= MOST_OF_ACCOUNTS || self.live(&oldest, now).is_none())
+        {
+            self.accounts.pop_front();
+            self.tickets.remove(&oldest);
+        }
+    }
+
     /// One that is still good.
     fn live(&mut self, session: &Fixed<16>, now: u64) -> Option<&mut Ticket> {
         self.tickets
@@ -98,13 +142,16 @@ impl Tickets {
         now: u64,
     ) {
         self.with(|inner| {
-            while let Some(oldest) = inner.order.front().copied()
-                && (inner.order.len() >= MOST || inner.live(&oldest, now).is_none())
-            {
-                inner.order.pop_front();
-                inner.tickets.remove(&oldest);
+            match question.aim {
+                Aim::Save { account, .. } => {
+                    inner.room_of(&account, now);
+                    inner.accounts.push_back((account, session));
+                }
+                Aim::SignIn { .. } => {
+                    inner.room_of_strangers(now);
+                    inner.strangers.push_back(session);
+                }
             }
-            inner.order.push_back(session);
             let ticket = Ticket {
                 until: now.saturating_add(LIFE_MS),
                 challenge,
@@ -118,52 +165,35 @@ impl Tickets {
     pub(crate) fn question(&self, session: &Fixed<16>, now: u64) -> Option<Question> {
         self.with(|inner| match &inner.live(session, now)?.state {
             State::Asked(question) => Some(question.clone()),
-            State::Answered { .. } => None,
+            State::Taken | State::Answered { .. } => None,
         })
     }
 
     /// Takes the question away: whatever the answer to it is, there is no second one.
-    pub(crate) fn answered(&self, session: &Fixed<16>, now: u64) -> Option<(Question, Fixed<32>)> {
+    pub(crate) fn answered(&self, session: &Fixed<16>, now: u64) -> Option<Question> {
         self.with(|inner| {
-            let ticket = inner.tickets.remove(session)?;
-            let Ticket {
-                until,
-                challenge,
-                state,
-            } = ticket;
-            match state {
-                State::Asked(question) if now < until => Some((question, challenge)),
-                State::Asked(_) => None,
-                State::Answered { code, outcome } => {
-                    // Somebody answers again: the program's part goes on.
-                    let state = State::Answered { code, outcome };
-                    let ticket = Ticket {
-                        until,
-                        challenge,
-                        state,
-                    };
-                    inner.tickets.insert(*session, ticket);
+            let ticket = inner.live(session, now)?;
+            match std::mem::replace(&mut ticket.state, State::Taken) {
+                State::Asked(question) => Some(question),
+                // Somebody answers again: the program's part goes on.
+                before => {
+                    ticket.state = before;
                     None
                 }
             }
         })
     }
 
-    /// Keeps what a verified answer gave, for the program.
-    pub(crate) fn keep(
-        &self,
-        session: Fixed<16>,
-        challenge: Fixed<32>,
-        code: Fixed<16>,
-        outcome: Outcome,
-        now: u64,
-    ) {
-        let ticket = Ticket {
-            until: now.saturating_add(LIFE_MS),
-            challenge,
-            state: State::Answered { code, outcome },
-        };
-        self.with(|inner| inner.tickets.insert(session, ticket));
+    /// Keeps what a verified answer gave, for the program; where the session was pushed out meanwhile it is lost.
+    pub(crate) fn keep(&self, session: &Fixed<16>, code: Fixed<16>, outcome: Outcome, now: u64) {
+        self.with(|inner| {
+            if let Some(ticket) = inner.tickets.get_mut(session)
+                && matches!(ticket.state, State::Taken)
+            {
+                ticket.until = now.saturating_add(LIFE_MS);
+                ticket.state = State::Answered { code, outcome };
+            }
+        });
     }
 
     /// Ends one: gives what came of it to whoever has code and verifier. A wrong one ends it, too.
@@ -211,12 +241,12 @@ mod tests {
 
     fn kept() -> Tickets {
         let tickets = begun();
-        let (_, challenge) = tickets.answered(&SESSION, 1).unwrap();
+        tickets.answered(&SESSION, 1).unwrap();
         let outcome = Outcome::SignedIn {
             account: Fixed([5; 16]),
             elsewhere: None,
         };
-        tickets.keep(SESSION, challenge, CODE, outcome, 1);
+        tickets.keep(&SESSION, CODE, outcome, 1);
         tickets
     }
 
@@ -269,6 +299,79 @@ mod tests {
         let question = tickets.question(&SESSION, 0).unwrap();
         tickets.begin(Fixed([7; 16]), Fixed([0; 32]), question, LIFE_MS);
         let inner = tickets.0.lock().unwrap();
-        assert_eq!((inner.tickets.len(), inner.order.len()), (1, 1));
+        assert_eq!((inner.tickets.len(), inner.strangers.len()), (1, 1));
+    }
+
+    fn of(account: u8) -> Question {
+        Question {
+            tenant: TenantName::new("a").unwrap(),
+            aim: Aim::Save {
+                account: Fixed([account; 16]),
+                handle: Fixed([0; 32]),
+                exclude: vec![vec![0; 1023]; 19],
+            },
+            challenge: Fixed([4; 32]),
+        }
+    }
+
+    fn session(number: usize) -> Fixed<16> {
+        Fixed(u128::try_from(number).unwrap().to_be_bytes())
+    }
+
+    fn begin(tickets: &Tickets, number: usize, question: Question) {
+        tickets.begin(session(number), VERIFIER.challenge(), question, 0);
+    }
+
+    #[test]
+    fn an_account_has_four_at_a_time_and_pushes_out_its_own() {
+        let tickets = Tickets::default();
+        begin(&tickets, 0, of(1));
+        for number in 1..=100 {
+            begin(&tickets, number, of(2));
+            let inner = tickets.0.lock().unwrap();
+            assert!(inner.tickets.len() <= 5 && inner.accounts.len() <= 5);
+        }
+        let live = |number| tickets.question(&session(number), 1).is_some();
+        let all: Vec<_> = (0..=100).filter(|number| live(*number)).collect();
+        assert_eq!(all, [0, 97, 98, 99, 100]);
+        // Those that were ended are none of the four.
+        assert!(tickets.finish(&session(100), &CODE, &VERIFIER, 1).is_err());
+        begin(&tickets, 101, of(2));
+        assert!(live(97) && live(101));
+    }
+
+    #[test]
+    fn strangers_push_out_strangers_and_never_an_account() {
+        let tickets = begun();
+        let stranger = tickets.question(&SESSION, 0).unwrap();
+        begin(&tickets, 0, of(1));
+        for number in 1..=MOST_OF_STRANGERS {
+            begin(&tickets, number, stranger.clone());
+        }
+        assert!(tickets.question(&SESSION, 1).is_none());
+        assert!(tickets.question(&session(0), 1).is_some());
+        let inner = tickets.0.lock().unwrap();
+        assert_eq!(inner.strangers.len(), MOST_OF_STRANGERS);
+        assert_eq!(inner.tickets.len(), MOST_OF_STRANGERS + 1);
+    }
+
+    #[test]
+    fn what_is_kept_while_others_begin_leaves_memory_like_any_other() {
+        let tickets = begun();
+        let other = tickets.question(&SESSION, 0).unwrap();
+        tickets.answered(&SESSION, 1).unwrap();
+        begin(&tickets, 1, other.clone());
+        let outcome = || Outcome::SignedIn {
+            account: Fixed([5; 16]),
+            elsewhere: None,
+        };
+        tickets.keep(&SESSION, CODE, outcome(), 1);
+        // One that was pushed out meanwhile is not put back.
+        tickets.answered(&session(1), 1).unwrap();
+        tickets.0.lock().unwrap().tickets.remove(&session(1));
+        tickets.keep(&session(1), CODE, outcome(), 1);
+        tickets.begin(session(2), VERIFIER.challenge(), other, 2 * LIFE_MS);
+        let inner = tickets.0.lock().unwrap();
+        assert_eq!((inner.tickets.len(), inner.strangers.len()), (1, 1));
     }
 }

@@ -277,10 +277,10 @@ async fn answered(
     let given: PageAnswer = json_within(&headers, body, MAX_PAGE_BYTES).await?;
     let now = app.vault.now();
     let session = given.session;
-    let (question, challenge) = app.tickets.answered(&session, now).ok_or(Code::NotFound)?;
+    let question = app.tickets.answered(&session, now).ok_or(Code::NotFound)?;
     let outcome = outcome(&app, question, given).await?;
     let code = random();
-    app.tickets.keep(session, challenge, code, outcome, now);
+    app.tickets.keep(&session, code, outcome, now);
     Ok(answer(StatusCode::OK, &PageCode { code }))
 }
 
