@@ -13,6 +13,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::connections::Places;
 use crate::admin::{Admin, AdminError};
 use crate::blobs::{self, Blobs, ObjectsFileError};
 use crate::config::Config;
@@ -295,10 +296,12 @@ impl Server {
                 let over = async {
                     let _ = ends.changed().await;
                 };
-                connections::answer(listener, operator, OPERATORS, head_time, over).await;
+                let places = Places::unshared(OPERATORS);
+                connections::answer(listener, operator, places, head_time, over).await;
             })
         });
-        connections::answer(listener, router, CONNECTIONS, head_time, shutdown).await;
+        let places = Places::shared(CONNECTIONS, config.proxies);
+        connections::answer(listener, router, places, head_time, shutdown).await;
         let _ = stop.send(true);
         if let Some(operators) = operators {
             let _ = operators.await;
