@@ -4,6 +4,7 @@
 //! `none` nor a public key used as a secret can be said.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use heirloom_vault_api::{Code, TenantName};
@@ -38,7 +39,8 @@ const MAX_KEYS: usize = 64;
 /// What the issuers' keys are, as far as they are known.
 #[derive(Debug)]
 pub(crate) struct Messengers {
-    keys: Mutex<HashMap<TenantName, Fetched>>,
+    /// A lock for each tenant: an issuer that hangs holds up its own users alone.
+    keys: std::sync::Mutex<HashMap<TenantName, Arc<Mutex<Fetched>>>>,
     log: Log,
 }
 
@@ -99,7 +101,7 @@ impl Audience {
 impl Messengers {
     pub(crate) fn new(log: Log) -> Self {
         Self {
-            keys: Mutex::new(HashMap::new()),
+            keys: std::sync::Mutex::default(),
             log,
         }
     }
@@ -114,8 +116,8 @@ impl Messengers {
         let messenger = tenant.messenger.as_ref().ok_or(Code::NotFound)?;
         let read = Token::read(token).ok_or(Code::NotLetIn)?;
         // One question at a time to an issuer, whoever else waits.
-        let mut all = self.keys.lock().await;
-        let fetched = all.entry(tenant.name.clone()).or_default();
+        let of_tenant = self.of(&tenant.name);
+        let mut fetched = of_tenant.lock().await;
         if fetched.is_to_be_asked(&read.head, now_ms) {
             fetched.asked = Some(now_ms);
             match load(messenger).await {
@@ -132,8 +134,13 @@ impl Messengers {
             return Err(Code::Unavailable.into());
         }
         let verified = read.verify(&fetched.keys, messenger, now_ms / 1000);
-        drop(all);
+        drop(fetched);
         verified.ok_or_else(|| Code::NotLetIn.into())
+    }
+
+    fn of(&self, tenant: &TenantName) -> Arc<Mutex<Fetched>> {
+        let mut all = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(tenant.clone()).or_default())
     }
 }
 

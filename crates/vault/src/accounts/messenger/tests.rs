@@ -280,3 +280,36 @@ async fn a_new_key_is_found_and_a_token_of_no_key_asks_once_a_minute() {
     assert_eq!(asks(token(&other, "next"), later).await.unwrap(), "user-1");
     assert_eq!(asks(token(&one, "k"), later).await, Err(Code::NotLetIn));
 }
+
+#[tokio::test]
+async fn an_issuer_that_hangs_holds_up_no_other_tenant() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    let signer = Signer::ed();
+    std::fs::write(&path, json!({"keys": [signer.jwk()]}).to_string()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hangs = Tenant {
+        name: TenantName::new("b").unwrap(),
+        site: None,
+        messenger: Some(Messenger {
+            issuer: format!("http://{}", listener.local_addr().unwrap()),
+            ..messenger()
+        }),
+        quota_bytes: None,
+    };
+    let messengers = Arc::new(Messengers::new(Log::new(|_| ())));
+    let token = signer.sign(&signer.head(), &claims());
+    let (all, shown) = (Arc::clone(&messengers), token.clone());
+    let waits = tokio::spawn(async move {
+        let refused = all.subject(&hangs, &shown, NOW_S * 1000).await;
+        refused.map_err(|refusal| refusal.problem.code)
+    });
+    // It was asked, and never answers.
+    let (asked, _) = listener.accept().await.unwrap();
+    let other = of_file(path);
+    let answered = messengers.subject(&other, &token, NOW_S * 1000).await;
+    assert_eq!(answered.unwrap(), "user-1");
+    assert!(!waits.is_finished());
+    drop((asked, listener));
+    assert_eq!(waits.await.unwrap(), Err(Code::Unavailable));
+}
