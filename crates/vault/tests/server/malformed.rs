@@ -226,7 +226,8 @@ fn slow_clients_hold_nobody_up_and_cost_little_memory() {
     };
     let before = resident();
     let mut slow = Vec::new();
-    for _ in 0..100 {
+    // All that one address may have, but a few.
+    for _ in 0..80 {
         slow.push(begin(b""));
         slow.push(begin(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: "));
         slow.push(begin(
@@ -243,7 +244,7 @@ fn slow_clients_hold_nobody_up_and_cost_little_memory() {
     }
     if let (Some(before), Some(after)) = (before, resident()) {
         let grown = after.saturating_sub(before);
-        assert!(grown < 64 << 20, "{grown} bytes for 300 slow clients");
+        assert!(grown < 64 << 20, "{grown} bytes for 240 slow clients");
     }
     drop(slow);
     lives(&client);
