@@ -34,8 +34,8 @@ pub use record::{
 };
 pub use signin::{
     Assertion, Bytes, ElsewhereStart, ElsewhereStarted, MAX_PAGE_BYTES, MAX_PASSKEYS, PageAnswer,
-    PageCode, PageCreate, PageOptions, PageSession, PasskeyList, SignInFinish, SignInPasskey, SignInStart, SignInStarted, TenantName,
-    TokenSignIn, Verifier,
+    PageCode, PageCreate, PageOptions, PageSession, PasskeyList, SignInFinish, SignInPasskey,
+    SignInStart, SignInStarted, TenantName, TokenSignIn, Verifier,
 };
 pub use witness::{LineageId, WitnessPut, WitnessRead, Witnessed};
 
