@@ -4,6 +4,7 @@ mod buffers;
 mod folder;
 mod pieces;
 mod s3;
+mod shares;
 mod upload;
 
 use std::io;
@@ -18,6 +19,7 @@ use tokio::sync::Semaphore;
 use self::folder::Folder;
 pub use self::s3::ObjectsFileError;
 use self::s3::S3;
+use self::shares::Shares;
 use self::upload::Uploads;
 use crate::config::Objects;
 use crate::refusal::Refusal;
@@ -26,6 +28,10 @@ use crate::vault::{Vault, random};
 
 /// Uploads at a time; what comes beyond waits.
 const UPLOADS: usize = 64;
+/// Of these of one account, whether they wait or not. A computer has three.
+const OF_ACCOUNT: usize = 8;
+/// The same where a piece of each is in memory, and there are fewer places.
+const OF_ACCOUNT_ON_S3: usize = 4;
 
 /// How old bytes without a name must be before they go.
 const ORPHAN: Duration = Duration::from_hours(24);
@@ -134,6 +140,7 @@ impl Blobs {
     ) -> Result<Self, OpenError> {
         std::fs::create_dir_all(folder)?;
         let place = match objects {
+    shares: Shares,
             Objects::Folder => Place::Folder(Folder::open(folder.to_owned())?),
             Objects::S3 { file } => Place::S3(S3::open(file)?),
         };
@@ -148,11 +155,16 @@ impl Blobs {
     /// Whether objects can be had.
     pub(crate) async fn check(&self) -> Result<(), Refusal> {
         match &self.place {
+        let of_account = match place {
+            Place::Folder(_) => OF_ACCOUNT,
+            Place::S3(_) => OF_ACCOUNT_ON_S3,
+        };
             Place::Folder(folder) => folder.check().await,
             Place::S3(s3) => s3.check().await,
         }
     }
 
+            shares: Shares::new(of_account),
     /// Whether the place of objects is there.
     pub(crate) async fn is_reachable(&self) -> bool {
         let checked = tokio::time::timeout(REACH, self.check()).await;
@@ -179,6 +191,7 @@ impl Blobs {
         if exists {
             return Err(Code::Conflict.into());
         }
+        let share = self.shares.take(account)?;
         if used.saturating_add(size) > quota {
             return Err(refused(blob::Refused::Quota { used, quota }));
         }
@@ -190,6 +203,7 @@ impl Blobs {
                 .await
                 .map_err(|error| Refusal::internal(&error))?;
             let object = random();
+            let _share = share;
             self.place.store(&object, size, body).await?;
             let created = vault
                 .run(move |sql| blob::create(sql, &account, &object, &name, size))

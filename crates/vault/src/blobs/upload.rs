@@ -179,6 +179,8 @@ impl Blobs {
             if length > size.saturating_sub(offset) {
                 return Err(Code::TooLarge.into());
             }
+            // After its turn: the request that it takes over from has given its own back.
+            let _share = self.shares.take(account)?;
             let _place = self
                 .receiving
                 .acquire()

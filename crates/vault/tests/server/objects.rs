@@ -289,6 +289,60 @@ fn a_quota_is_exact_and_says_what_is_used() {
 }
 
 #[test]
+fn one_account_cannot_take_every_place_of_uploads() {
+    use std::io::Write as _;
+    let server = start(|_| ());
+    let (greedy, other) = (server.signed_in(), server.signed_in());
+    let token = greedy.token.as_ref().unwrap().0.to_text();
+    let mut slow: Vec<_> = (0..8)
+        .map(|number| {
+            let head = format!(
+                "PUT /v1/blobs/slow{number} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: 1000\r\n\r\nhalf"
+            );
+            let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let part = server.folder.path().join("data/blobs/part");
+    soon(|| walk(&part).len() == 8);
+    let put = |client: &Client, name: &str| {
+        client
+            .send("PUT", &format!("/v1/blobs/{name}"), &[], b"bytes")
+            .unwrap()
+    };
+    let problem = put(&greedy, "ninth").problem();
+    assert_eq!(problem.code, Code::TooManyRequests);
+    assert_eq!(problem.retry_after_s, Some(2));
+    let words = UploadStart {
+        name: BlobName::try_from("ninth".to_owned()).unwrap(),
+        size: 5,
+        sha256: Fixed(<sha2::Sha256 as sha2::Digest>::digest(b"bytes").into()),
+    };
+    let at: UploadAt = greedy.post("/v1/uploads", &words).unwrap().json();
+    let place = format!("/v1/uploads/{}", at.upload.to_text());
+    let patch = || {
+        let header = [("upload-offset", "0")];
+        greedy.send("PATCH", &place, &header, b"bytes").unwrap()
+    };
+    assert_eq!(patch().problem().code, Code::TooManyRequests);
+    assert_eq!(put(&other, "ninth").status, 201);
+    // One that ends makes room for one.
+    slow.pop();
+    soon(|| patch().status == 201);
+    server.stop();
+}
+
+/// Waits for what happens soon.
+fn soon(mut happens: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !happens() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
 fn an_upload_that_breaks_off_leaves_nothing() {
     use std::io::Write as _;
     let server = start(|_| ());
