@@ -23,7 +23,7 @@ use self::shares::Shares;
 use self::upload::Uploads;
 use crate::config::Objects;
 use crate::refusal::Refusal;
-use crate::store::{account, blob};
+use crate::store::blob;
 use crate::vault::{Vault, random};
 
 /// Uploads at a time; what comes beyond waits.
@@ -60,11 +60,22 @@ fn object_of(name: &str) -> Option<Fixed<16>> {
     (file_name(&object) == name).then_some(object)
 }
 
-fn refused(why: blob::Refused) -> Refusal {
+/// `grace_ms`: how long what was deleted takes room.
+fn refused(why: blob::Refused, grace_ms: u64) -> Refusal {
     match why {
         blob::Refused::Exists => Code::Conflict.into(),
         blob::Refused::Quota { used, quota } => {
             Problem::from(Code::QuotaExceeded).quota(used, quota).into()
+        }
+        // Without the figures: what is used is less than the quota.
+        blob::Refused::Deleted => {
+            let days = grace_ms.div_ceil(24 * 3600 * 1000);
+            let mut problem = Problem::from(Code::QuotaExceeded);
+            problem.title = format!(
+                "deleted objects are kept for {days} days and take room until then: with them it is more than \
+                 twice the quota"
+            );
+            problem.into()
         }
         blob::Refused::TooMany => Problem::from(Code::TooManyRequests).retry_after(60).into(),
     }
@@ -129,6 +140,7 @@ pub(crate) struct Blobs {
     uploads: Uploads,
     grace_ms: u64,
     receiving: Semaphore,
+    shares: Shares,
 }
 
 impl Blobs {
@@ -140,31 +152,30 @@ impl Blobs {
     ) -> Result<Self, OpenError> {
         std::fs::create_dir_all(folder)?;
         let place = match objects {
-    shares: Shares,
             Objects::Folder => Place::Folder(Folder::open(folder.to_owned())?),
             Objects::S3 { file } => Place::S3(S3::open(file)?),
+        };
+        let of_account = match place {
+            Place::Folder(_) => OF_ACCOUNT,
+            Place::S3(_) => OF_ACCOUNT_ON_S3,
         };
         Ok(Self {
             place,
             uploads: Uploads::open(folder.join("uploads"))?,
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
             receiving: Semaphore::new(UPLOADS),
+            shares: Shares::new(of_account),
         })
     }
 
     /// Whether objects can be had.
     pub(crate) async fn check(&self) -> Result<(), Refusal> {
         match &self.place {
-        let of_account = match place {
-            Place::Folder(_) => OF_ACCOUNT,
-            Place::S3(_) => OF_ACCOUNT_ON_S3,
-        };
             Place::Folder(folder) => folder.check().await,
             Place::S3(s3) => s3.check().await,
         }
     }
 
-            shares: Shares::new(of_account),
     /// Whether the place of objects is there.
     pub(crate) async fn is_reachable(&self) -> bool {
         let checked = tokio::time::timeout(REACH, self.check()).await;
@@ -180,30 +191,25 @@ impl Blobs {
         size: u64,
         body: Body,
     ) -> Result<(), Refusal> {
+        let share = self.shares.take(account)?;
         let wanted = name.clone();
         // Early, so that no byte is sent in vain; decided again when it is there.
-        let (exists, (used, quota)) = vault
-            .run(move |sql| {
-                let exists = blob::find(sql, &account, &wanted)?.is_some();
-                Ok((exists, account::usage(sql, &account)?))
+        let room = vault
+            .run(move |sql| match blob::find(sql, &account, &wanted)? {
+                Some(_) => Ok(Err(blob::Refused::Exists)),
+                None => blob::room(sql, &account, size),
             })
             .await?;
-        if exists {
-            return Err(Code::Conflict.into());
-        }
-        let share = self.shares.take(account)?;
-        if used.saturating_add(size) > quota {
-            return Err(refused(blob::Refused::Quota { used, quota }));
-        }
+        room.map_err(|why| refused(why, self.grace_ms))?;
         // A task of its own: the request dies with its connection, and half an object is cleared away after that.
         let created = tokio::spawn(async move {
+            let _share = share;
             let _place = self
                 .receiving
                 .acquire()
                 .await
                 .map_err(|error| Refusal::internal(&error))?;
             let object = random();
-            let _share = share;
             self.place.store(&object, size, body).await?;
             let created = vault
                 .run(move |sql| blob::create(sql, &account, &object, &name, size))
@@ -211,7 +217,7 @@ impl Blobs {
             // An unknown outcome keeps the bytes: the name may point to them.
             if let Err(why) = created? {
                 self.place.remove(&object, size).await?;
-                return Err(refused(why));
+                return Err(refused(why, self.grace_ms));
             }
             Ok(())
         });
@@ -268,7 +274,9 @@ impl Blobs {
         let restored = vault
             .run(move |sql| blob::restore(sql, &account, &wanted, before))
             .await?;
-        let size = restored.ok_or(Code::NotFound)?.map_err(refused)?;
+        let size = restored
+            .ok_or(Code::NotFound)?
+            .map_err(|why| refused(why, self.grace_ms))?;
         Ok(BlobInfo { name, size })
     }
 

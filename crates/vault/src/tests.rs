@@ -8,6 +8,7 @@ mod changes;
 #[path = "../tests/server/client.rs"]
 mod client;
 pub(crate) mod cluster;
+mod deleted;
 mod faults;
 mod guesses;
 mod harness;

@@ -137,7 +137,7 @@ impl Blobs {
         let begun = vault
             .run(move |sql| upload::begin(sql, &account, object, &words, now))
             .await?;
-        let upload = begun.map_err(refused)?;
+        let upload = begun.map_err(|why| refused(why, self.grace_ms))?;
         self.came(vault, account, upload).await
     }
 
@@ -228,7 +228,7 @@ impl Blobs {
                 Ok(_) => Ok(BlobInfo { name, size }),
                 Err(why) => {
                     self.place.remove(&object, size).await?;
-                    Err(refused(why))
+                    Err(refused(why, self.grace_ms))
                 }
             }
         });

@@ -9,6 +9,7 @@ const LAYOUTS: &[&str] = &[
     OPERATOR,
     REPEATS,
     INVITATIONS,
+    DELETED,
 ];
 
 /// The newest layout's number, which is in `vault_meta`. A later one is not opened.
@@ -216,4 +217,11 @@ CREATE INDEX vault_repeat_expires ON vault_repeat (expires);
 const INVITATIONS: &str = "
 CREATE INDEX vault_invite_expires ON vault_invite (expires);
 CREATE INDEX vault_invite_account ON vault_invite (account);
+";
+
+/// What an account deleted and still lies there: it counts towards twice the quota.
+const DELETED: &str = "
+ALTER TABLE vault_account ADD COLUMN deleted_bytes bigint NOT NULL DEFAULT 0 CHECK (deleted_bytes >= 0);
+UPDATE vault_account SET deleted_bytes = COALESCE((SELECT CAST(sum(b.size) AS bigint) FROM vault_blob b \
+  WHERE b.account = vault_account.account AND b.deleted IS NOT NULL), 0);
 ";

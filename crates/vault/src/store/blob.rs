@@ -4,10 +4,24 @@ use heirloom_vault_api::{AccountId, BlobInfo, BlobName, Fixed, MAX_LISTED};
 
 use crate::db::{DbError, Row, Sql, Value};
 
-pub(super) const USE: &str = "UPDATE vault_account SET used_bytes = used_bytes + $2 \
+/// What is new: within the quota, and with what was deleted and still lies there within twice the quota.
+const USE: &str = "UPDATE vault_account SET used_bytes = used_bytes + $2 \
+     WHERE account = $1 AND used_bytes + $2 <= quota_bytes \
+       AND used_bytes + deleted_bytes - quota_bytes + $2 <= quota_bytes RETURNING used_bytes";
+/// What is brought back lies there already.
+const USE_AGAIN: &str = "UPDATE vault_account \
+     SET used_bytes = used_bytes + $2, \
+       deleted_bytes = CASE WHEN deleted_bytes > $2 THEN deleted_bytes - $2 ELSE 0 END \
      WHERE account = $1 AND used_bytes + $2 <= quota_bytes RETURNING used_bytes";
 pub(super) const FREE: &str =
     "UPDATE vault_account SET used_bytes = used_bytes - $2 WHERE account = $1";
+const SET_ASIDE: &str = "UPDATE vault_account \
+     SET used_bytes = used_bytes - $2, deleted_bytes = deleted_bytes + $2 WHERE account = $1";
+// A server of the release before, on the same database, deletes without counting.
+const FREE_DELETED: &str = "UPDATE vault_account \
+     SET deleted_bytes = CASE WHEN deleted_bytes > $2 THEN deleted_bytes - $2 ELSE 0 END \
+     WHERE account = $1";
+const DELETED_BYTES: &str = "SELECT deleted_bytes FROM vault_account WHERE account = $1";
 pub(super) const INSERT: &str = "INSERT INTO vault_blob (account, object, name, size) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (account, name) WHERE deleted IS NULL DO NOTHING RETURNING size";
 const FIND: &str =
@@ -40,12 +54,48 @@ pub(crate) enum Refused {
         used: u64,
         quota: u64,
     },
+    /// What was deleted and still lies there takes the room.
+    Deleted,
     /// Too many uploads are unfinished.
     TooMany,
 }
 
 pub(super) fn name_value(name: &BlobName) -> Value {
     Value::from(name.as_str().as_bytes())
+}
+
+/// Whether `size` more bytes have room, as [`USE`] has it.
+pub(crate) fn room(
+    sql: &mut dyn Sql,
+    account: &AccountId,
+    size: u64,
+) -> Result<Result<(), Refused>, DbError> {
+    let (used, quota) = super::account::usage(sql, account)?;
+    let rows = sql.query(DELETED_BYTES, &[(*account).into()])?;
+    let mut row = rows.into_iter().next().ok_or(DbError::Impossible)?;
+    let new = used.saturating_add(size);
+    Ok(if new > quota {
+        Err(Refused::Quota { used, quota })
+    } else if new.saturating_add(row.u64()?) > quota.saturating_mul(2) {
+        Err(Refused::Deleted)
+    } else {
+        Ok(())
+    })
+}
+
+/// Takes room for `size` new bytes.
+pub(super) fn take_room(
+    sql: &mut dyn Sql,
+    account: &AccountId,
+    size: u64,
+) -> Result<Result<(), Refused>, DbError> {
+    let taken = sql.query(USE, &[(*account).into(), size.into()])?;
+    if !taken.is_empty() {
+        return Ok(Ok(()));
+    }
+    // Of two looks the second may see more room than the first had.
+    let why = room(sql, account, size)?.err();
+    Ok(Err(why.unwrap_or(Refused::Deleted)))
 }
 
 /// Names an object whose bytes are durable already. Create-if-absent, and within the quota.
@@ -60,12 +110,8 @@ pub(crate) fn create(
     if find(sql, account, name)?.is_some() {
         return Ok(Err(Refused::Exists));
     }
-    if sql
-        .query(USE, &[(*account).into(), size.into()])?
-        .is_empty()
-    {
-        let (used, quota) = super::account::usage(sql, account)?;
-        return Ok(Err(Refused::Quota { used, quota }));
+    if let Err(why) = take_room(sql, account, size)? {
+        return Ok(Err(why));
     }
     let values = [
         (*account).into(),
@@ -136,7 +182,7 @@ pub(crate) fn delete(
         return Ok(false);
     };
     let size = row.u64()?;
-    sql.query(FREE, &[(*account).into(), size.into()])?;
+    sql.query(SET_ASIDE, &[(*account).into(), size.into()])?;
     Ok(true)
 }
 
@@ -158,7 +204,7 @@ pub(crate) fn restore(
     };
     let (object, size) = (row.fixed::<16>()?.ok_or(DbError::Impossible)?, row.u64()?);
     if sql
-        .query(USE, &[(*account).into(), size.into()])?
+        .query(USE_AGAIN, &[(*account).into(), size.into()])?
         .is_empty()
     {
         let (used, quota) = super::account::usage(sql, account)?;
@@ -168,8 +214,8 @@ pub(crate) fn restore(
         .query(RESTORE, &[(*account).into(), object.into()])?
         .is_empty()
     {
-        // Its grace ended meanwhile.
-        sql.query(FREE, &[(*account).into(), size.into()])?;
+        // Its grace ended meanwhile, and whoever ended it counts it down.
+        sql.query(SET_ASIDE, &[(*account).into(), size.into()])?;
         return Ok(None);
     }
     Ok(Some(Ok(size)))
@@ -195,7 +241,13 @@ pub(crate) fn gone(
     object: &Fixed<16>,
     before: u64,
 ) -> Result<Option<u64>, DbError> {
+    // The account before its object, as everywhere; one that was deleted counts nothing any more.
+    super::account::hold(sql, account)?;
     let values = [(*account).into(), (*object).into(), before.into()];
-    let rows = sql.query(GONE, &values)?;
-    rows.into_iter().next().map(|mut row| row.u64()).transpose()
+    let Some(mut row) = sql.query(GONE, &values)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let size = row.u64()?;
+    sql.query(FREE_DELETED, &[(*account).into(), size.into()])?;
+    Ok(Some(size))
 }

@@ -3,7 +3,7 @@
 use heirloom_vault_api::{AccountId, BlobName, Fixed};
 
 use super::account;
-use super::blob::{self, FREE, INSERT, Refused, USE, name_value};
+use super::blob::{self, FREE, INSERT, Refused, name_value};
 use crate::db::{DbError, Row, Sql};
 
 /// How long an unfinished upload stays.
@@ -72,12 +72,8 @@ pub(crate) fn begin(
     if count.u64()? >= MOST {
         return Ok(Err(Refused::TooMany));
     }
-    if sql
-        .query(USE, &[(*account).into(), (*size).into()])?
-        .is_empty()
-    {
-        let (used, quota) = account::usage(sql, account)?;
-        return Ok(Err(Refused::Quota { used, quota }));
+    if let Err(why) = blob::take_room(sql, account, *size)? {
+        return Ok(Err(why));
     }
     let values = [
         (*account).into(),

@@ -245,10 +245,14 @@ async fn the_first_layout_becomes_the_newest_and_a_later_one_is_not_opened() {
                 .query("SELECT quota_bytes FROM vault_account", &[])?
                 .remove(0)
                 .u64()?;
-            Ok((layout, marks, quota))
+            let deleted = sql
+                .query("SELECT deleted_bytes FROM vault_account", &[])?
+                .remove(0)
+                .u64()?;
+            Ok((layout, marks, quota, deleted))
         });
-        let (layout, _, quota) = count.await.unwrap();
-        assert_eq!((layout, quota), (schema::newest(), 100));
+        let (layout, _, quota, deleted) = count.await.unwrap();
+        assert_eq!((layout, quota, deleted), (schema::newest(), 100, 30));
         if engine == Engine::Postgres {
             assert!(db::run(&*database, tables).await.unwrap() > 8);
         }
@@ -264,6 +268,9 @@ async fn the_first_layout_becomes_the_newest_and_a_later_one_is_not_opened() {
         };
         drop(opened.unwrap());
         let mut tries = 0;
+        rows.sql(&format!(
+            "INSERT INTO vault_blob VALUES ({name}, {name}, {name}, 30, 7)"
+        ));
         while rows.try_sql("UPDATE vault_meta SET layout = 99").is_err() {
             std::thread::sleep(Duration::from_millis(10));
             tries += 1;

@@ -289,6 +289,35 @@ fn a_quota_is_exact_and_says_what_is_used() {
 }
 
 #[test]
+fn who_deletes_and_stores_again_and_again_is_told_that_deleted_objects_take_room() {
+    let server = start(|config| config.quota_bytes = 100);
+    let client = server.signed_in();
+    let put = |name: &str, size: usize| {
+        client
+            .send("PUT", &format!("/v1/blobs/{name}"), &[], &vec![1; size])
+            .unwrap()
+    };
+    for _ in 0..3 {
+        assert_eq!(put("a", 60).status, 201);
+        client.send("DELETE", "/v1/blobs/a", &[], b"").unwrap();
+    }
+    let problem = put("a", 60).problem();
+    assert_eq!(problem.code, Code::QuotaExceeded);
+    assert!(problem.title.contains("kept for 7 days"), "{problem:?}");
+    assert_eq!((problem.used_bytes, problem.quota_bytes), (None, None));
+    let restored = client
+        .post(
+            "/v1/restores",
+            &BlobRestore {
+                name: BlobName::try_from("a".to_owned()).unwrap(),
+            },
+        )
+        .unwrap();
+    assert_eq!(restored.status, 200);
+    server.stop();
+}
+
+#[test]
 fn one_account_cannot_take_every_place_of_uploads() {
     use std::io::Write as _;
     let server = start(|_| ());
