@@ -6,6 +6,7 @@ pub(crate) mod socket;
 mod wire;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use heirloom_vault_api::{Fixed, Invite, RecordName};
 
@@ -49,6 +50,13 @@ pub struct Admin {
 }
 
 const NAMES: &str = "SELECT name FROM vault_record WHERE name > $1 ORDER BY name LIMIT 100";
+
+/// Sweeps from one count of names that nobody registered to the next: it walks them all, and requests wait.
+const COUNTS: u64 = 6;
+/// Of these names, so many go in one transaction, and so many times in one sweep: a thousand a second, which is more
+/// than come in, and what else time has made due waits no longer than that.
+const BATCH: u64 = 500;
+const BATCHES: u32 = 20;
 
 fn names(sql: &mut dyn Sql, after: &[u8]) -> Result<Vec<RecordName>, DbError> {
     sql.query(NAMES, &[after.into()])?
@@ -110,6 +118,36 @@ impl Admin {
         Ok(self.rotation.step(&self.vault, uptime_ms).await? == Step::More)
     }
 
+    /// Drops the oldest rows of names that nobody registered, until there are `most`, or it is the next sweep's turn.
+    pub(crate) async fn drop_unknown(&self, most: u64) -> Result<(), AdminError> {
+        let until = &self.vault.until_count;
+        let waited = until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(1)
+        });
+        if waited.is_ok() {
+            return Ok(());
+        }
+        let counted = self
+            .vault
+            .run(move |sql| sweep::superfluous(sql, most))
+            .await?;
+        let mut beyond = counted;
+        for _ in 0..BATCHES {
+            let batch = beyond.min(BATCH);
+            if batch == 0 {
+                break;
+            }
+            self.vault
+                .run(move |sql| sweep::drop_oldest(sql, batch))
+                .await?;
+            beyond -= batch;
+        }
+        if beyond == 0 {
+            until.store(COUNTS - 1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Does what time has made due: destroys, forgets, frees. [`crate::Server`] does it every ten seconds.
     pub async fn sweep(&self) -> Result<(), AdminError> {
         let now = self.vault.now();
@@ -121,11 +159,7 @@ impl Admin {
                 .run(move |sql| sweep::destroy(sql, &name, now))
                 .await?;
         }
-        for name in self.vault.run(sweep::superfluous).await? {
-            self.vault
-                .run(move |sql| sweep::drop_shadow(sql, &name))
-                .await?;
-        }
+        self.drop_unknown(sweep::SHADOWS).await?;
         if destroyed && !self.vault.scrub().await {
             return Err(AdminError("the write-ahead log was not emptied".to_owned()));
         }

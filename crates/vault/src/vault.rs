@@ -6,6 +6,7 @@ mod register;
 
 pub(crate) use self::guess::{SEALED, SESSION};
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use getrandom::SysRng;
@@ -45,6 +46,8 @@ pub(crate) struct Vault {
     guesses: Sessions<guess::Session>,
     registrations: Sessions<register::Registration>,
     metrics: Arc<Metrics>,
+    /// Sweeps until names that nobody registered are counted again.
+    pub(crate) until_count: AtomicU64,
 }
 
 /// The server's random source.
@@ -76,6 +79,7 @@ impl Vault {
             guesses: Sessions::new(crate::store::record::FINAL_MS),
             registrations: Sessions::new(REGISTRATION_MS),
             metrics,
+            until_count: AtomicU64::new(0),
         }
     }
 

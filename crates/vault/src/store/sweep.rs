@@ -7,7 +7,7 @@ use super::record::{Record, State, keyed};
 use crate::db::{DbError, Row, Sql};
 
 /// Rows of names that nobody registered; beyond, the oldest go, and lock no more.
-const SHADOWS: u64 = 1_000_000;
+pub(crate) const SHADOWS: u64 = 1_000_000;
 
 const PASSED: &str = "SELECT name FROM vault_record WHERE state = 2 AND deadline <= $1 LIMIT 100";
 const SHADOW_COUNT: &str = "SELECT count(*) FROM vault_record WHERE account IS NULL";
@@ -43,16 +43,22 @@ pub(crate) fn destroy(sql: &mut dyn Sql, name: &RecordName, now: u64) -> Result<
     Ok(true)
 }
 
-/// Names of rows that are one too many, at most 100.
-pub(crate) fn superfluous(sql: &mut dyn Sql) -> Result<Vec<RecordName>, DbError> {
+/// How many rows of names that nobody registered are beyond `most`. Walks all of them.
+pub(crate) fn superfluous(sql: &mut dyn Sql, most: u64) -> Result<u64, DbError> {
     let rows = sql.query(SHADOW_COUNT, &[])?;
     let mut row = rows.into_iter().next().ok_or(DbError::Impossible)?;
-    let beyond = row.u64()?.saturating_sub(SHADOWS).min(100);
-    names(sql.query(OLDEST, &[beyond.into()])?)
+    Ok(row.u64()?.saturating_sub(most))
 }
 
-/// Drops one of them.
-pub(crate) fn drop_shadow(sql: &mut dyn Sql, name: &RecordName) -> Result<(), DbError> {
+/// Drops the `number` oldest of them.
+pub(crate) fn drop_oldest(sql: &mut dyn Sql, number: u64) -> Result<(), DbError> {
+    for name in names(sql.query(OLDEST, &[number.into()])?)? {
+        drop_shadow(sql, &name)?;
+    }
+    Ok(())
+}
+
+fn drop_shadow(sql: &mut dyn Sql, name: &RecordName) -> Result<(), DbError> {
     if sql.query(DROP, &keyed(name, []))?.is_empty() {
         return Ok(());
     }

@@ -10,17 +10,20 @@ use crate::blobs::Blobs;
 use crate::rollout::Rollout;
 use crate::vault::rng;
 
-async fn sweep(world: &World) {
+pub(super) fn admin(world: &World) -> Admin {
     let folder = world.folder.path().join("blobs");
     let blobs = Blobs::open(&folder, &crate::Objects::Folder, std::time::Duration::ZERO).unwrap();
     let seen = world.folder.path().join("rollout.seen");
-    let admin = Admin {
+    Admin {
         vault: Arc::clone(&world.vault),
         blobs: Arc::new(blobs),
         rollout: Arc::new(Rollout::open(None, seen, &crate::Log::new(|_| ()))),
         rotation: Arc::default(),
-    };
-    admin.sweep().await.unwrap();
+    }
+}
+
+async fn sweep(world: &World) {
+    admin(world).sweep().await.unwrap();
 }
 
 async fn a_password_opens_again_and_again_and_gives_the_same_key(engine: Engine) {

@@ -1,8 +1,10 @@
 use std::time::Instant;
 
-use heirloom_vault_api::{Code, LoginError, Which};
+use heirloom_vault_api::{Code, Fixed, LoginError, RecordName, Which};
 
 use super::harness::{DAY, Engine, World, code, on_every_engine, password};
+use crate::db::Value;
+use crate::store::record::{key, keyed};
 use crate::vault::{random, rng};
 
 async fn v8_a_name_that_nobody_registered_locks_as_any_other(engine: Engine) {
@@ -100,7 +102,69 @@ async fn v8_time_of_known_and_unknown_names_interleaved() {
     assert_eq!(times[0].len(), times[1].len());
 }
 
+/// Rows of names that nobody registered, one after the other, each with an entry in its log.
+pub(super) async fn shadows(world: &World, numbers: std::ops::Range<u64>) {
+    const ROW: &str = "INSERT INTO vault_record (shard, name, state, guesses, failed, total, lifetime, proved, \
+         not_before, deadline, generation, touched, newest, version, pending_version, pending_proved, log_length, \
+         log_hash) VALUES ($1, $2, 1, 0, 0, 0, 0, 0, 0, 0, 1, $3, 0, 0, 0, 0, 1, $4)";
+    const ENTRY: &str = "INSERT INTO vault_log (shard, name, sequence, kind, version, time_ms) \
+         VALUES ($1, $2, 1, 1, 0, 0)";
+    let made = world.vault.run(move |sql| {
+        for number in numbers.clone() {
+            // In many shards.
+            let spread = u128::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+            let name: RecordName = Fixed(spread.to_be_bytes());
+            sql.query(
+                ROW,
+                &keyed(&name, [number.into(), Value::from([0u8; 32].as_slice())]),
+            )?;
+            sql.query(ENTRY, &key(&name))?;
+        }
+        Ok(())
+    });
+    made.await.unwrap();
+}
+
+/// How many rows and log entries there are, and which row is the oldest.
+async fn left(world: &World) -> (usize, usize, u64) {
+    let left = world.vault.run(|sql| {
+        let mut rows = sql.query("SELECT touched FROM vault_record ORDER BY touched", &[])?;
+        let entries = sql.query("SELECT name FROM vault_log", &[])?.len();
+        let count = rows.len();
+        Ok((count, entries, rows.remove(0).u64()?))
+    });
+    left.await.unwrap()
+}
+
+async fn rows_that_are_too_many_go_by_the_thousand_and_are_not_counted_every_time(engine: Engine) {
+    let world = World::on(engine);
+    let admin = super::guesses::admin(&world);
+    shadows(&world, 0..1203).await;
+    admin.drop_unknown(3).await.unwrap();
+    assert_eq!(left(&world).await, (3, 3, 1200));
+    // What came since is counted at the sixth time.
+    shadows(&world, 2000..2010).await;
+    for _ in 0..5 {
+        admin.drop_unknown(3).await.unwrap();
+        assert_eq!(left(&world).await, (13, 13, 1200));
+    }
+    admin.drop_unknown(3).await.unwrap();
+    assert_eq!(left(&world).await, (3, 3, 2007));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_sweep_does_not_drop_without_an_end_and_the_next_goes_on() {
+    let world = World::new();
+    let admin = super::guesses::admin(&world);
+    shadows(&world, 0..10_502).await;
+    admin.drop_unknown(2).await.unwrap();
+    assert_eq!(left(&world).await, (502, 502, 10_000));
+    admin.drop_unknown(2).await.unwrap();
+    assert_eq!(left(&world).await, (2, 2, 10_500));
+}
+
 on_every_engine!(
+    rows_that_are_too_many_go_by_the_thousand_and_are_not_counted_every_time,
     v8_a_name_that_nobody_registered_locks_as_any_other,
     v8_a_fake_evaluates_the_same_request_to_the_same_element_also_after_a_restart,
     v8_a_fake_opens_with_no_password,
