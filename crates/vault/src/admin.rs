@@ -8,13 +8,14 @@ mod wire;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use heirloom_vault_api::{Fixed, Invite, RecordName};
+use heirloom_vault_api::{Invite, RecordName};
 
 use crate::blobs::Blobs;
 use crate::db::{DbError, Sql};
 use crate::refusal::Refusal;
 use crate::rollout::Rollout;
 use crate::rotation::{Rotation, Step};
+use crate::store::operator::after_key;
 use crate::store::{account, log, sweep};
 use crate::vault::{Vault, random};
 
@@ -49,7 +50,9 @@ pub struct Admin {
     pub(crate) rotation: Arc<Rotation>,
 }
 
-const NAMES: &str = "SELECT name FROM vault_record WHERE name > $1 ORDER BY name LIMIT 100";
+// In the table's order: by name alone, each page would walk the whole table.
+pub(crate) const NAMES: &str = "SELECT name FROM vault_record WHERE (shard, name) > ($1, $2) \
+     ORDER BY shard, name LIMIT 100";
 
 /// Sweeps from one count of names that nobody registered to the next: it walks them all, and requests wait.
 const COUNTS: u64 = 6;
@@ -58,8 +61,8 @@ const COUNTS: u64 = 6;
 const BATCH: u64 = 500;
 const BATCHES: u32 = 20;
 
-fn names(sql: &mut dyn Sql, after: &[u8]) -> Result<Vec<RecordName>, DbError> {
-    sql.query(NAMES, &[after.into()])?
+fn names(sql: &mut dyn Sql, after: Option<&RecordName>) -> Result<Vec<RecordName>, DbError> {
+    sql.query(NAMES, &after_key(after))?
         .into_iter()
         .map(|mut row| row.fixed()?.ok_or(DbError::Impossible))
         .collect()
@@ -94,14 +97,16 @@ impl Admin {
             logs: 0,
             wrong: Vec::new(),
         };
-        let mut after = Vec::new();
+        let mut after = None;
         loop {
-            let from = std::mem::take(&mut after);
-            let page = self.vault.run(move |sql| names(sql, &from)).await?;
-            let Some(Fixed(last)) = page.last() else {
+            let page = self
+                .vault
+                .run(move |sql| names(sql, after.as_ref()))
+                .await?;
+            let Some(last) = page.last() else {
                 return Ok(verdict);
             };
-            after = last.to_vec();
+            after = Some(*last);
             for name in page {
                 let fault = self.vault.run(move |sql| log::verify(sql, &name)).await?;
                 verdict.logs += 1;

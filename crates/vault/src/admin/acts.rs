@@ -1,6 +1,6 @@
 //! Does what an operator asks for. What changes anything is written into the operators' log in the same transaction.
 
-use heirloom_vault_api::{AccountId, Invite, TenantName};
+use heirloom_vault_api::{AccountId, Invite, RecordName, TenantName};
 
 use super::wire::{ActInfo, Answer, Ask, AuditInfo, KeysInfo, LockInfo, StatsInfo, UserInfo};
 use super::{Admin, AdminError};
@@ -56,7 +56,7 @@ impl Admin {
                 Ok(answer)
             }
             Ask::Invite { tenant } => self.told_invite(tenant).await,
-            Ask::Locks { after } => self.locks(after.map(|name| name.0)).await,
+            Ask::Locks { after } => self.locks(after).await,
             Ask::AcceptRestore => self.accept().await,
             Ask::Verify => self.audit().await,
             Ask::Acts { after } => {
@@ -132,12 +132,11 @@ impl Admin {
         Ok(Answer::Invited { invite })
     }
 
-    async fn locks(&self, after: Option<[u8; 16]>) -> Result<Answer, AdminError> {
+    async fn locks(&self, after: Option<RecordName>) -> Result<Answer, AdminError> {
         let now = self.vault.now();
-        let after = after.map_or_else(Vec::new, |after| after.to_vec());
         let locks = self
             .vault
-            .run(move |sql| operator::locked(sql, &after, now))
+            .run(move |sql| operator::locked(sql, after.as_ref(), now))
             .await?;
         let more = is_full(locks.len());
         let locks = locks.iter().map(lock_info).collect();

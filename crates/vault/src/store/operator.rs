@@ -5,7 +5,7 @@ use heirloom_vault_api::{AccountId, LogKind, RecordName};
 use super::account;
 use super::log;
 use super::record::{GUESSES, Record, STRANGERS_GUESSES, STRANGERS_LIFETIME, key, keyed};
-use crate::db::{DbError, Row, Sql};
+use crate::db::{DbError, Row, Sql, Value};
 
 /// Accounts and locks of one answer.
 pub(crate) const PAGE: u64 = 200;
@@ -156,20 +156,32 @@ pub(crate) struct Locked {
     pub(crate) deadline: u64,
 }
 
-const LOCKED: &str = "SELECT account, name, state, guesses, lifetime, not_before, deadline FROM vault_record \
-     WHERE account IS NOT NULL AND name > $1 \
-       AND (state > 1 OR guesses >= $2 OR lifetime >= $3 OR not_before > $4) ORDER BY name LIMIT $5";
+// In the table's order, which is no order of names to who reads it: by name alone, each page would walk the whole table.
+pub(crate) const LOCKED: &str = "SELECT account, name, state, guesses, lifetime, not_before, deadline FROM vault_record \
+     WHERE (shard, name) > ($1, $2) AND account IS NOT NULL \
+       AND (state > 1 OR guesses >= $3 OR lifetime >= $4 OR not_before > $5) \
+     ORDER BY shard, name LIMIT $6";
+
+/// The place after which a page of records begins, in the table's order.
+pub(crate) fn after_key(after: Option<&RecordName>) -> Vec<Value> {
+    // A name that is shorter than all.
+    after.map_or_else(|| vec![0u64.into(), [].as_slice().into()], key)
+}
 
 /// A page of passwords that are locked to somebody, or wait.
-pub(crate) fn locked(sql: &mut dyn Sql, after: &[u8], now: u64) -> Result<Vec<Locked>, DbError> {
+pub(crate) fn locked(
+    sql: &mut dyn Sql,
+    after: Option<&RecordName>,
+    now: u64,
+) -> Result<Vec<Locked>, DbError> {
     sql.barrier()?;
-    let values = [
-        after.into(),
+    let mut values = after_key(after);
+    values.extend([
         STRANGERS_GUESSES.into(),
         STRANGERS_LIFETIME.into(),
         now.into(),
         PAGE.into(),
-    ];
+    ]);
     let rows = sql.query(LOCKED, &values)?;
     rows.into_iter()
         .map(|mut row| {
