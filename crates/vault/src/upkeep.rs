@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::{Admin, AdminError};
-use crate::config::Config;
+use crate::config::{Config, Objects};
+use crate::db::DbError;
 use crate::rollout;
 
 /// How often it is looked whether the wrapping key was changed.
@@ -35,9 +36,31 @@ pub(crate) fn start(
         tokio::spawn(watch_rules(admin.clone(), config.clone(), stopped.clone())),
         tokio::spawn(wrap_anew(admin.clone(), config.clone(), stopped.clone())),
         tokio::spawn(search(admin.clone(), config.clone(), stopped.clone())),
+        tokio::spawn(warn_of_others(admin.clone(), config.clone())),
     ];
     tasks.extend(socket.map(|socket| answer(socket, admin, config, stopped)));
     tasks
+}
+
+const SERVERS: &str = "SELECT count(DISTINCT server) FROM vault_mark";
+
+/// Names of objects are in the database, which servers share; a folder of one is not the other's.
+///
+/// Only said: the folder may be shared too, and the other server may be gone for good.
+pub(crate) async fn warn_of_others(admin: Admin, config: Config) {
+    if !matches!(config.objects, Objects::Folder) {
+        return;
+    }
+    let counted = admin.vault.run(|sql| {
+        let rows = sql.query(SERVERS, &[])?;
+        rows.into_iter().next().ok_or(DbError::Impossible)?.u64()
+    });
+    if counted.await.is_ok_and(|servers| servers > 1) {
+        config.log.line(
+            "another server has written to this database, and objects lie in a folder: unless all servers share that \
+             folder, objects that one has are not found by the others. Several servers need --objects-s3-file",
+        );
+    }
 }
 
 async fn watch_rules(admin: Admin, config: Config, mut ends: watch::Receiver<bool>) {

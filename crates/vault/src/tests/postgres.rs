@@ -206,6 +206,39 @@ fn tables(sql: &mut dyn Sql) -> Result<usize, DbError> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_with_a_folder_each_are_told_that_objects_are_not_shared() {
+    if !shared() {
+        return;
+    }
+    let one = World::on(Engine::Postgres);
+    one.account().await;
+    let lines = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let written = Arc::clone(&lines);
+    let address = "127.0.0.1:0".parse().unwrap();
+    let mut config = crate::Config::new(address, one.folder.path().to_owned());
+    config.log = crate::Log::new(move |line| written.lock().unwrap().push(line.to_owned()));
+    let warned = async |world: &World, config: &crate::Config| {
+        let admin = super::guesses::admin(world);
+        crate::upkeep::warn_of_others(admin, config.clone()).await;
+        std::mem::take(&mut *lines.lock().unwrap())
+    };
+    assert_eq!(warned(&one, &config).await, Vec::<String>::new());
+    let two = one.beside();
+    two.account().await;
+    for world in [&one, &two] {
+        let lines = warned(world, &config).await;
+        assert!(
+            matches!(&lines[..], [line] if line.contains("--objects-s3-file")),
+            "{lines:?}"
+        );
+    }
+    config.objects = crate::Objects::S3 {
+        file: one.folder.path().join("s3.toml"),
+    };
+    assert_eq!(warned(&two, &config).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_layout_becomes_the_newest_and_a_later_one_is_not_opened() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         if engine != Engine::Sqlite && !shared() {
@@ -230,6 +263,9 @@ async fn the_first_layout_becomes_the_newest_and_a_later_one_is_not_opened() {
         ));
         rows.sql(&format!(
             "INSERT INTO vault_account VALUES ({name}, 5, 0, 100)"
+        ));
+        rows.sql(&format!(
+            "INSERT INTO vault_blob VALUES ({name}, {name}, {name}, 30, 7)"
         ));
         let watermark = folder.path().join("watermark");
         let (database, standing) = rows.open(&watermark).unwrap();
@@ -268,9 +304,6 @@ async fn the_first_layout_becomes_the_newest_and_a_later_one_is_not_opened() {
         };
         drop(opened.unwrap());
         let mut tries = 0;
-        rows.sql(&format!(
-            "INSERT INTO vault_blob VALUES ({name}, {name}, {name}, 30, 7)"
-        ));
         while rows.try_sql("UPDATE vault_meta SET layout = 99").is_err() {
             std::thread::sleep(Duration::from_millis(10));
             tries += 1;
