@@ -6,6 +6,7 @@ use std::path::Path;
 
 use heirloom_archive::canon::ContentDigest;
 use heirloom_archive::form::FolderNames;
+use heirloom_archive::paths::{MAX_NAME_BYTES, safe_name};
 use heirloom_archive::{Attachment, History, Presence};
 use sha2::{Digest, Sha256};
 
@@ -109,6 +110,8 @@ impl MediaFolder {
         part: &Path,
         folder: &Path,
     ) -> Result<String, ExportError> {
+        // As it will be written: "a.html." and "a.html " lose their ends on the way.
+        let name = safe_name(name, MAX_NAME_BYTES);
         let active = name
             .rsplit('.')
             .next()
@@ -116,7 +119,7 @@ impl MediaFolder {
         let wished = if self.harmless && active {
             format!("{name}.txt")
         } else {
-            name.to_owned()
+            name
         };
         let name = self.names.give(&wished, sha256);
         let path = folder.join(&name);

@@ -122,6 +122,36 @@ fn files_that_a_browser_would_run_are_renamed() {
 }
 
 #[test]
+fn a_name_that_becomes_active_when_it_is_made_safe_is_renamed_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |minute, name: &str| Message {
+        attachments: vec![file(name, "text/html", b"<script>alert(1)</script>")],
+        ..said(minute, "ana", "")
+    };
+    exported(
+        dir.path(),
+        &[(
+            chat("1", "X"),
+            vec![
+                with(1, "a.html."),
+                with(2, "b.htm "),
+                with(3, "c.sv\u{202E}g. ."),
+                with(4, &format!("{}.html.", "d".repeat(300))),
+                with(5, "e.txt."),
+            ],
+        )],
+    );
+    let media: Vec<_> = files(&dir.path().join("out/X/media"))
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(media.len(), 5);
+    assert_eq!(media[..3], ["a.html.txt", "b.htm.txt", "c.svg.txt"]);
+    assert!(media.iter().all(|name| name.ends_with(".txt")), "{media:?}");
+    assert_eq!(media[4], "e.txt");
+}
+
+#[test]
 fn a_chat_cannot_take_the_place_of_the_list() {
     let dir = tempfile::tempdir().unwrap();
     let pages = exported(
