@@ -543,3 +543,45 @@ fn a_few_new_messages_store_little_beside_their_segment() {
     assert!(outcome.stored_bytes < 30_000, "{}", outcome.stored_bytes);
     assert!(read_newest(&store) == expected(&made));
 }
+
+#[test]
+fn the_last_messages_are_as_many_as_were_asked_for_however_often_one_of_them_changed() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let ledger = MemoryLedger::new();
+    let mut made = Made::new(17, 1, 600);
+    back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
+    for day in 0..6u32 {
+        let newest = made.conversations[0].1.last_mut().unwrap();
+        newest.reactions.push(heirloom_archive::Reaction {
+            author: "p2".into(),
+            emoji: "❤".into(),
+            at: i64::from(day),
+        });
+        let run = Run {
+            now_ms: 1_700_000_100_000 + i64::from(day) * 86_400_000,
+            ..Run::default()
+        };
+        back_up(&store, &ledger, &mut made, &run).unwrap();
+    }
+    let repository = Arc::new(Repository::open(store, TestReader::new(), None).unwrap());
+    let mut view = repository.view(&Selection::Newest).unwrap();
+    let list = &expected(&made)[0].1;
+    for last in [0, 1, 2, 5, 6, 7, 100, 599, 600, 601] {
+        let mut ids = Vec::new();
+        let query = heirloom_archive::MessageQuery {
+            last: Some(last),
+            ..Default::default()
+        };
+        heirloom_archive::History::messages(&mut view, "chat0", query, &mut |message| {
+            ids.push(message.id);
+            Ok(std::ops::ControlFlow::Continue(()))
+        })
+        .unwrap();
+        let from = list.len().saturating_sub(last);
+        let wanted: Vec<_> = list[from..]
+            .iter()
+            .map(|(message, _)| &message.id)
+            .collect();
+        assert_eq!(ids.iter().collect::<Vec<_>>(), wanted, "the last {last}");
+    }
+}

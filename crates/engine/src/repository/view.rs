@@ -244,6 +244,39 @@ impl View {
         Ok(())
     }
 
+    /// The last messages of a query, of the segments from `start` on and those that overlap them in time.
+    fn tail(
+        &self,
+        segments: &[proto::SegmentEntry],
+        start: usize,
+        last: usize,
+        query: &MessageQuery,
+    ) -> Result<VecDeque<Message>, EngineError> {
+        let from = segments[start..]
+            .iter()
+            .map(|segment| segment.first_at)
+            .min();
+        let needed: Vec<_> = segments
+            .iter()
+            .enumerate()
+            .filter(|(at, segment)| {
+                *at >= start || from.is_some_and(|from| segment.last_at >= from)
+            })
+            .map(|(_, segment)| segment.clone())
+            .collect();
+        let mut tail: VecDeque<Message> = VecDeque::new();
+        self.for_each_message(&needed, &mut |message| {
+            if query.covers(message.sent_at) {
+                if tail.len() == last {
+                    tail.pop_front();
+                }
+                tail.push_back(message);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(tail)
+    }
+
     /// Opens the pieces of an attachment one after the other.
     pub(crate) fn pieces(&self, content: &[u8]) -> Result<(u64, Vec<ChunkId>), EngineError> {
         let damaged = || EngineError::damaged("an attachment", Damage::Malformed);
@@ -485,35 +518,24 @@ impl History for View {
             })?;
             return outcome;
         };
-        // Only as many segments from the end as are needed, and those that overlap them in time.
-        let mut start = segments.len();
-        let mut enough = 0usize;
-        while start > 0 && enough < last {
-            start -= 1;
-            enough += usize::try_from(segments[start].messages).unwrap_or(usize::MAX);
-        }
-        let from = segments[start..]
-            .iter()
-            .map(|segment| segment.first_at)
-            .min();
-        let needed: Vec<_> = segments
-            .iter()
-            .enumerate()
-            .filter(|(at, segment)| {
-                *at >= start || from.is_some_and(|from| segment.last_at >= from)
-            })
-            .map(|(_, segment)| segment.clone())
-            .collect();
-        let mut tail: VecDeque<Message> = VecDeque::new();
-        self.for_each_message(&needed, &mut |message| {
-            if query.covers(message.sent_at) {
-                if tail.len() == last {
-                    tail.pop_front();
-                }
-                tail.push_back(message);
+        // Only as many segments from the end as are needed, and those that overlap them in time. They may hold versions of
+        // one message, or messages outside the time asked for: then twice as many are looked at.
+        let (mut start, mut wanted) = (segments.len(), last);
+        let tail = loop {
+            let mut enough = 0usize;
+            for segment in &segments[start..] {
+                enough = enough.saturating_add(count_of(segment));
             }
-            Ok(ControlFlow::Continue(()))
-        })?;
+            while start > 0 && enough < wanted {
+                start -= 1;
+                enough = enough.saturating_add(count_of(&segments[start]));
+            }
+            let tail = self.tail(&segments, start, last, &query)?;
+            if tail.len() >= last || start == 0 {
+                break tail;
+            }
+            wanted = enough.saturating_mul(2);
+        };
         for message in tail {
             if visit(message)?.is_break() {
                 break;
@@ -537,6 +559,10 @@ impl History for View {
             at: 0,
         })))
     }
+}
+
+fn count_of(segment: &proto::SegmentEntry) -> usize {
+    usize::try_from(segment.messages).unwrap_or(usize::MAX)
 }
 
 struct PieceReader<'a> {
