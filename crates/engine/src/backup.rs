@@ -69,10 +69,15 @@ impl std::fmt::Debug for BackupJob<'_> {
 pub struct BackupOptions {
     /// Workers beside the thread that reads the source; 0 = everything inline.
     pub workers: usize,
-    /// Read everything even if the source's files did not change.
+    /// Read everything even if the source's files did not change, and store again what the store has lost.
     pub force: bool,
     /// Read, compare and count, but store nothing.
     pub dry_run: bool,
+    /// How the source was told to read, in any words: with other ones it is read again although its files did not change.
+    pub read_as: String,
+    /// Asked for the time before the end, milliseconds since 1970, UTC: a computer may sleep for days in the middle of a
+    /// run. `None`: no time passes.
+    pub clock: Option<fn() -> i64>,
 }
 
 impl Default for BackupOptions {
@@ -81,6 +86,8 @@ impl Default for BackupOptions {
             workers: if cfg!(feature = "native") { 2 } else { 0 },
             force: false,
             dry_run: false,
+            read_as: String::new(),
+            clock: None,
         }
     }
 }
@@ -147,10 +154,17 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
         path: source.info().label,
         source: error,
     })?;
-    let source_key = packer.ids.keyed(
-        crate::keys::purpose::FILE,
-        format!("source {:?}", source.info()).as_bytes(),
-    );
+    let mut source_name = format!("source {:?}", source.info());
+    if !options.read_as.is_empty() {
+        source_name.push_str(" read as ");
+        source_name.push_str(&options.read_as);
+    }
+    let source_key = packer
+        .ids
+        .keyed(crate::keys::purpose::FILE, source_name.as_bytes());
+    if options.force {
+        base::forget_lost(&packer, &mut base)?;
+    }
     if let (Some(stamp), false) = (stamp, options.force)
         && let Some(outcome) = publish::renew_if_unchanged(
             &packer,
@@ -191,6 +205,11 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
         });
     }
     progress.phase(Phase::Publishing, None);
+    base::refuse_swept(
+        &packer,
+        &base,
+        options.clock.map_or(now_ms, |clock| clock()),
+    )?;
     publish::run(
         &packer,
         base,

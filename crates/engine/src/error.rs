@@ -134,6 +134,11 @@ pub enum EngineError {
         /// What to do next.
         hint: String,
     },
+    /// A prune has deleted meanwhile what the run had stored, or found stored; nothing was published.
+    #[error(
+        "this backup took so long that a prune on another computer has deleted a part of what it had stored"
+    )]
+    Swept,
     /// Interrupted by the person; safe to run again.
     #[error("interrupted; it is safe to run this again")]
     Interrupted,
@@ -153,6 +158,7 @@ impl EngineError {
             Self::UnlockNeeded => "run it once with `--recovery-key-file FILE`, so that the table can be rebuilt".into(),
             Self::Overtaken => "run it once with `--recovery-key-file FILE`: it then takes over what is there and goes on beside it".into(),
             Self::ClockInPast { .. } => "set the clock right and run it again".into(),
+            Self::Swept => "run it again: it stores that part once more".into(),
             Self::Target { hint, .. } => hint.clone(),
             Self::Store(error) => return error.hint(),
             Self::Source(error) => return error.hint(),

@@ -545,6 +545,36 @@ fn a_few_new_messages_store_little_beside_their_segment() {
 }
 
 #[test]
+fn an_unchanged_source_that_is_read_another_way_is_read_again() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let ledger = MemoryLedger::new();
+    let mut made = Made::new(16, 1, 50);
+    made.stamp = Some([5; 32]);
+    let mut read_as = |words: &str| {
+        heirloom_engine::backup::run(heirloom_engine::backup::BackupJob {
+            store: Arc::clone(&store),
+            keys: &support::writer(7),
+            reader: Some(TestReader::new()),
+            ledger: &ledger,
+            source: &mut made,
+            rng: &mut rand_core::UnwrapErr(getrandom::SysRng),
+            now_ms: 1_700_000_000_000,
+            device_name: "test device",
+            options: heirloom_engine::backup::BackupOptions {
+                read_as: words.into(),
+                ..Default::default()
+            },
+            progress: &heirloom_engine::progress::Silent,
+        })
+        .unwrap()
+        .unchanged
+    };
+    assert!(!read_as("") && read_as(""));
+    assert!(!read_as("month first") && read_as("month first"));
+    assert!(!read_as("day first"));
+}
+
+#[test]
 fn the_last_messages_are_as_many_as_were_asked_for_however_often_one_of_them_changed() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let ledger = MemoryLedger::new();

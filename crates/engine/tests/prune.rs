@@ -490,6 +490,120 @@ fn a_backup_that_began_before_the_mark_keeps_what_it_refers_to() {
     }
 }
 
+/// Shows no prune marks the first time: they come while the run that asks is on its way.
+#[derive(Debug)]
+struct MarksComeLater(Arc<dyn Store>, std::sync::atomic::AtomicBool);
+
+impl MarksComeLater {
+    fn over(store: &Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(Self(Arc::clone(store), false.into()))
+    }
+}
+
+impl Store for MarksComeLater {
+    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        self.0.put_new(name, bytes)
+    }
+    fn get(&self, name: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
+        self.0.get(name, limit)
+    }
+    fn get_range(&self, name: &str, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        self.0.get_range(name, offset, len)
+    }
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let first = || !self.1.swap(true, std::sync::atomic::Ordering::Relaxed);
+        if prefix == "prune/" && first() {
+            return Ok(Vec::new());
+        }
+        self.0.list(prefix)
+    }
+    fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.0.delete(name)
+    }
+    fn stat(&self, name: &str) -> Result<u64, StoreError> {
+        self.0.stat(name)
+    }
+}
+
+#[test]
+fn a_backup_whose_packs_a_prune_has_deleted_meanwhile_is_not_published() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let ledger = MemoryLedger::new();
+    let mut made = daily(&store, &ledger, 2);
+    let mut before = made.clone();
+    grow(&mut made, 50, 60);
+    orphan(&store, &ledger, &mut made, 2);
+    prune_at(&store, LAST, START_MS + 3 * DAY_MS).unwrap();
+    let swept = prune_at(&store, LAST, START_MS + 3 * DAY_MS + GRACE_MS).unwrap();
+    assert!(swept.swept_objects > 0);
+    let heads = store.list("heads/").unwrap();
+    let asleep = MarksComeLater::over(&store);
+    let refused = back_up(&asleep, &ledger, &mut made, &locked(3)).unwrap_err();
+    assert!(matches!(refused, EngineError::Swept), "{refused}");
+    assert!(refused.hint().unwrap().contains("run it again"));
+    assert_eq!(store.list("heads/").unwrap(), heads);
+    assert_whole(&store, &mut before, "nothing was published");
+    let outcome = back_up(&store, &ledger, &mut made, &locked(7)).unwrap();
+    assert_eq!(outcome.new.messages, 60);
+    assert_whole(&store, &mut made, "run again");
+}
+
+#[test]
+fn a_backup_that_slept_past_the_grace_of_a_mark_is_not_published_though_all_is_still_there() {
+    fn awake_again() -> i64 {
+        START_MS + 3 * DAY_MS + GRACE_MS
+    }
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let ledger = MemoryLedger::new();
+    let mut made = daily(&store, &ledger, 2);
+    grow(&mut made, 50, 60);
+    orphan(&store, &ledger, &mut made, 2);
+    prune_at(&store, LAST, START_MS + 3 * DAY_MS).unwrap();
+    let asleep = MarksComeLater::over(&store);
+    let refused = heirloom_engine::backup::run(heirloom_engine::backup::BackupJob {
+        store: asleep,
+        keys: &writer(7),
+        reader: None,
+        ledger: &ledger,
+        source: &mut made,
+        rng: &mut UnwrapErr(getrandom::SysRng),
+        now_ms: START_MS + 3 * DAY_MS,
+        device_name: "test device",
+        options: heirloom_engine::backup::BackupOptions {
+            clock: Some(awake_again),
+            ..Default::default()
+        },
+        progress: &Silent,
+    });
+    assert!(matches!(refused, Err(EngineError::Swept)));
+    back_up(&store, &ledger, &mut made, &locked(6)).unwrap();
+    prune_at(&store, LAST, START_MS + 7 * DAY_MS).unwrap();
+    assert_whole(&store, &mut made, "run again, and pruned");
+}
+
+#[test]
+fn a_source_that_did_not_change_is_read_again_when_a_mark_names_what_it_gave() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let ledger = MemoryLedger::new();
+    let mut made = Made::new(31, 2, 100);
+    shrink(&mut made, 3000);
+    made.stamp = Some([3; 32]);
+    let first = back_up(&store, &ledger, &mut made, &day(0)).unwrap();
+    assert!(!first.unchanged);
+    let mark = forged_mark(&store);
+    let name = format!("prune/{}", heirloom_engine::ids::ObjectHash::of(&mark));
+    store.put_new(&name, &mark).unwrap();
+    let marked = back_up(&store, &ledger, &mut made, &locked(1)).unwrap();
+    assert!(!marked.unchanged && marked.stored_bytes > first.stored_bytes / 2);
+    assert!(
+        back_up(&store, &ledger, &mut made, &locked(2))
+            .unwrap()
+            .unchanged
+    );
+    let read = canon(&mut open(&store).view(&Selection::Newest).unwrap()).unwrap();
+    assert!(read == canon_of_source(&mut made));
+}
+
 #[test]
 fn a_forged_mark_costs_an_upload_and_no_message() {
     let memory = Arc::new(MemoryStore::new());

@@ -1,7 +1,7 @@
 //! What a run begins from: the newest snapshot of this device's lineage, or, on a device that joins or was put back, of
 //! all lineages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -30,6 +30,8 @@ pub(crate) struct Base {
     pub(crate) conversations: BTreeMap<Vec<u8>, proto::ConversationEntry>,
     /// Trees that must be written even if the source does not touch them: merged ones of a device that joins.
     pub(crate) dirty: BTreeMap<Vec<u8>, proto::ConversationTree>,
+    /// The prune marks that were there when the run began.
+    pub(crate) marks: BTreeSet<String>,
 }
 
 impl Base {
@@ -73,6 +75,7 @@ pub(crate) fn load(
                 state,
                 conversations,
                 dirty: BTreeMap::new(),
+                marks: BTreeSet::new(),
             }
         }
         None => begin_lineage(packer, store, reader, now_ms)?,
@@ -131,6 +134,7 @@ fn begin_lineage(
         state,
         conversations: BTreeMap::new(),
         dirty: BTreeMap::new(),
+        marks: BTreeSet::new(),
     };
     if store.list("heads/")?.is_empty() {
         return Ok(base);
@@ -267,14 +271,11 @@ fn heed_prune_marks(
     now_ms: i64,
 ) -> Result<Base, EngineError> {
     for listed in store.list("prune/")? {
+        base.marks.insert(listed.name.clone());
         if base.state.heeded.contains(&listed.name) {
             continue;
         }
-        // A forged mark costs an upload, nothing else, so that it need not be verified here.
-        let Ok(bytes) = store.get(&listed.name, crate::format::MAX_OBJECT_BYTES) else {
-            continue;
-        };
-        let Ok(mark) = proto::PruneMark::decode(bytes.as_slice()) else {
+        let Some(mark) = read_mark(store, &listed.name) else {
             continue;
         };
         let age = now_ms.saturating_sub(mark.created_at);
@@ -299,10 +300,145 @@ fn heed_prune_marks(
     Ok(base)
 }
 
-/// Forgets that its chunks are stored; once it is gone, forgets the pack itself.
-fn forget_pack(packer: &Packer<'_>, hash: &ObjectHash, gone: bool) -> Result<(), EngineError> {
-    let Some(record) = packer.ledger.get(Space::Pack, &hash.0)? else {
+/// A forged mark costs an upload, nothing else, so that it need not be verified here.
+fn read_mark(store: &dyn Store, name: &str) -> Option<proto::PruneMark> {
+    let bytes = store.get(name, crate::format::MAX_OBJECT_BYTES).ok()?;
+    proto::PruneMark::decode(bytes.as_slice()).ok()
+}
+
+/// Refuses to publish what leads to something that a prune has deleted since the run began, or may delete at any moment:
+/// a computer can sleep for days in the middle of a run. The ledger forgets it, so that the next run stores it again.
+pub(crate) fn refuse_swept(
+    packer: &Packer<'_>,
+    base: &Base,
+    now_ms: i64,
+) -> Result<(), EngineError> {
+    let mut swept = false;
+    for listed in packer.store.list("prune/")? {
+        if base.marks.contains(&listed.name) {
+            continue;
+        }
+        let Some(mark) = read_mark(packer.store, &listed.name) else {
+            continue;
+        };
+        let over = now_ms.saturating_sub(mark.created_at) >= GRACE_MS;
+        for object in &mark.objects {
+            let gone = || matches!(packer.store.stat(object), Err(StoreError::NotFound { .. }));
+            match names::Name::parse(object) {
+                Some(names::Name::Pack(hash)) => {
+                    if packer.ledger.get(Space::Pack, &hash.0)?.is_none() {
+                        continue;
+                    }
+                    let gone = gone();
+                    if gone || over {
+                        swept |= forget_pack(packer, &hash, gone)?;
+                    }
+                }
+                // One of another lineage, that this device has taken over.
+                Some(names::Name::Index(hash)) => {
+                    let used = base.state.indexes.iter().any(|index| index.hash == hash.0);
+                    swept |= used && (over || gone());
+                }
+                _ => {}
+            }
+        }
+    }
+    if swept {
+        Err(EngineError::Swept)
+    } else {
+        Ok(())
+    }
+}
+
+/// Forgets the packs that the store has lost, so that what they held is stored again where the source still has it.
+pub(crate) fn forget_lost(packer: &Packer<'_>, base: &mut Base) -> Result<(), EngineError> {
+    let there: HashMap<ObjectHash, u64> = packer
+        .store
+        .list("packs/")?
+        .into_iter()
+        .filter_map(|listed| match names::Name::parse(&listed.name) {
+            Some(names::Name::Pack(hash)) => Some((hash, listed.bytes)),
+            _ => None,
+        })
+        .collect();
+    let mut lost: HashSet<ObjectHash> = HashSet::new();
+    let mut going_on: Vec<(ObjectHash, PackRecord)> = Vec::new();
+    let mut listing: HashSet<Vec<u8>> = HashSet::new();
+    let decoded = |value: &[u8]| {
+        PackRecord::decode(value).map_err(|error| EngineError::Ledger(error.to_string()))
+    };
+    packer.ledger.each(Space::Pack, &mut |hash, value| {
+        let Some(hash) = ObjectHash::from_slice(hash) else {
+            return Ok(());
+        };
+        let record = decoded(value)?;
+        if there.get(&hash) != Some(&u64::from(record.bytes)) {
+            lost.insert(hash);
+            listing.insert(record.index);
+        } else if !record.next.is_empty() {
+            going_on.push((hash, record));
+        }
+        Ok(())
+    })?;
+    if lost.is_empty() {
         return Ok(());
+    }
+    for hash in &lost {
+        forget_pack(packer, hash, true)?;
+    }
+    // Entries that begin in a pack that is there and end in one that is not.
+    let mut broken = lost;
+    loop {
+        let more = going_on.iter().position(|(_, record)| {
+            ObjectHash::from_slice(&record.next).is_some_and(|next| broken.contains(&next))
+        });
+        let Some(at) = more else { break };
+        let (hash, record) = going_on.swap_remove(at);
+        let cut = |row: &crate::format::index::Row| {
+            u64::from(row.offset) + u64::from(row.sealed_len) > u64::from(record.payload_end)
+        };
+        let changes: Vec<Change> = rows_of(&record)
+            .filter(cut)
+            .map(|row| (Space::Chunk, row.id.to_vec(), None))
+            .collect();
+        if changes.is_empty() {
+            broken.insert(hash);
+        }
+        packer.ledger.apply(changes)?;
+    }
+    // Readers must not be led to them: the other packs of those indexes are listed anew.
+    let mut changes: Vec<Change> = Vec::new();
+    packer.ledger.each(Space::Pack, &mut |hash, value| {
+        let mut record = decoded(value)?;
+        if listing.contains(&record.index) {
+            record.index.clear();
+            changes.push((Space::Pack, hash.to_vec(), Some(record.encode_to_vec())));
+        }
+        Ok(())
+    })?;
+    changes.push(super::mark::forgot(packer)?);
+    packer.ledger.apply(changes)?;
+    let state = &mut base.state;
+    state.indexes.retain(|index| !listing.contains(&index.hash));
+    let mut notes = Vec::new();
+    for note in std::mem::take(&mut state.notes) {
+        let chunks = note.note.iter().flat_map(|note| &note.chunks);
+        let mut whole = true;
+        for id in chunks.filter_map(|id| ChunkId::from_slice(id)) {
+            whole &= packer.is_stored(&id.short())?;
+        }
+        if whole {
+            notes.push(note);
+        }
+    }
+    state.notes = notes;
+    Ok(())
+}
+
+/// Forgets that its chunks are stored; once it is gone, forgets the pack itself. Whether it held something.
+fn forget_pack(packer: &Packer<'_>, hash: &ObjectHash, gone: bool) -> Result<bool, EngineError> {
+    let Some(record) = packer.ledger.get(Space::Pack, &hash.0)? else {
+        return Ok(false);
     };
     let record = PackRecord::decode(record.as_slice()).unwrap_or_default();
     let mut changes: Vec<Change> = Vec::new();
@@ -318,8 +454,10 @@ fn forget_pack(packer: &Packer<'_>, hash: &ObjectHash, gone: bool) -> Result<(),
             changes.push((Space::Chunk, row.id.to_vec(), None));
         }
     }
-    if changes.iter().any(|(space, _, _)| *space == Space::Chunk) {
+    let held = changes.iter().any(|(space, _, _)| *space == Space::Chunk);
+    if held {
         changes.push(super::mark::forgot(packer)?);
     }
-    packer.ledger.apply(changes)
+    packer.ledger.apply(changes)?;
+    Ok(held)
 }

@@ -50,7 +50,8 @@ pub(crate) fn forgot(packer: &Packer<'_>) -> Result<Change, EngineError> {
     ))
 }
 
-fn forgotten(packer: &Packer<'_>) -> Result<[u8; 8], EngineError> {
+/// How often that was said. Whatever rests on all that was stored being stored still is remembered together with it.
+pub(super) fn forgotten(packer: &Packer<'_>) -> Result<[u8; 8], EngineError> {
     let known = packer.ledger.get(Space::State, FORGOTTEN)?;
     Ok(known
         .and_then(|value| value.try_into().ok())

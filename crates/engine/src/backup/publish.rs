@@ -45,6 +45,7 @@ pub(crate) fn run(
         mut state,
         mut conversations,
         dirty: _,
+        marks: _,
     } = base;
     let Merged {
         report,
@@ -137,6 +138,7 @@ pub(crate) fn run(
     ));
     if let Some(stamp) = stamp {
         let mut value = stamp.to_vec();
+        value.extend_from_slice(&super::mark::forgotten(packer)?);
         value.extend_from_slice(&snapshot.report.unwrap_or_default().encode_to_vec());
         changes.push((Space::State, source_key.to_vec(), Some(value)));
     }
@@ -169,9 +171,12 @@ pub(crate) fn renew_if_unchanged(
     };
     let snapshot = ObjectHash::from_slice(&snapshot.hash).ok_or(EngineError::UnlockNeeded)?;
     let known = packer.ledger.get(Space::State, source_key)?;
+    // As with a mark: what was forgotten is stored again only by a run that reads.
+    let forgotten = super::mark::forgotten(packer)?;
     let Some(note) = known
         .as_deref()
         .and_then(|value| value.strip_prefix(stamp.as_slice()))
+        .and_then(|value| value.strip_prefix(forgotten.as_slice()))
     else {
         return Ok(None);
     };

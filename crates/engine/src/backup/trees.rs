@@ -354,6 +354,13 @@ impl<'a, 'p> Trees<'a, 'p> {
         }
         let mut known = HashSet::new();
         for entry in &overlapping {
+            // The store has lost it, or what makes it searchable: a delta beside it would leave it so.
+            for id in [&entry.id, &entry.filter] {
+                let id = ChunkId::from_slice(id);
+                if !id.map_or(Ok(false), |id| self.packer.is_stored(&id.short()))? {
+                    return Ok(None);
+                }
+            }
             let prints = self.fingerprints(entry)?;
             if prints.is_empty() {
                 return Ok(None);

@@ -129,6 +129,12 @@ pub(crate) fn start_over(args: &StartOver, context: &Context) -> Result<Exit, Fa
     go(ready, source.as_mut(), &args.from, &args.how, context)
 }
 
+/// What makes the same files be read another way.
+fn read_as(from: &From) -> String {
+    from.date_order
+        .map_or_else(String::new, |order| format!("{order:?}"))
+}
+
 /// Runs the engine and tells how it ended.
 fn go(
     ready: Ready,
@@ -168,6 +174,8 @@ fn go(
         device_name: &name,
         options: BackupOptions {
             force: how.force,
+            read_as: read_as(from),
+            clock: Some(now_ms),
             ..BackupOptions::default()
         },
         progress: &progress,

@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Check, context: &Context) -> Result<Exit, Failure> {
                 "problems"
             )
         ));
-        output.hint("bring the objects named above back from a copy of the store; a new backup of the same source stores them again");
+        output.hint("bring the objects named above back from a copy of the store; `heirloom backup SOURCE --to STORE --force` stores again what the source still has");
     }
     output.event(&events::summary(
         "check",

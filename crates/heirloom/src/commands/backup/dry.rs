@@ -119,6 +119,7 @@ fn compared(
         options: BackupOptions {
             dry_run: true,
             force: args.how.force,
+            read_as: super::read_as(&args.from),
             ..BackupOptions::default()
         },
         progress: &progress,
