@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::args::Color;
 use crate::failure::Failure;
+use crate::words;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -130,13 +131,7 @@ impl Output {
 
     /// A failure after which a person may try something else; in words, whatever the form of the output.
     pub(crate) fn complain(&self, failure: &Failure) {
-        self.stderr(&format!("{ERROR}error:{ERROR:#} {}", failure.message));
-        for cause in &failure.causes {
-            self.stderr(&format!("  because {cause}"));
-        }
-        if let Some(hint) = &failure.hint {
-            self.stderr(&format!("{HINT}hint:{HINT:#} {hint}"));
-        }
+        self.stderr(&complaint(failure));
     }
 
     /// One JSON object on a line of its own. Without `--json` nothing.
@@ -187,5 +182,48 @@ impl Output {
         self.bars.suspend(|| {
             let _ = writeln!(io::stderr().lock(), "{text}");
         });
+    }
+}
+
+/// A failure as a terminal shows it. It may quote names of files and words of servers, which strangers chose.
+fn complaint(failure: &Failure) -> String {
+    let Failure {
+        exit: _,
+        message,
+        causes,
+        hint,
+    } = failure;
+    let mut text = format!("{ERROR}error:{ERROR:#} {}", words::tame_lines(message));
+    for cause in causes {
+        text.push_str("\n  because ");
+        text.push_str(&words::tame_lines(cause));
+    }
+    if let Some(hint) = hint {
+        let hint = words::tame_lines(hint);
+        text = format!("{text}\n{HINT}hint:{HINT:#} {hint}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn a_failure_that_quotes_a_strangers_name_cannot_steer_the_terminal() {
+        let failure = Failure {
+            exit: Exit::Failed,
+            message: "cannot read a\u{1b}]0;PWNED\u{7}b.txt".into(),
+            causes: vec!["bad \u{9b}2J name".into(), "turned \u{202e}txt.exe".into()],
+            hint: Some("first\nsecond \u{1b}[8m\r".into()),
+        };
+        let text = complaint(&failure);
+        // What is left are the colours of the program itself.
+        let plain = anstream::adapter::strip_str(&text).to_string();
+        assert_eq!(
+            plain,
+            "error: cannot read a\u{fffd}]0;PWNED\u{fffd}b.txt\n  because bad \u{fffd}2J name\n  because turned \u{fffd}txt.exe\nhint: first\nsecond \u{fffd}[8m\u{fffd}"
+        );
     }
 }

@@ -97,6 +97,11 @@ pub(crate) fn tame(text: &str) -> String {
         .collect()
 }
 
+/// As [`tame`], but line breaks stay: for words of several lines that hold a name or a path.
+pub(crate) fn tame_lines(text: &str) -> String {
+    text.split('\n').map(tame).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
