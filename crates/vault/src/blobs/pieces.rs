@@ -187,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_keeps_the_pace_is_whole() {
         let pace = Pace {
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
             bytes_per_s: 1,
         };
         let mut pieces = Pieces::at(pace, drops(10), 10, 1 << 20);
