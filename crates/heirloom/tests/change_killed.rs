@@ -186,6 +186,13 @@ fn killed_at(
     serving
 }
 
+/// Two ways in have one record at the server then, which goes with the last of them.
+fn remove_old(session: &Session) {
+    let remove = ["protect", "remove", "store", "Password", "--yes"];
+    let unlock = ["--password-file", "new.txt"];
+    done(session, &with(&remove, &[&unlock, &ACCOUNT]));
+}
+
 #[test]
 fn a_change_that_is_killed_at_any_request_leaves_one_of_the_two_that_opens() {
     let session = Session::new();
@@ -283,10 +290,7 @@ fn a_change_that_is_killed_at_any_request_leaves_one_of_the_two_that_opens() {
                 new += 1;
             }
             if step.contains("activate") && *moment == Moment::After {
-                // Two ways in with one record at the server, which goes with the last of them.
-                let remove = ["protect", "remove", "store", "Password", "--yes"];
-                let unlock = ["--password-file", "new.txt"];
-                done(&session, &with(&remove, &[&unlock, &ACCOUNT]));
+                remove_old(&session);
                 assert!(opens("new.txt"), "the new one went with the old one");
             }
             serving.stop();
