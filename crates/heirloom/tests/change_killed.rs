@@ -186,11 +186,20 @@ fn killed_at(
     serving
 }
 
+fn opens(session: &Session, file: &str) -> bool {
+    let args = ["snapshots", "store", "--password-file", file];
+    session.run(&with(&args, &[&ACCOUNT])).code == 0
+}
+
 /// Two ways in have one record at the server then, which goes with the last of them.
-fn remove_old(session: &Session) {
+fn new_outlives_old(session: &Session) {
     let remove = ["protect", "remove", "store", "Password", "--yes"];
     let unlock = ["--password-file", "new.txt"];
     done(session, &with(&remove, &[&unlock, &ACCOUNT]));
+    assert!(
+        opens(session, "new.txt"),
+        "the new one went with the old one"
+    );
 }
 
 #[test]
@@ -279,19 +288,17 @@ fn a_change_that_is_killed_at_any_request_leaves_one_of_the_two_that_opens() {
         };
         for moment in moments {
             let serving = killed_at(&session, &line, &change, (number, step), *moment);
-            let opens = |file| {
-                let args = ["snapshots", "store", "--password-file", file];
-                session.run(&with(&args, &[&ACCOUNT])).code == 0
-            };
-            if opens("old.txt") {
+            if opens(&session, "old.txt") {
                 old += 1;
             } else {
-                assert!(opens("new.txt"), "neither opens after {moment:?} {step}");
+                assert!(
+                    opens(&session, "new.txt"),
+                    "neither opens after {moment:?} {step}"
+                );
                 new += 1;
             }
             if step.contains("activate") && *moment == Moment::After {
-                remove_old(&session);
-                assert!(opens("new.txt"), "the new one went with the old one");
+                new_outlives_old(&session);
             }
             serving.stop();
         }
