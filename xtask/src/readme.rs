@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::{Cmd, root, target};
-use crate::suites::Outcome;
+use crate::suites::{Outcome, quickly_linked};
 
 /// Clones what is committed, runs the command, and looks at what it left.
 pub(crate) fn run() -> Result<Outcome> {
@@ -25,7 +25,7 @@ pub(crate) fn run() -> Result<Outcome> {
     let tools = |name: &str, folder: &str| {
         std::env::var_os(name).map_or_else(|| home_of_tools().join(folder), PathBuf::from)
     };
-    let ran = Cmd::new("sh")
+    let ran = quickly_linked(Cmd::new("sh"))
         .args(["-c", &line])
         .dir(&clone)
         .env("HOME", &home)

@@ -104,7 +104,7 @@ impl<'a> World<'a> {
 
     fn client(&self, server: usize, token: Option<&Token>) -> Client {
         let server = server % NODES;
-        Client::new(server, self.address(server), token.cloned())
+        Client::new(server, self.address(server), token.map(Token::duplicate))
     }
 
     fn dice(&self, of: usize) -> Dice {
@@ -168,7 +168,7 @@ impl<'a> World<'a> {
         let mut client = self.client(server, None);
         let signed_in = client.post("/v1/accounts", &SignIn::by(Some(invite)));
         let SignedIn { account, token } = self.heard(signed_in).yes()?;
-        client.token = Some(token.clone());
+        client.token = Some(token.duplicate());
         let record = client.enrol(&self.identity).ok().flatten()?;
         self.wrote(&client);
         let record = Arc::new(Record::new(record, account, token));
@@ -260,7 +260,7 @@ impl<'a> World<'a> {
             let (Some(record), Some(client)) = (record, clients.get_mut(dice.server())) else {
                 continue;
             };
-            client.token = (dice.roll(3) > 0).then(|| record.token.clone());
+            client.token = (dice.roll(3) > 0).then(|| record.token.duplicate());
             let begun = record.begin();
             let guess = client.guess(record.name, Which::Active, WRONG, &self.identity);
             let Ok(guess) = guess else {
@@ -368,12 +368,12 @@ impl<'a> World<'a> {
                 .skip(at)
                 .find_map(|one| one.lock().expect("no thread panics").clone());
             if let Some(record) = record {
-                client.token = Some(record.token.clone());
+                client.token = Some(record.token.duplicate());
                 self.status(&mut client, &record);
             }
             let lineage = usize::try_from(dice.roll(4)).unwrap_or(0);
             if let Some(lineage) = self.ledger.lineages.get(lineage) {
-                client.token = Some(self.token.clone());
+                client.token = Some(self.token.duplicate());
                 self.witnessed(&mut client, lineage);
             }
         }

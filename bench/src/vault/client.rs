@@ -51,7 +51,7 @@ impl Client {
     /// Somebody who signed in before.
     pub(super) fn of(address: SocketAddr, person: &Person) -> Result<Self> {
         let mut client = Self::new(address)?;
-        client.token = Some(person.token.clone());
+        client.token = Some(person.token.duplicate());
         Ok(client)
     }
 
@@ -59,7 +59,7 @@ impl Client {
     pub(super) fn person(&mut self, invite: Invite) -> Result<Person> {
         let SignedIn { account: _, token } =
             self.ask("POST", "/v1/accounts", &SignIn::by(Some(invite)))?;
-        self.token = Some(token.clone());
+        self.token = Some(token.duplicate());
         let record = self.enrol()?;
         let mut lineage = [0; 16];
         random().fill_bytes(&mut lineage);

@@ -122,7 +122,13 @@ pub struct BackupOutcome {
     pub head: String,
     /// The source's files had not changed: nothing was read.
     pub unchanged: bool,
+    /// When the run before this one says it was made, milliseconds UTC, where that lies more than an hour ahead of this
+    /// one: the clock was, or is, wrong.
+    pub ahead_ms: Option<i64>,
 }
+
+/// Clocks are set back by so much without anybody being wrong.
+const CLOCK_SLACK_MS: i64 = 3_600_000;
 
 /// Makes a backup.
 ///
@@ -144,11 +150,9 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
     store.sweep_unfinished()?;
     let packer = Packer::new(keys, store.as_ref(), ledger, rng, progress, options.dry_run);
     let mut base = base::load(&packer, &store, reader.as_ref(), now_ms)?;
-    if now_ms < base.state.created_at {
-        return Err(EngineError::ClockInPast {
-            newest_ms: base.state.created_at,
-        });
-    }
+    let ahead_ms = Some(base.state.clock_ms)
+        .filter(|before_ms| before_ms.saturating_sub(now_ms) > CLOCK_SLACK_MS);
+    let added_ms = base.state.next_added_ms(now_ms);
 
     let stamp = source.stamp().map_err(|error| SourceError::Io {
         path: source.info().label,
@@ -175,7 +179,10 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
             options.dry_run,
         )?
     {
-        return Ok(outcome);
+        return Ok(BackupOutcome {
+            ahead_ms,
+            ..outcome
+        });
     }
 
     let mark = if options.force || !base.dirty.is_empty() {
@@ -190,6 +197,7 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
         options: &options,
         piled_up: false,
         now_ms,
+        added_ms,
     };
     let merged = both_passes(&packer, source, mark.as_deref(), &mut base, pass)?;
     if options.dry_run {
@@ -202,6 +210,7 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
             sequence: base.state.sequence,
             head: String::new(),
             unchanged: false,
+            ahead_ms,
         });
     }
     progress.phase(Phase::Publishing, None);
@@ -210,7 +219,7 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
         &base,
         options.clock.map_or(now_ms, |clock| clock()),
     )?;
-    publish::run(
+    let outcome = publish::run(
         &packer,
         base,
         merged,
@@ -221,7 +230,11 @@ pub fn run(job: BackupJob<'_>) -> Result<BackupOutcome, EngineError> {
             device_name,
             now_ms,
         },
-    )
+    )?;
+    Ok(BackupOutcome {
+        ahead_ms,
+        ..outcome
+    })
 }
 
 /// Reads what changed since `mark`, or everything, and stores what is new of it.

@@ -102,12 +102,6 @@ pub enum EngineError {
         /// A sentence.
         what: String,
     },
-    /// The clock is before the newest snapshot.
-    #[error("this computer's clock is before the newest snapshot ({newest_ms})")]
-    ClockInPast {
-        /// `created_at` of the newest snapshot, milliseconds UTC.
-        newest_ms: i64,
-    },
     /// The store's word.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -157,7 +151,6 @@ impl EngineError {
             Self::Damaged { .. } => "run `heirloom check STORE --read-data` to see all that is affected".into(),
             Self::UnlockNeeded => "run it once with `--recovery-key-file FILE`, so that the table can be rebuilt".into(),
             Self::Overtaken => "run it once with `--recovery-key-file FILE`: it then takes over what is there and goes on beside it".into(),
-            Self::ClockInPast { .. } => "set the clock right and run it again".into(),
             Self::Swept => "run it again: it stores that part once more".into(),
             Self::Target { hint, .. } => hint.clone(),
             Self::Store(error) => return error.hint(),

@@ -101,12 +101,20 @@ pub fn plan(
                 snapshots.push(snapshot);
             }
         }
-        let decided = decide(&snapshots, rules);
-        let oldest_kept = decided
+        let decided = decide(&snapshots, rules, now_ms);
+        let kept_here: HashSet<&str> = decided
             .iter()
             .filter(|choice| choice.keep)
-            .map(|choice| choice.created_at)
-            .min();
+            .map(|choice| choice.snapshot.as_str())
+            .collect();
+        // By place in the chain: times can be wrong.
+        let oldest_kept = chain.iter().rposition(|(_, message)| {
+            let hash = message
+                .snapshot
+                .as_ref()
+                .and_then(|reference| ObjectHash::from_slice(&reference.hash));
+            hash.is_some_and(|hash| kept_here.contains(hash.to_string().as_str()))
+        });
         for (choice, snapshot) in decided.iter().zip(snapshots) {
             if choice.keep {
                 live.insert(names::snapshot(&snapshot.hash));
@@ -116,7 +124,7 @@ pub fn plan(
         choices.extend(decided);
         for (at, (hash, message)) in chain.iter().enumerate() {
             // The chain stays whole back to the oldest snapshot that is kept.
-            if at == 0 || oldest_kept.is_some_and(|oldest| message.created_at >= oldest) {
+            if at == 0 || oldest_kept.is_some_and(|oldest| at <= oldest) {
                 live.insert(names::head(&head.lineage, message.sequence, hash));
             }
         }
@@ -206,7 +214,10 @@ pub fn apply(
 type Period = fn(i64) -> (i64, i64);
 
 /// `snapshots` are those of one lineage, newest first.
-fn decide(snapshots: &[LoadedSnapshot], rules: &KeepRules) -> Vec<Choice> {
+///
+/// One whose time cannot be right takes no other's place: it is kept as long as a rule wants its period, and counts for
+/// none. So neither a clock that was wrong at a backup nor one that is wrong now lets go of what a right one would keep.
+fn decide(snapshots: &[LoadedSnapshot], rules: &KeepRules, now_ms: i64) -> Vec<Choice> {
     let KeepRules {
         last,
         daily,
@@ -224,11 +235,17 @@ fn decide(snapshots: &[LoadedSnapshot], rules: &KeepRules) -> Vec<Choice> {
         (yearly, "year", |at| (year_and_month(at).0, 0)),
     ];
     let mut seen: [BTreeSet<(i64, i64)>; 4] = std::array::from_fn(|_| BTreeSet::new());
+    let times: Vec<i64> = snapshots
+        .iter()
+        .map(|snapshot| snapshot.message.created_at)
+        .collect();
+    let in_order = in_order(&times);
     snapshots
         .iter()
         .enumerate()
         .map(|(at, snapshot)| {
             let created_at = snapshot.message.created_at;
+            let counts = in_order.contains(&at) && created_at <= now_ms.saturating_add(DAY_MS);
             let mut why = Vec::new();
             if at == 0 {
                 why.push("newest".to_owned());
@@ -236,7 +253,11 @@ fn decide(snapshots: &[LoadedSnapshot], rules: &KeepRules) -> Vec<Choice> {
                 why.push(format!("one of the last {last}"));
             }
             for ((count, name, period), seen) in periods.iter().zip(&mut seen) {
-                if seen.len() < *count && seen.insert(period(created_at)) {
+                let period = period(created_at);
+                if seen.len() < *count && !seen.contains(&period) {
+                    if counts {
+                        seen.insert(period);
+                    }
                     why.push(format!("newest of its {name}"));
                 }
             }
@@ -254,6 +275,25 @@ fn decide(snapshots: &[LoadedSnapshot], rules: &KeepRules) -> Vec<Choice> {
             }
         })
         .collect()
+}
+
+/// Which of these times, newest snapshot first, form the longest row that never goes up: the others are from clocks that
+/// were wrong. Of two rows of one length the one with the earlier times.
+fn in_order(times: &[i64]) -> BTreeSet<usize> {
+    // From the oldest on: where the best row of each length ends, and what stands before each in its row.
+    let mut ends: Vec<usize> = Vec::new();
+    let mut before: BTreeMap<usize, usize> = BTreeMap::new();
+    for (at, time) in times.iter().enumerate().rev() {
+        let length = ends.partition_point(|end| times.get(*end).is_some_and(|end| end <= time));
+        if let Some(previous) = length.checked_sub(1).and_then(|last| ends.get(last)) {
+            before.insert(at, *previous);
+        }
+        match ends.get_mut(length) {
+            Some(end) => *end = at,
+            None => ends.push(at),
+        }
+    }
+    std::iter::successors(ends.last().copied(), |at| before.get(at).copied()).collect()
 }
 
 /// Civil year and month of a time in UTC (H. Hinnant, "chrono-compatible low-level date algorithms").
@@ -355,7 +395,7 @@ mod tests {
             .flat_map(|day| [snapshot(20_000 + day, 20), snapshot(20_000 + day, 3)])
             .collect();
         let kept = |rules: KeepRules| {
-            decide(&snapshots, &rules)
+            decide(&snapshots, &rules, i64::MAX)
                 .iter()
                 .filter(|choice| choice.keep)
                 .count()
@@ -396,7 +436,67 @@ mod tests {
                 daily: 2,
                 ..KeepRules::default()
             },
+            i64::MAX,
         );
         assert!(daily[0].keep && !daily[1].keep && daily[2].keep && !daily[3].keep);
+    }
+
+    /// The days of the snapshots that are kept, newest first.
+    fn kept_days(days: &[i64], today: i64) -> Vec<i64> {
+        let snapshots: Vec<_> = days.iter().map(|day| snapshot(*day, 3)).collect();
+        let rules = KeepRules {
+            daily: 3,
+            ..KeepRules::default()
+        };
+        let choices = decide(&snapshots, &rules, today * DAY_MS + DAY_MS / 2);
+        let kept = choices.iter().filter(|choice| choice.keep);
+        kept.map(|choice| choice.created_at / DAY_MS).collect()
+    }
+
+    #[test]
+    fn a_snapshot_from_a_clock_that_was_wrong_takes_no_others_place() {
+        // In the middle, ahead of today, or of a day that has come meanwhile.
+        assert_eq!(
+            kept_days(&[20_005, 20_004, 47_000, 20_003, 20_002], 20_005),
+            [20_005, 20_004, 47_000, 20_003]
+        );
+        assert_eq!(
+            kept_days(&[20_005, 20_004, 20_020, 20_003, 20_002], 20_100),
+            [20_005, 20_004, 20_020, 20_003]
+        );
+        // The rule's window has passed it.
+        assert_eq!(
+            kept_days(&[20_005, 20_004, 20_003, 47_000, 20_002], 20_005),
+            [20_005, 20_004, 20_003]
+        );
+        // It is the newest one.
+        assert_eq!(
+            kept_days(&[47_000, 20_004, 20_003, 20_002, 20_001], 20_005),
+            [47_000, 20_004, 20_003, 20_002]
+        );
+        // A clock that began at 1970.
+        assert_eq!(
+            kept_days(&[20_005, 20_004, 3, 20_003, 20_002], 20_005),
+            [20_005, 20_004, 3, 20_003]
+        );
+        assert_eq!(kept_days(&[3, 20_001], 20_001), [3, 20_001]);
+    }
+
+    #[test]
+    fn a_prune_whose_own_clock_is_wrong_lets_go_of_nothing_too_much() {
+        let days = [20_005, 20_004, 20_003, 20_002, 20_001];
+        assert_eq!(kept_days(&days, 3), days);
+        assert_eq!(kept_days(&days, 47_000), [20_005, 20_004, 20_003]);
+    }
+
+    #[test]
+    fn the_longest_row_of_times_is_found() {
+        let places = |times: &[i64]| in_order(times).into_iter().collect::<Vec<_>>();
+        assert_eq!(places(&[]), [0; 0]);
+        assert_eq!(places(&[5]), [0]);
+        assert_eq!(places(&[5, 5, 4]), [0, 1, 2]);
+        assert_eq!(places(&[6, 9, 5]), [0, 2]);
+        assert_eq!(places(&[9, 1, 8, 7]), [0, 2, 3]);
+        assert_eq!(places(&[3, 2, 1, 9, 8, 7, 6]), [3, 4, 5, 6]);
     }
 }

@@ -303,8 +303,8 @@ impl Repository {
             let chain = self.head_chain(head, &marks)?;
             for (_, message) in &chain {
                 let hash = message.snapshot.clone().unwrap_or_default().hash;
-                let at = confirmed.entry(hash).or_insert(message.created_at);
-                *at = (*at).max(message.created_at);
+                // The newest head's: an older one may have a later time, from a clock that was ahead.
+                confirmed.entry(hash).or_insert(message.created_at);
             }
             let mut done: Vec<Vec<u8>> = Vec::new();
             for (_, message) in chain {

@@ -4,6 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
+use heirloom_archive::{History as _, MessageQuery};
 use heirloom_engine::EngineError;
 use heirloom_engine::ledger::{Ledger as _, MemoryLedger};
 use heirloom_engine::repository::{Repository, Selection};
@@ -425,21 +426,82 @@ fn a_lost_ledger_is_rebuilt_at_the_next_unlock() {
 }
 
 #[test]
-fn a_clock_in_the_past_is_refused() {
+fn a_clock_that_was_wrong_once_stops_no_later_run_and_shows_no_older_version() {
+    const AHEAD_MS: i64 = 4_102_444_800_000;
+    let now = |hours: i64| Run {
+        now_ms: 1_700_000_000_000 + hours * 3_600_000,
+        ..Run::default()
+    };
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let ledger = MemoryLedger::new();
     let mut made = Made::new(11, 1, 50);
-    back_up(&store, &ledger, &mut made, &Run::default()).unwrap();
-    let early = back_up(
-        &store,
-        &ledger,
-        &mut made,
-        &Run {
-            now_ms: 1_600_000_000_000,
-            ..Run::default()
-        },
+    let first = back_up(&store, &ledger, &mut made, &now(0)).unwrap();
+    assert_eq!(first.ahead_ms, None);
+    let text = |made: &mut Made, text: &str| {
+        made.conversations[0].1[7].text = text.to_owned();
+    };
+    text(&mut made, "as the wrong clock saw it");
+    let ahead = Run {
+        now_ms: AHEAD_MS,
+        ..Run::default()
+    };
+    assert_eq!(
+        back_up(&store, &ledger, &mut made, &ahead)
+            .unwrap()
+            .ahead_ms,
+        None
     );
-    assert!(matches!(early, Err(EngineError::ClockInPast { .. })));
+    // Set right: it goes on, says so once, and what it finds now is the newer version.
+    text(&mut made, "as the right clock saw it");
+    let right = back_up(&store, &ledger, &mut made, &now(1)).unwrap();
+    assert_eq!(right.ahead_ms, Some(AHEAD_MS));
+    assert_text(&store, "as the right clock saw it");
+    text(&mut made, "and once more");
+    let right = back_up(&store, &ledger, &mut made, &now(2)).unwrap();
+    assert_eq!(right.ahead_ms, None);
+    assert_text(&store, "and once more");
+    // On a computer that lost its table, too.
+    ledger.clear().unwrap();
+    text(&mut made, "after all");
+    back_up(&store, &ledger, &mut made, &now(3)).unwrap();
+    assert_text(&store, "after all");
+    let repository = Repository::open(store, TestReader::new(), None).unwrap();
+    let mut times: Vec<i64> = repository
+        .snapshots()
+        .unwrap()
+        .iter()
+        .map(|snapshot| snapshot.created_at)
+        .collect();
+    times.sort_unstable();
+    assert_eq!(
+        times,
+        [
+            now(0).now_ms,
+            now(1).now_ms,
+            now(2).now_ms,
+            now(3).now_ms,
+            AHEAD_MS
+        ],
+        "each snapshot says what its clock said"
+    );
+}
+
+fn assert_text(store: &Arc<dyn Store>, wanted: &str) {
+    let repository = Repository::open(Arc::clone(store), TestReader::new(), None).expect("opens");
+    let mut view = Arc::new(repository)
+        .view(&Selection::Newest)
+        .expect("opens");
+    let id = view.conversations().expect("chats")[0]
+        .conversation
+        .id
+        .clone();
+    let mut found = 0;
+    view.messages(&id, MessageQuery::default(), &mut |message| {
+        found += usize::from(message.text == wanted);
+        Ok(std::ops::ControlFlow::Continue(()))
+    })
+    .expect("opens");
+    assert_eq!(found, 1, "{wanted}");
 }
 
 #[test]

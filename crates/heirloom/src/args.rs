@@ -206,7 +206,7 @@ mod tests {
         fn walk(command: &clap::Command) {
             for arg in command.get_arguments() {
                 let long = arg.get_long().unwrap_or_default();
-                let is_a_file = long.ends_with("-file");
+                let is_a_file = long.ends_with("-file") || long == "password-number";
                 let names_a_secret =
                     (long.contains("password") && !is_a_file) || long.ends_with("recovery-key");
                 assert!(

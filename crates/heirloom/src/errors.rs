@@ -8,7 +8,6 @@ use heirloom_keys::{ChangeError, KeyringError, OpenError};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, io_hint, is_full};
-use crate::words;
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
@@ -18,9 +17,16 @@ impl From<StoreError> for Failure {
             StoreError::BadAddress { .. } => Exit::Usage,
             _ => Exit::Failed,
         };
-        Self::new(exit, error.to_string()).or_hint(error.hint())
+        let hint = match &error {
+            StoreError::Full => Some(FULL.into()),
+            other => other.hint(),
+        };
+        Self::new(exit, error.to_string()).or_hint(hint)
     }
 }
+
+/// An account is full of what was deleted, too: `docs/vault.md`, on quotas.
+const FULL: &str = "make room there, then run the same command again: it goes on where it stopped; what is deleted from an account on a server is kept there for some days, and may count until they are over";
 
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
@@ -72,17 +78,6 @@ fn from_engine(error: &EngineError) -> Failure {
         EngineError::UnlockNeeded | EngineError::Overtaken => Exit::NeedsUnlock,
         EngineError::Interrupted => return interrupted(),
         EngineError::NotFound { .. } | EngineError::Target { .. } => Exit::Usage,
-        EngineError::ClockInPast { newest_ms } => {
-            return Failure::new(
-                Exit::Failed,
-                format!(
-                    "this computer's clock says {}, and the newest snapshot is from {}",
-                    words::moment(crate::context::now_ms()),
-                    words::moment(*newest_ms)
-                ),
-            )
-            .or_hint(error.hint());
-        }
         EngineError::Local { source, .. } => {
             let exit = if is_full(source) {
                 Exit::Full
@@ -93,7 +88,9 @@ fn from_engine(error: &EngineError) -> Failure {
                 .because(source)
                 .or_hint(io_hint(source));
         }
-        EngineError::Store(StoreError::Full) => Exit::Full,
+        EngineError::Store(StoreError::Full) => {
+            return Failure::new(Exit::Full, error.to_string()).hint(FULL);
+        }
         _ => Exit::Failed,
     };
     Failure::new(exit, error.to_string()).or_hint(error.hint())
@@ -212,30 +209,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_in_the_past_is_said_with_both_times() {
-        let failure = Failure::from(EngineError::ClockInPast {
-            newest_ms: 4_102_444_800_000,
-        });
-        assert!(
-            failure.message.starts_with("this computer's clock says 20"),
-            "{}",
-            failure.message
-        );
-        assert!(
-            failure
-                .message
-                .ends_with(" UTC, and the newest snapshot is from 2100-01-01 00:00 UTC"),
-            "{}",
-            failure.message
-        );
-        assert_eq!(
-            failure.hint.as_deref(),
-            Some("set the clock right and run it again")
-        );
-        assert_eq!(failure.exit, Exit::Failed);
-    }
-
-    #[test]
     fn each_kind_of_failure_has_its_exit_code() {
         let exit = |error: EngineError| Failure::from(error).exit;
         assert_eq!(exit(EngineError::NoBackup), Exit::NoBackup);
@@ -243,6 +216,8 @@ mod tests {
         assert_eq!(exit(EngineError::UnlockNeeded), Exit::NeedsUnlock);
         assert_eq!(exit(EngineError::Overtaken), Exit::NeedsUnlock);
         assert_eq!(exit(EngineError::Store(StoreError::Full)), Exit::Full);
+        let full = Failure::from(StoreError::Full).hint.unwrap();
+        assert!(full.ends_with("may count until they are over"), "{full}");
         assert_eq!(
             exit(EngineError::Rollback {
                 what: String::new()

@@ -1,6 +1,6 @@
 //! The second look: a run that took an hour reads the newest keyring again before it publishes what it stored.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use heirloom_engine::keyrings;
 use heirloom_engine::store::{Listed, Put, Store, StoreError};
@@ -17,6 +17,8 @@ pub(crate) struct Guard {
     state: RepositoryState,
     /// The keyring that the run began with.
     number: u64,
+    /// What the second look found: a store's error has no room for a failure's code and hint.
+    refusal: Mutex<Option<Failure>>,
 }
 
 impl Guard {
@@ -25,7 +27,16 @@ impl Guard {
             store,
             state,
             number,
+            refusal: Mutex::new(None),
         }
+    }
+
+    /// Why the second look let nothing be published, where it did: the words and the code of the first look.
+    pub(crate) fn refusal(&self) -> Option<Failure> {
+        self.refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Refuses when a newer keyring has come that this computer is no part of.
@@ -49,10 +60,12 @@ impl Guard {
 
 impl Store for Guard {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-        if name.starts_with("heads/") {
-            self.look_again().map_err(|failure| StoreError::Denied {
-                what: failure.message,
-            })?;
+        if name.starts_with("heads/")
+            && let Err(failure) = self.look_again()
+        {
+            let what = failure.message.clone();
+            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+            return Err(StoreError::Denied { what });
         }
         self.store.put_new(name, bytes)
     }
@@ -85,6 +98,7 @@ impl Store for Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
     use crate::home::Home;
     use crate::keys;
     use heirloom_engine::store::memory::MemoryStore;
@@ -130,13 +144,31 @@ mod tests {
             &*store,
             second.revoke_device(&mut rng, act, &removed).unwrap(),
         );
-        let error = guard.put_new("heads/aa/3", &[3]).unwrap_err();
+        guard.put_new("heads/aa/3", &[3]).unwrap_err();
+        let refusal = guard.refusal().unwrap();
         assert_eq!(
-            error.to_string(),
-            "the store does not permit this: this computer was removed from the backup"
+            (refusal.exit, refusal.message.as_str()),
+            (
+                Exit::NeedsUnlock,
+                "this computer was removed from the backup"
+            )
         );
+        assert!(refusal.hint.is_some(), "{refusal:?}");
+        assert!(guard.refusal().is_none());
         guard.put_new("packs/aa/bb", &[4]).unwrap();
         assert_eq!(store.list("heads/").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_keyring_that_went_wrong_meanwhile_is_damage_as_at_the_first_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::find(Some(folder.path())).unwrap();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let state = home.repository([7; 16], true).unwrap().unwrap();
+        let guard = Guard::new(store.clone(), state, 1);
+        keyrings::publish(&*store, 2, b"no keyring").unwrap();
+        guard.put_new("heads/aa/1", &[1]).unwrap_err();
+        assert_eq!(guard.refusal().unwrap().exit, Exit::Damage);
     }
 
     #[test]
@@ -167,10 +199,15 @@ mod tests {
             now_ms: 3,
         };
         publish(&*store, second.plan_removal(&mut rng, act).unwrap());
-        let error = guard.put_new("heads/aa/2", &[2]).unwrap_err();
+        guard.put_new("heads/aa/2", &[2]).unwrap_err();
+        let refusal = guard.refusal().unwrap();
         assert_eq!(
-            error.to_string(),
-            "the store does not permit this: this backup was turned off and is to be removed from 1970-01-31 on; nothing is added to it"
+            (refusal.exit, refusal.message.as_str()),
+            (
+                Exit::Failed,
+                "this backup was turned off and is to be removed from 1970-01-31 on; nothing is added to it"
+            )
         );
+        assert!(refusal.hint.unwrap().ends_with("--undo`"));
     }
 }

@@ -4,6 +4,7 @@ mod enrol;
 mod entry;
 mod guess;
 mod owner;
+mod records;
 mod watch;
 
 use heirloom_keys::{Password as Slot, PasswordRecord};
@@ -11,10 +12,11 @@ use heirloom_vault_api::{Fixed, Identity, Pinned, suite};
 
 use crate::server::Address;
 
-pub(crate) use enrol::{Begun, Stands, register};
-pub(crate) use entry::{enter_new, file_or_ask};
+pub(crate) use enrol::{Begun, Stands, gone, register, stands, version_in_force};
+pub(crate) use entry::{enter_new, file_or_ask, refuse_same};
 pub(crate) use guess::open;
 pub(crate) use owner::{change_owner, follow_rotation, forget};
+pub(crate) use records::one_of;
 pub(crate) use watch::{Guess, Guesses, Watched, watch};
 
 /// A password's slot in which everything makes sense: which record, in which vault, where.

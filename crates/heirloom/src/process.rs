@@ -44,14 +44,28 @@ pub(crate) fn bad_arguments(error: &clap::Error) -> ExitCode {
         let _ = error.print();
     } else {
         let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default();
-        let message = message.strip_prefix("error: ").unwrap_or(message);
-        let failure = Failure::usage(message).hint("`heirloom help` says what there is");
+        let failure =
+            Failure::usage(first_paragraph(&text)).hint("`heirloom help` says what there is");
         Output::new(true, false, 0, Color::Never).fail(&failure);
     }
     if is_help {
         Exit::Done.into()
     } else {
         Exit::Usage.into()
+    }
+}
+
+/// What is wrong, with the arguments that it names: they stand in lines of their own, before the usage.
+fn first_paragraph(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let lines: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    match lines.split_first() {
+        None => String::new(),
+        Some((first, [])) => (*first).to_owned(),
+        Some((first, names)) => format!("{first} {}", names.join(", ")),
     }
 }

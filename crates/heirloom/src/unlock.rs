@@ -154,7 +154,19 @@ pub(crate) fn unlock_one_side(
     } else {
         own::find(found)?
     };
-    let site = asked_at(found, args, context)?;
+    let site = match asked_at(found, args, context) {
+        // What is no passkey opens without that page.
+        Err(failure) if !args.passkey && args.via.is_none() => {
+            if !is_given(args, context) {
+                context.output.warn(&format!(
+                    "passkeys cannot be asked for: {}",
+                    failure.message
+                ));
+            }
+            None
+        }
+        site => site?,
+    };
     let offers = Offers::with_own(&found.newest, matches!(own, Own::Here(_)), site);
     if matches!(own, Own::Removed) {
         let removed = Failure::new(
@@ -392,15 +404,22 @@ fn by_password(
     offers: &Offers,
     context: &Context,
 ) -> Result<(Unlocked, Entered), Failure> {
-    let guarded: Vec<_> = offers.passwords.iter().filter_map(Guarded::of).collect();
-    let secret = password::open(
-        &guarded,
-        &found.place,
-        args.password_file.as_deref(),
-        context,
-    )?;
-    let entered = Entered::Password(secret);
-    Ok((entered.open_newest(found)?, entered))
+    let guarded: Vec<_> = offers
+        .passwords
+        .iter()
+        .filter_map(|(number, password)| Some((*number, Guarded::of(password)?)))
+        .collect();
+    let versions = password::one_of(&guarded, args.password_number, context)?;
+    let file = args.password_file.as_deref();
+    let mut refused = None;
+    for secret in password::open(&versions, &found.place, file, context)? {
+        let entered = Entered::Password(secret);
+        match entered.open_newest(found) {
+            Err(failure) if failure.exit == Exit::WrongKey => refused = refused.or(Some(failure)),
+            opened => return Ok((opened?, entered)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| Failure::new(Exit::WrongKey, "the password opens nothing here")))
 }
 
 fn by_passkey(

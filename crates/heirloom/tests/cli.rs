@@ -782,7 +782,7 @@ fn a_full_disk_is_said_and_the_next_run_goes_on() {
     assert_eq!(full.code, 14, "{full:?}");
     assert!(
         full.stderr.ends_with(
-            "error: the store is full\nhint: make room there, then run the same command again: it goes on where it stopped\n"
+            "error: the store is full\nhint: make room there, then run the same command again: it goes on where it stopped; what is deleted from an account on a server is kept there for some days, and may count until they are over\n"
         ),
         "{full:?}"
     );

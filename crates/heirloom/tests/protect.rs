@@ -746,7 +746,8 @@ fn a_removal_that_was_cut_off_after_its_last_object_is_ended_by_the_next_command
 #[test]
 fn a_removal_that_has_begun_here_is_not_taken_back() {
     let session = Session::new();
-    session.first_backup();
+    let newest = session.first_backup().summary()["snapshot"].clone();
+    let newest = &newest.as_str().unwrap()[..8];
     Owner::joins(&session).plans_removal(now_ms() - 31 * DAY_MS);
     let state = fs::read_dir(session.path("home/repositories"))
         .unwrap()
@@ -762,8 +763,121 @@ fn a_removal_that_has_begun_here_is_not_taken_back() {
         &session,
         &with_key(&["protect", "off", "store", "--undo"]),
         1,
-        "error: the removal has begun, and what was removed cannot come back\nhint: run `heirloom protect off STORE` again: it goes on where it was\n",
+        &format!(
+            "error: the removal has begun, and what was removed cannot come back; 1 snapshot can still be read\nhint: restore what you want to keep, the newest with `heirloom restore STORE --to DIR --snapshot {newest}`; then run `heirloom protect off STORE` on a computer that adds to this backup: it goes on where it was\n"
+        ),
     );
+}
+
+#[test]
+fn who_opens_the_backup_takes_its_removal_back_on_a_new_computer() {
+    let mut session = Session::new();
+    session.first_backup();
+    assert_eq!(
+        session
+            .run(&with_key(&["protect", "off", "store", "--yes"]))
+            .code,
+        0
+    );
+    // The computer is lost, and the new one knows nothing but the recovery key.
+    session.move_to("new");
+    let waiting = session.run(&with_key(&["protect", "off", "store", "--json"]));
+    assert_eq!(waiting.summary()["outcome"], "waiting", "{waiting:?}");
+    let wrong = session.run(&["protect", "off", "store", "--undo"]);
+    assert_eq!(wrong.code, 4, "{wrong:?}");
+    let undone = session.run(&with_key(&["protect", "off", "store", "--undo"]));
+    assert_eq!(undone.code, 0, "{undone:?}");
+    assert!(
+        undone
+            .stdout
+            .starts_with("The backup stays, and goes on · "),
+        "{undone:?}"
+    );
+    assert!(
+        undone
+            .stderr
+            .contains("This computer is a device of the backup from now on, as Laptop"),
+        "{undone:?}"
+    );
+    // Its table of what is stored is made once, with the same key.
+    let source = sample().display().to_string();
+    let added = session.run(&with_key(&["backup", &source, "--to", "store"]));
+    assert_eq!(added.code, 0, "{added:?}");
+    let log = session.run(&with_key(&["protect", "log", "store"]));
+    assert!(log.stdout.contains("removal undone"), "{log:?}");
+    // The one that was thought lost goes on, too.
+    session.move_to("home");
+    assert_eq!(backup_again(&session).code, 0);
+}
+
+#[test]
+fn a_computer_that_was_removed_takes_a_removal_back_as_a_new_device() {
+    let mut session = Session::new();
+    session.first_backup();
+    session.move_to("second");
+    let source = sample().display().to_string();
+    assert_eq!(
+        session
+            .run(&with_key(&[
+                "backup",
+                &source,
+                "--to",
+                "store",
+                "--join",
+                "--device-name",
+                "Second"
+            ]))
+            .code,
+        0
+    );
+    let removed = session.run(&with_key(&[
+        "protect", "remove", "store", "Laptop", "--yes",
+    ]));
+    assert_eq!(removed.code, 0, "{removed:?}");
+    assert_eq!(
+        session
+            .run(&with_key(&["protect", "off", "store", "--yes"]))
+            .code,
+        0
+    );
+    session.move_to("home");
+    let undone = session.run(&with_key(&["protect", "off", "store", "--undo"]));
+    assert_eq!(undone.code, 0, "{undone:?}");
+    assert!(undone.stderr.contains("is a device"), "{undone:?}");
+}
+
+#[test]
+fn a_removal_that_has_begun_elsewhere_is_not_taken_back_and_what_is_left_is_said() {
+    let mut session = Session::new();
+    session.first_backup();
+    let mut owner = Owner::joins(&session);
+    owner.plans_removal(now_ms() - 31 * DAY_MS);
+    let id = hex::encode(owner.keyring.repository().as_bytes());
+    // As another computer leaves it that was stopped before the first object went, and after the heads.
+    fs::create_dir_all(session.path("store/removal")).unwrap();
+    fs::write(session.path("store/removal").join(id), "x").unwrap();
+    for home in ["home", "new"] {
+        session.move_to(home);
+        let refused = session.run(&with_key(&["protect", "off", "store", "--undo"]));
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(
+            refused.stderr.contains("; 1 snapshot can still be read\n"),
+            "{refused:?}"
+        );
+    }
+    fs::remove_dir_all(session.path("store/heads")).unwrap();
+    session.move_to("new");
+    let command = with_key(&["protect", "off", "store", "--undo"]);
+    refused(
+        &session,
+        &command,
+        1,
+        "error: the removal has begun, and what was removed cannot come back; no snapshot of it is left\nhint: run `heirloom protect off STORE` on a computer that adds to this backup: it goes on where it was\n",
+    );
+    session.move_to("home");
+    let ended = session.run(&with_key(&["protect", "off", "store", "--yes"]));
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(objects(&session.path("store")), [""; 0]);
 }
 
 #[test]

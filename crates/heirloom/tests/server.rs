@@ -238,7 +238,7 @@ fn who_is_not_signed_in_is_told_how() {
         &serving,
         &["login", url, "--account-file", "second.json"],
         4,
-        "error: [URL] lets nobody in without an invitation\nhint: ask who runs the server for one, then add `--invite CODE`; if you have an account file already, use it: `--account-file FILE`\n",
+        "error: [URL] lets nobody in without an invitation\nhint: ask who runs the server for one, then add `--invite-file FILE`; if you have an account file already, use it: `--account-file FILE`\n",
     );
     refused(
         &session,
@@ -296,6 +296,125 @@ fn an_invitation_lets_one_more_computer_in_once() {
     done(session.run(&with(&login, &[&["other.json"]])));
     done(session.run(&with(&["snapshots", url], &[&KEY])));
     assert_eq!(session.run(&with(&login, &[&["third.json"]])).code, 4);
+}
+
+#[test]
+fn an_invitation_is_read_from_a_file_that_nobody_else_can_read() {
+    let (mut session, serving) = scene();
+    let url = serving.url.as_str();
+    let invited = done(session.run(&["invite", url]));
+    session.move_to("other");
+    let login = [
+        "login",
+        url,
+        "--invite-file",
+        "code.txt",
+        "--account-file",
+        "other.json",
+    ];
+    fs::write(session.path("code.txt"), "no code").unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let open = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(session.path("code.txt"), open).unwrap();
+        assert_eq!(session.run(&login).code, 4);
+    }
+    fs::remove_file(session.path("code.txt")).unwrap();
+    secret_file(&session, "code.txt", "no code");
+    assert_eq!(session.run(&login).code, 2);
+    fs::remove_file(session.path("code.txt")).unwrap();
+    secret_file(&session, "code.txt", &invited.stdout);
+    done(session.run(&login));
+    let both = session.run(&with(&login, &[&["--invite", "AAAAAAAAAAAAAAAAAAAAAA"]]));
+    assert_eq!(both.code, 2, "{both:?}");
+}
+
+#[test]
+fn a_sign_in_that_could_be_kept_nowhere_is_ended_again() {
+    let (mut session, serving) = scene();
+    let url = serving.url.as_str();
+    let devices = || done(session.run(&["devices", url])).stdout.lines().count();
+    let before = devices();
+    let code = done(session.run(&["invite", url])).stdout;
+    // A name that no file system takes: seen only when the file is made.
+    let long = "a".repeat(300);
+    let login = ["login", url, "--invite", code.trim(), "--account-file"];
+    let failed = session.run(&with(&login, &[&[&long]]));
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(
+        failed.stderr.contains("this computer was signed out again"),
+        "{failed:?}"
+    );
+    assert_eq!(devices(), before);
+    session.move_to("other");
+    assert_eq!(
+        session.run(&["devices", url]).code,
+        4,
+        "nothing is remembered"
+    );
+}
+
+#[test]
+fn a_sign_in_to_another_account_does_not_take_the_place_of_the_first() {
+    let (session, serving) = scene();
+    let url = serving.url.as_str();
+    back_up(&session, url);
+    let invited = done(session.run(&["admin", "--data", "server", "invite"]));
+    let code = invited.stdout.trim();
+    let second = done(session.run(&[
+        "login",
+        url,
+        "--invite",
+        code,
+        "--account-file",
+        "second.json",
+    ]));
+    assert!(
+        second
+            .stderr
+            .contains("goes on with the account that it was signed in to before"),
+        "{second:?}"
+    );
+    // Without a file it is the first one, with the file the second.
+    done(session.run(&with(&["snapshots", url], &[&KEY])));
+    let other = with(
+        &["snapshots", url, "--account-file", "second.json"],
+        &[&KEY],
+    );
+    assert_eq!(session.run(&other).code, 10);
+    // One that is over stands in nobody's way.
+    let token = |file: &str| fs::read_to_string(session.path(file)).unwrap();
+    let (account, remembered) = (token("account.json"), remembered(&session));
+    fs::remove_file(session.path("second.json")).unwrap();
+    let ended = account.lines().find(|line| line.contains("token")).unwrap();
+    let ended = ended.split('"').nth(3).unwrap();
+    let wrong = if ended.starts_with('A') { "B" } else { "A" };
+    fs::write(
+        &remembered,
+        account.replace(ended, &format!("{wrong}{}", &ended[1..])),
+    )
+    .unwrap();
+    let invited = done(session.run(&["admin", "--data", "server", "invite"]));
+    let third = done(session.run(&[
+        "login",
+        url,
+        "--invite",
+        invited.stdout.trim(),
+        "--account-file",
+        "third.json",
+    ]));
+    assert!(!third.stderr.contains("goes on with"), "{third:?}");
+    assert_eq!(
+        fs::read_to_string(&remembered).unwrap(),
+        token("third.json")
+    );
+}
+
+/// The file of the one sign-in that this computer remembers.
+fn remembered(session: &Session) -> std::path::PathBuf {
+    let mut all = fs::read_dir(session.path("home/accounts")).unwrap();
+    all.next().unwrap().unwrap().path()
 }
 
 #[test]

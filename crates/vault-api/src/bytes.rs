@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroize;
 
 /// Exactly `N` bytes; base64url without padding in JSON.
 ///
@@ -51,6 +52,12 @@ impl<const N: usize> TryFrom<&[u8]> for Fixed<N> {
             .try_into()
             .map(Self)
             .map_err(|_| WrongLength { expected: N })
+    }
+}
+
+impl<const N: usize> Zeroize for Fixed<N> {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
     }
 }
 

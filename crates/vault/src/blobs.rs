@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use heirloom_vault_api::{AccountId, BlobInfo, BlobName, Code, Fixed, Problem};
-use tokio::sync::Semaphore;
 
 use self::folder::Folder;
+use self::pieces::{Gathering, Pieces};
 pub use self::s3::ObjectsFileError;
 use self::s3::S3;
 use self::shares::Shares;
@@ -26,11 +26,9 @@ use crate::refusal::Refusal;
 use crate::store::blob;
 use crate::vault::{Vault, random};
 
-/// Uploads at a time; what comes beyond waits.
-const UPLOADS: usize = 64;
-/// Of these of one account, whether they wait or not. A computer has three.
+/// Uploads of one account at a time: each has a connection and a file. A computer has three.
 const OF_ACCOUNT: usize = 8;
-/// The same where a piece of each is in memory, and there are fewer places.
+/// The same where they go on from here, and there are few places for pieces that do.
 const OF_ACCOUNT_ON_S3: usize = 4;
 
 /// How old bytes without a name must be before they go.
@@ -89,9 +87,9 @@ enum Place {
 }
 
 impl Place {
-    async fn store(&self, object: &Fixed<16>, size: u64, body: Body) -> Result<(), Refusal> {
+    async fn store(&self, object: &Fixed<16>, size: u64, body: Pieces) -> Result<(), Refusal> {
         match self {
-            Self::Folder(folder) => folder.store(object, size, body).await,
+            Self::Folder(folder) => folder.store(object, body).await,
             Self::S3(s3) => s3.store(object, size, body).await,
         }
     }
@@ -139,7 +137,7 @@ pub(crate) struct Blobs {
     place: Place,
     uploads: Uploads,
     grace_ms: u64,
-    receiving: Semaphore,
+    gathering: Gathering,
     shares: Shares,
 }
 
@@ -153,7 +151,7 @@ impl Blobs {
         std::fs::create_dir_all(folder)?;
         let place = match objects {
             Objects::Folder => Place::Folder(Folder::open(folder.to_owned())?),
-            Objects::S3 { file } => Place::S3(S3::open(file)?),
+            Objects::S3 { file } => Place::S3(S3::open(file, folder.join("part"))?),
         };
         let of_account = match place {
             Place::Folder(_) => OF_ACCOUNT,
@@ -163,7 +161,7 @@ impl Blobs {
             place,
             uploads: Uploads::open(folder.join("uploads"))?,
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-            receiving: Semaphore::new(UPLOADS),
+            gathering: Gathering::default(),
             shares: Shares::new(of_account),
         })
     }
@@ -204,13 +202,9 @@ impl Blobs {
         // A task of its own: the request dies with its connection, and half an object is cleared away after that.
         let created = tokio::spawn(async move {
             let _share = share;
-            let _place = self
-                .receiving
-                .acquire()
-                .await
-                .map_err(|error| Refusal::internal(&error))?;
             let object = random();
-            self.place.store(&object, size, body).await?;
+            let pieces = self.gathering.pieces(body, size);
+            self.place.store(&object, size, pieces).await?;
             let created = vault
                 .run(move |sql| blob::create(sql, &account, &object, &name, size))
                 .await;

@@ -5,6 +5,7 @@
 //! not leave the process.
 
 pub(crate) mod postgres;
+mod queue;
 pub(crate) mod schema;
 pub(crate) mod sqlite;
 
@@ -130,7 +131,7 @@ pub(crate) trait Sql {
 }
 
 /// What an operation did, as far as is known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// Committed, and on the disk.
     Durable,
@@ -146,6 +147,9 @@ pub(crate) type Work = Box<dyn Fn(&mut dyn Sql) -> Result<(), DbError> + Send>;
 /// An operation and who waits for it.
 pub(crate) struct Job {
     pub(crate) work: Work,
+    /// The shard of the one record whose row it takes; `None` where it may take others. Those that have one can share
+    /// a transaction, whose rows are taken in the same order by everybody.
+    pub(crate) shard: Option<u32>,
     pub(crate) done: oneshot::Sender<Outcome>,
 }
 
@@ -179,6 +183,16 @@ pub(crate) async fn run<T: Send + 'static>(
     database: &dyn Database,
     work: impl Fn(&mut dyn Sql) -> Result<T, DbError> + Send + 'static,
 ) -> Result<T, StoreError> {
+    run_in(database, None, work).await
+}
+
+/// The same for an operation that takes the row of one record, which is in `shard`, and no other that somebody else may
+/// hold.
+pub(crate) async fn run_in<T: Send + 'static>(
+    database: &dyn Database,
+    shard: Option<u32>,
+    work: impl Fn(&mut dyn Sql) -> Result<T, DbError> + Send + 'static,
+) -> Result<T, StoreError> {
     let result = Arc::new(Mutex::new(None));
     let place = Arc::clone(&result);
     let (done, waits) = oneshot::channel();
@@ -188,6 +202,7 @@ pub(crate) async fn run<T: Send + 'static>(
             *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
             Ok(())
         }),
+        shard,
         done,
     });
     match waits.await {

@@ -1,8 +1,9 @@
 //! Notices a database that was put back: a copy of yesterday must not give yesterday's guesses again.
 //!
-//! A file of 32 bytes beside the database, but not in its backups, holds the database's id and how many
-//! commits it had. It is written after each commit and before anybody is answered, so that it never is
-//! ahead of an undamaged database, and never behind an answer.
+//! A file of 48 bytes beside the database, but not in its backups, holds the database's id, how many commits it had,
+//! and how many restores were noticed. It is written after each commit and before anybody is answered, so that it never
+//! is ahead of an undamaged database, and never behind an answer. Commits alone would not do: a second copy, put in the
+//! place of one that was noticed, may have more of them and be from before.
 
 pub(crate) mod marks;
 
@@ -12,8 +13,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-const MAGIC: &[u8; 8] = b"HLWMARK1";
-const BYTES: usize = 8 + 16 + 8 + 8;
+const MAGIC: &[u8; 8] = b"HLWMARK3";
+const BYTES: usize = 8 + 16 + 8 + 8 + 8;
+/// As the first release wrote it: without the restores.
+const MAGIC_BEFORE: &[u8; 8] = b"HLWMARK1";
+const BYTES_BEFORE: usize = 8 + 16 + 8 + 8;
 
 /// Which restores happened, and which of them the operator accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +38,17 @@ impl Standing {
 #[derive(Debug)]
 pub(crate) struct Watermark {
     file: File,
-    held: Option<([u8; 16], u64)>,
+    held: Option<Mark>,
+}
+
+/// What the file holds, and what a database is held against it with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) database: [u8; 16],
+    /// Commits.
+    pub(crate) sequence: u64,
+    /// One more with each restore that was noticed.
+    pub(crate) generation: u64,
 }
 
 impl Watermark {
@@ -58,48 +72,72 @@ impl Watermark {
         })
     }
 
-    /// Whether a database of this id with so many commits is no older than what was answered.
-    pub(crate) fn allows(&self, database: &[u8; 16], sequence: u64) -> bool {
-        self.held
-            .is_some_and(|(held, least)| held == *database && sequence >= least)
+    /// Whether a database that says this of itself is no older than what was answered.
+    pub(crate) fn allows(&self, found: &Mark) -> bool {
+        self.held.is_some_and(|least| {
+            least.database == found.database
+                && found.sequence >= least.sequence
+                && found.generation >= least.generation
+        })
+    }
+
+    /// The newest generation that was ever seen; no database of before has the next one.
+    pub(crate) fn generation(&self) -> u64 {
+        self.held.map_or(0, |held| held.generation)
     }
 
     /// Makes this the least that is allowed, whatever was before.
-    pub(crate) fn raise(&mut self, database: &[u8; 16], sequence: u64) -> io::Result<()> {
+    pub(crate) fn raise(&mut self, mark: Mark) -> io::Result<()> {
+        let Mark {
+            database,
+            sequence,
+            generation,
+        } = mark;
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(database);
+        bytes.extend_from_slice(&database);
         bytes.extend_from_slice(&sequence.to_be_bytes());
+        bytes.extend_from_slice(&generation.to_be_bytes());
         let check = Sha256::digest(&bytes);
         bytes.extend_from_slice(check.get(..8).unwrap_or_default());
         // One sector, in place: a torn write fails its check, and counts as a restore.
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&bytes)?;
         self.file.sync_data()?;
-        self.held = Some((*database, sequence));
+        self.held = Some(mark);
         Ok(())
     }
 
     /// After a commit of the same database.
     pub(crate) fn advance(&mut self, sequence: u64) -> io::Result<()> {
-        let (database, _) = self
+        let held = self
             .held
             .ok_or_else(|| io::Error::other("no database was opened"))?;
-        self.raise(&database, sequence)
+        self.raise(Mark { sequence, ..held })
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<([u8; 16], u64)> {
-    let (body, check) = bytes.split_at_checked(BYTES - 8)?;
-    let fields = body.strip_prefix(MAGIC)?;
+fn parse(bytes: &[u8]) -> Option<Mark> {
+    let length = match bytes.split_first_chunk()?.0 {
+        MAGIC => BYTES,
+        MAGIC_BEFORE => BYTES_BEFORE,
+        _ => return None,
+    };
+    if bytes.len() != length {
+        return None;
+    }
+    let (body, check) = bytes.split_at_checked(length - 8)?;
     if Sha256::digest(body).get(..8) != Some(check) {
         return None;
     }
-    let (database, sequence) = fields.split_at_checked(16)?;
-    Some((
-        database.try_into().ok()?,
-        u64::from_be_bytes(sequence.try_into().ok()?),
-    ))
+    let (database, rest) = body.get(MAGIC.len()..)?.split_first_chunk()?;
+    let (sequence, rest) = rest.split_first_chunk()?;
+    let generation = rest.first_chunk().copied().unwrap_or_default();
+    Some(Mark {
+        database: *database,
+        sequence: u64::from_be_bytes(*sequence),
+        generation: u64::from_be_bytes(generation),
+    })
 }
 
 /// Makes names in a folder durable.
@@ -116,37 +154,63 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn mark(database: u8, sequence: u64, generation: u64) -> Mark {
+        Mark {
+            database: [database; 16],
+            sequence,
+            generation,
+        }
+    }
+
     #[test]
     fn an_older_or_another_database_is_not_allowed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("watermark");
-        let mut mark = Watermark::open(&path).unwrap();
+        let mut file = Watermark::open(&path).unwrap();
         assert!(
-            !mark.allows(&[1; 16], 0),
+            !file.allows(&mark(1, 0, 0)),
             "a missing file counts as a restore"
         );
-        mark.raise(&[1; 16], 5).unwrap();
-        mark.advance(7).unwrap();
-        let mark = Watermark::open(&path).unwrap();
-        assert!(mark.allows(&[1; 16], 7));
-        assert!(mark.allows(&[1; 16], 8));
-        assert!(!mark.allows(&[1; 16], 6));
-        assert!(!mark.allows(&[2; 16], 8));
+        file.raise(mark(1, 5, 3)).unwrap();
+        file.advance(7).unwrap();
+        let file = Watermark::open(&path).unwrap();
+        assert!(file.allows(&mark(1, 7, 3)));
+        assert!(file.allows(&mark(1, 8, 4)));
+        assert!(!file.allows(&mark(1, 6, 3)));
+        assert!(!file.allows(&mark(2, 8, 3)));
+        assert!(!file.allows(&mark(1, 8, 2)), "from before a restore");
+        assert_eq!(file.generation(), 3);
+    }
+
+    #[test]
+    fn a_file_of_the_first_release_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("watermark");
+        let mut bytes = [&MAGIC_BEFORE[..], &[1; 16], &5_u64.to_be_bytes()].concat();
+        let check = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&check[..8]);
+        std::fs::write(&path, &bytes).unwrap();
+        let mut file = Watermark::open(&path).unwrap();
+        assert!(file.allows(&mark(1, 5, 1)));
+        assert!(!file.allows(&mark(1, 4, 1)));
+        file.raise(mark(1, 5, 2)).unwrap();
+        assert!(Watermark::open(&path).unwrap().allows(&mark(1, 5, 2)));
     }
 
     #[test]
     fn a_torn_file_counts_as_missing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("watermark");
-        Watermark::open(&path).unwrap().raise(&[1; 16], 5).unwrap();
+        let found = mark(1, 5, 1);
+        Watermark::open(&path).unwrap().raise(found).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut torn = whole.clone();
             torn[at] ^= 1;
             std::fs::write(&path, &torn).unwrap();
-            assert!(!Watermark::open(&path).unwrap().allows(&[1; 16], 5), "{at}");
+            assert!(!Watermark::open(&path).unwrap().allows(&found), "{at}");
             std::fs::write(&path, &whole[..at]).unwrap();
-            assert!(!Watermark::open(&path).unwrap().allows(&[1; 16], 5), "{at}");
+            assert!(!Watermark::open(&path).unwrap().allows(&found), "{at}");
         }
     }
 }

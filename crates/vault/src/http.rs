@@ -260,7 +260,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for AskedOnce<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         let token = bearer(&parts.headers)?.ok_or(Code::SignInNeeded)?;
-        let (account, _) = app.by_token(token.clone()).await?;
+        let (account, _) = app.by_token(token.duplicate()).await?;
         let bytes = body_of_json(&parts.headers, body, MAX_REQUEST_BYTES).await?;
         let route = parts.extensions.get::<MatchedPath>();
         let route = route.map_or("", MatchedPath::as_str);

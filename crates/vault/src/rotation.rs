@@ -11,7 +11,7 @@ use heirloom_vault_api::RecordName;
 use crate::keys::{KeysError, Place, ServerKeys};
 use crate::refusal::Refusal;
 use crate::store::operator::{self, Column, SealedRecord};
-use crate::vault::{SEALED, SESSION, Vault};
+use crate::vault::{SESSION, Vault, of_version};
 
 /// Longer than any request lives.
 pub(crate) const SETTLE_MS: u64 = 10 * 60_000;
@@ -62,8 +62,7 @@ impl Rotation {
 
     /// Looks at up to 50 records. `uptime_ms` is of a clock that nobody sets. One caller at a time.
     pub(crate) async fn step(&self, vault: &Vault, uptime_ms: u64) -> Result<Step, Refusal> {
-        let keys = vault.keys();
-        if keys.wrapping_keys() < 2 {
+        if vault.with_keys(|keys| Ok(keys.wrapping_keys())).await? < 2 {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Walk {
                 progress: self.progress(),
                 ..Walk::default()
@@ -83,11 +82,16 @@ impl Rotation {
             .await?;
         let last = page.last().map(|record| record.name);
         let (mut met, mut unreadable) = (0, 0);
-        for record in &page {
-            for (column, wrapped) in old_values(&**keys, record) {
+        let wrap = move |keys: &dyn ServerKeys| {
+            let old = page
+                .iter()
+                .map(|record| (record.name, old_values(keys, record)));
+            Ok(old.collect::<Vec<_>>())
+        };
+        for (name, values) in vault.with_keys(wrap).await? {
+            for (column, wrapped) in values {
                 match wrapped {
                     Ok((old, new)) => {
-                        let name = record.name;
                         vault
                             .run(move |sql| operator::wrap(sql, &name, column, (&old, &new)))
                             .await?;
@@ -114,7 +118,8 @@ impl Rotation {
         if !is_clean || !vault.scrub().await {
             return Ok(Step::Waits);
         }
-        keys.retire().map_err(|error| Refusal::internal(&error))?;
+        let retired = vault.change_keys(|keys| keys.retire()).await;
+        retired.map_err(|error| Refusal::internal(&error))?;
         Ok(Step::Retired)
     }
 }
@@ -143,11 +148,7 @@ fn old_values(keys: &dyn ServerKeys, record: &SealedRecord) -> Vec<(Column, Wrap
         (Column::Sealed, version, sealed),
         (Column::Pending, pending_version, pending_sealed),
     ] {
-        let place = Place {
-            column: SEALED,
-            record: name,
-            version: u64::from(*version),
-        };
+        let place = of_version(name, *version);
         if let Some(old) = sealed
             && let Some(new) = wrap(&place, old)
         {

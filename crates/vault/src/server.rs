@@ -60,6 +60,15 @@ pub enum ServeError {
     /// Keys without a database, or the other way: something is missing.
     #[error("the database is there and the server's key file is not: put it back first")]
     KeysMissing,
+    /// They, or the database, do not answer.
+    #[error("the server's keys cannot be tried: {0}")]
+    KeysUntried(AdminError),
+    /// Those of another database, or of another time.
+    #[error(
+        "the passwords in the database do not open under the server's keys: put back the key file, or the HSM, that \
+         belongs to this database; nobody was answered, and no guess was lost"
+    )]
+    KeysForeign,
 }
 
 impl From<blobs::OpenError> for ServeError {
@@ -195,6 +204,10 @@ impl Server {
         let blobs = Arc::new(blobs);
         let clock = Arc::clone(&config.clock);
         let vault = Arc::new(Vault::new(over(database), keys, clock, standing));
+        let has_its_keys = vault.has_its_keys().await;
+        if !has_its_keys.map_err(|refusal| ServeError::KeysUntried(refusal.into()))? {
+            return Err(ServeError::KeysForeign);
+        }
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
         let seen = config.data.join("rollout.seen");

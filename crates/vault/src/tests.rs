@@ -13,6 +13,7 @@ mod faults;
 mod guesses;
 mod harness;
 mod hsm;
+mod lanes;
 mod log;
 mod person;
 mod postgres;

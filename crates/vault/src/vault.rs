@@ -2,12 +2,14 @@
 
 mod evaluate;
 mod guess;
+mod look;
 mod register;
 
-pub(crate) use self::guess::{SEALED, SESSION};
+pub(crate) use self::guess::{SESSION, of_version};
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
@@ -18,12 +20,14 @@ use heirloom_vault_api::{
 use rand_core::Rng as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use self::look::Look;
 use crate::clock::Clock;
 use crate::db::{self, Database, DbError, Sql};
 use crate::generation::Standing;
-use crate::keys::{Custody, KeysError, Place, ServerKeys};
+use crate::keys::{Custody, KeysError, Place, RotateError, ServerKeys};
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::sessions::Sessions;
@@ -31,10 +35,16 @@ use crate::store::record::{
     GUESSES, LIFETIME, Record, STRANGERS_GUESSES, STRANGERS_LIFETIME, State,
 };
 use crate::store::repeat::{self, Known, Once};
-use crate::store::{log, sweep, witness};
+use crate::store::{log, operator, sweep, witness};
 
 /// How long a registration may take.
 const REGISTRATION_MS: u64 = 300_000;
+
+/// Threads that wait for an HSM at a time. It does one thing after another; threads are also what reads objects, and
+/// there are a few hundred.
+pub(crate) const ASKING: usize = 64;
+/// For one of them.
+const ASKING_TIME: Duration = Duration::from_secs(10);
 
 /// A vault over a database and the server's keys.
 #[derive(Debug)]
@@ -46,8 +56,18 @@ pub(crate) struct Vault {
     guesses: Sessions<guess::Session>,
     registrations: Sessions<register::Registration>,
     metrics: Arc<Metrics>,
+    asking: Arc<Semaphore>,
+    looks: Looks,
     /// Sweeps until names that nobody registered are counted again.
     pub(crate) until_count: AtomicU64,
+}
+
+/// What is looked at for those who ask whether this server is ready.
+#[derive(Debug, Default)]
+struct Looks {
+    answers: Look,
+    writes: Look,
+    keys: Look,
 }
 
 /// The server's random source.
@@ -79,6 +99,8 @@ impl Vault {
             guesses: Sessions::new(crate::store::record::FINAL_MS),
             registrations: Sessions::new(REGISTRATION_MS),
             metrics,
+            asking: Arc::new(Semaphore::new(ASKING)),
+            looks: Looks::default(),
             until_count: AtomicU64::new(0),
         }
     }
@@ -96,34 +118,78 @@ impl Vault {
         &self.metrics
     }
 
+    /// The same, with little patience.
+    #[cfg(test)]
+    pub(crate) fn hasty(mut self) -> Self {
+        let look = || Look::within(Duration::from_millis(50));
+        self.looks = Looks {
+            answers: look(),
+            writes: look(),
+            keys: look(),
+        };
+        self
+    }
+
+    /// Whether the database answers. In a bounded time, as all three.
+    pub(crate) async fn answers(self: &Arc<Self>) -> bool {
+        let (vault, now) = (Arc::clone(self), self.now());
+        let read = async move { vault.run(move |sql| sweep::passed(sql, now)).await.is_ok() };
+        self.looks.answers.ask(read).await
+    }
+
     /// Whether the database takes a write that changes nothing, durably.
-    pub(crate) async fn is_writable(&self) -> bool {
-        self.run(sweep::touch).await.is_ok()
+    pub(crate) async fn is_writable(self: &Arc<Self>) -> bool {
+        let vault = Arc::clone(self);
+        let write = async move { vault.run(sweep::touch).await.is_ok() };
+        self.looks.writes.ask(write).await
     }
 
     /// Uses the server's keys: on a thread of its own where they are in an HSM, so that one that hangs does not hold
-    /// up those who need none.
-    async fn with_keys<T: Send + 'static>(
+    /// up those who need none. Whatever seals, opens or counts keys goes this way.
+    pub(crate) async fn with_keys<T: Send + 'static>(
         &self,
         act: impl FnOnce(&dyn ServerKeys) -> Result<T, KeysError> + Send + 'static,
     ) -> Result<T, KeysError> {
         if self.keys.custody() == Custody::File {
             return act(&*self.keys);
         }
+        let place = Arc::clone(&self.asking).acquire_owned();
+        let place = tokio::time::timeout(ASKING_TIME, place).await;
+        let place = place.map_err(|_| KeysError)?.map_err(|_| KeysError)?;
         let keys = Arc::clone(&self.keys);
-        let done = tokio::task::spawn_blocking(move || act(&*keys));
+        let done = tokio::task::spawn_blocking(move || {
+            // The thread's, not the request's: that may be gone long before.
+            let _place = place;
+            act(&*keys)
+        });
         done.await.map_err(|_| KeysError)?
     }
 
+    /// Changes the wrapping keys, always on a thread of its own: the key file is written durably.
+    pub(crate) async fn change_keys(
+        &self,
+        change: impl FnOnce(&dyn ServerKeys) -> Result<(), RotateError> + Send + 'static,
+    ) -> Result<(), RotateError> {
+        let keys = Arc::clone(&self.keys);
+        let done = tokio::task::spawn_blocking(move || change(&*keys));
+        done.await.map_err(std::io::Error::other)?
+    }
+
     /// Whether the server's keys seal and open: an HSM may have gone.
-    pub(crate) fn has_keys(&self) -> bool {
-        let place = Place {
-            column: "ready",
-            record: &Fixed([0; 16]),
-            version: 0,
+    pub(crate) async fn has_keys(self: &Arc<Self>) -> bool {
+        let vault = Arc::clone(self);
+        let seals = async move {
+            let sealed = vault.with_keys(|keys| {
+                let place = Place {
+                    column: "ready",
+                    record: &Fixed([0; 16]),
+                    version: 0,
+                };
+                keys.open(&place, &keys.seal(&place, &[])?)
+            });
+            sealed.await.is_ok()
         };
-        let sealed = self.keys.seal(&place, &[]);
-        sealed.is_ok_and(|sealed| self.keys.open(&place, &sealed).is_ok())
+        self.looks.keys.ask(seals).await
     }
 
     pub(crate) fn standing(&self) -> Standing {
@@ -133,6 +199,18 @@ impl Vault {
     pub(crate) fn accepted(&self, generation: u64) {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         standing.accepted = generation;
+    }
+
+    /// Whether the server's keys open what the database holds. Under those of another database every guess would count
+    /// and none could be evaluated, until the passwords are gone.
+    pub(crate) async fn has_its_keys(&self) -> Result<bool, Refusal> {
+        let Some((name, version, sealed)) = self.run(operator::any_sealed).await? else {
+            return Ok(true);
+        };
+        let open = move |keys: &dyn ServerKeys| {
+            Ok(keys.open(&of_version(&name, version), &sealed).is_ok())
+        };
+        Ok(self.with_keys(open).await?)
     }
 
     /// Runs an operation of the store.

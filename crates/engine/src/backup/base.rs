@@ -211,7 +211,9 @@ fn rebuild_ledger(
     super::notes::take_over(packer, repository, &snapshots, &mut base.state)?;
     for snapshot in repository.newest_snapshots() {
         base.state.merged.push(snapshot.hash.0.to_vec());
-        base.state.created_at = base.state.created_at.max(snapshot.message.created_at);
+        let taken_ms = snapshot.message.created_at;
+        base.state.created_at = base.state.created_at.max(taken_ms);
+        base.state.clock_ms = base.state.clock_ms.max(taken_ms);
         for participants in &snapshot.message.participants {
             if !base.state.participants.contains(participants) {
                 base.state.participants.push(participants.clone());
@@ -219,6 +221,9 @@ fn rebuild_ledger(
         }
         for entry in &snapshot.message.conversations {
             let tree = repository.tree(entry)?;
+            // A clock that was ahead once may have gone back since: what it wrote is still there.
+            let added_ms = tree.segments.iter().map(|segment| segment.added_at).max();
+            base.state.created_at = base.state.created_at.max(added_ms.unwrap_or(i64::MIN));
             match base.conversations.get(&entry.key) {
                 None => {
                     base.conversations.insert(entry.key.clone(), entry.clone());

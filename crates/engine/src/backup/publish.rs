@@ -153,6 +153,7 @@ pub(crate) fn run(
         sequence,
         head: hex_of(&state.head),
         unchanged: false,
+        ahead_ms: None,
     })
 }
 
@@ -195,6 +196,7 @@ pub(crate) fn renew_if_unchanged(
         sequence: state.sequence,
         head: hex_of(&state.head),
         unchanged: true,
+        ahead_ms: None,
     }))
 }
 
@@ -256,7 +258,7 @@ fn write_head(
     let hash = ObjectHash::of(&bytes);
     state.sequence = sequence;
     state.head = hash.0.to_vec();
-    state.created_at = now_ms;
+    state.clock_ms = now_ms;
     changes.push(state.change());
     let unpublished = UnpublishedHead {
         name: names::head(&lineage, sequence, &hash),

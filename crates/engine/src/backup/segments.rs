@@ -108,7 +108,10 @@ pub(crate) struct SecondPass<'a> {
     pub(crate) options: &'a BackupOptions,
     /// Everything is read because deltas have piled up.
     pub(crate) piled_up: bool,
+    /// What the clock says.
     pub(crate) now_ms: i64,
+    /// What segments are written with as `added_at`: later than any that this lineage knows of.
+    pub(crate) added_ms: i64,
 }
 
 /// Stores what is not stored yet. `None`: the source was read in part, and has to be read as a whole; nothing was stored.
@@ -124,7 +127,8 @@ pub(crate) fn run(
         source_key,
         options,
         piled_up,
-        now_ms,
+        now_ms: _,
+        added_ms,
     } = *pass;
     let Scanned {
         mut sorted,
@@ -148,7 +152,7 @@ pub(crate) fn run(
             let sender = done_sender.clone();
             let (streams, failed) = (&streams, &failed);
             crate::workers::spawn(scope, "seal", move || {
-                seal_jobs(packer, streams, work, &sender, failed, now_ms);
+                seal_jobs(packer, streams, work, &sender, failed, added_ms);
             })?;
         }
         let mut feeder = Feeder {
@@ -163,7 +167,7 @@ pub(crate) fn run(
             thinned: BTreeMap::new(),
             added: None,
             failed: &failed,
-            now_ms,
+            added_ms,
         };
         if whole {
             feed(&mut feeder, &mut sorted, &conversations, &mut trees)?;
@@ -240,7 +244,7 @@ struct Feeder<'a, 'p> {
     /// When only what changed was read: what that adds to each conversation.
     added: Option<BTreeMap<u32, Added>>,
     failed: &'a AtomicBool,
-    now_ms: i64,
+    added_ms: i64,
 }
 
 fn feed(
@@ -417,7 +421,7 @@ impl Feeder<'_, '_> {
                 job,
                 &mut compressor,
                 &mut backlog,
-                self.now_ms,
+                self.added_ms,
             );
             backlog.settle_all(self.packer, self.streams)?;
             // The receiver lives as long as this feeder.

@@ -41,6 +41,7 @@ pub(crate) struct LineageState {
     pub(crate) head: Vec<u8>,
     #[prost(message, optional, tag = "4")]
     pub(crate) snapshot: Option<proto::ObjectRef>,
+    /// The newest time that segments of this lineage were written with; never goes back, whatever the clock does.
     #[prost(int64, tag = "5")]
     pub(crate) created_at: i64,
     #[prost(message, repeated, tag = "6")]
@@ -64,6 +65,9 @@ pub(crate) struct LineageState {
     /// Bytes that all runs of the lineage have stored.
     #[prost(uint64, tag = "13")]
     pub(crate) stored: u64,
+    /// What the clock said at the last run; 0 before the first.
+    #[prost(int64, tag = "14")]
+    pub(crate) clock_ms: i64,
 }
 
 impl LineageState {
@@ -78,6 +82,19 @@ impl LineageState {
         Ok(Self::decode(bytes.as_slice())
             .ok()
             .filter(|state| state.lineage.len() == 16))
+    }
+
+    /// What the segments of the next run are written with.
+    ///
+    /// A clock that was ahead once must not stop every later run; which of two versions of a message is the newer one must
+    /// not hang on it, either. So this goes on from what was written before, whatever the clock says.
+    pub(crate) fn next_added_ms(&mut self, now_ms: i64) -> i64 {
+        self.created_at = if now_ms < self.created_at {
+            self.created_at.saturating_add(1)
+        } else {
+            now_ms
+        };
+        self.created_at
     }
 
     pub(crate) fn change(&self) -> Change {

@@ -184,7 +184,8 @@ Examples:
   heirloom protect off ./my-backup --undo
 
 Run it again when the 30 days are over: then the backup is removed from the store. Until then nothing new is
-backed up to it, everything can be restored, and `--undo` takes it back. An unencrypted backup does not exist.";
+backed up to it, everything can be restored, and `--undo` takes it back, on any computer that can
+open it. An unencrypted backup does not exist.";
 
 /// A backup and how to unlock it.
 #[derive(Debug, Args)]
@@ -270,6 +271,14 @@ pub(crate) struct Off {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// What this computer is called in the backup, where `--undo` makes it a device
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "HEIRLOOM_DEVICE_NAME",
+        hide_env_values = true
+    )]
+    pub(crate) device_name: Option<String>,
 }
 
 /// A way in to remove.
@@ -283,6 +292,9 @@ pub(crate) struct Remove {
     /// Do not ask before removing
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Remove a password also where its server cannot be told to forget it: for one that is gone for good
+    #[arg(long)]
+    pub(crate) without_server: bool,
 }
 
 const KIT_EXAMPLES: &str = "\

@@ -150,7 +150,7 @@ pub(crate) enum LogLines {
 const LOGIN_EXAMPLES: &str = "\
 Examples:
   heirloom login http://localhost:8750 --account-file ./account.json
-  heirloom login https://vault.example.org --invite CODE --account-file ./account.json
+  heirloom login https://vault.example.org --invite-file ./invitation.txt --account-file ./account.json
   heirloom login https://vault.example.org --passkey --account-file ./account.json
   heirloom login https://vault.example.org --passkey --via qr --account-file ./account.json
   heirloom login https://vault.example.org --from-kit --account-file ./account.json
@@ -166,9 +166,12 @@ pub(crate) struct Login {
     /// The server: an https address, or localhost with http
     #[arg(value_name = "URL")]
     pub(crate) url: String,
-    /// The invitation, good once
+    /// The invitation, good once; others who use this computer can see it: better `--invite-file`
     #[arg(long, value_name = "CODE", group = "entry", allow_hyphen_values = true)]
     pub(crate) invite: Option<String>,
+    /// A file with the invitation; `-` is standard input. No other user of this computer sees it there
+    #[arg(long, value_name = "FILE", group = "entry")]
+    pub(crate) invite_file: Option<PathBuf>,
     /// Sign in with a passkey, on the server's page in a browser; `heirloom devices URL --new-passkey` saves one
     #[arg(long, group = "entry")]
     pub(crate) passkey: bool,
@@ -188,7 +191,7 @@ pub(crate) struct Login {
     #[arg(long, value_name = "FILE", group = "entry", requires = "tenant")]
     pub(crate) token_file: Option<PathBuf>,
     /// Whose users sign in there, where the server has several
-    #[arg(long, value_name = "NAME", conflicts_with = "invite")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["invite", "invite_file"])]
     pub(crate) tenant: Option<String>,
     /// What this computer is called in the list of devices
     #[arg(
@@ -291,7 +294,7 @@ const INVITE_EXAMPLES: &str = "\
 Example:
   heirloom invite https://vault.example.org
 
-The other computer then runs `heirloom login URL --invite CODE --account-file FILE`. It gets into the same account, and
+The other computer then runs `heirloom login URL --invite-file FILE --account-file FILE`. It gets into the same account, and
 opens no backup by that.";
 
 /// Lets another computer into the account.

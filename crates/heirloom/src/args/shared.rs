@@ -25,6 +25,9 @@ pub(crate) struct Unlock {
         hide_env_values = true
     )]
     pub(crate) password_file: Option<PathBuf>,
+    /// Which password, by its number in `protect status`, where a backup has several
+    #[arg(long, value_name = "N")]
+    pub(crate) password_number: Option<usize>,
     /// Unlock with a passkey, in the browser; wins over a recovery key file of environment or settings
     #[arg(long)]
     pub(crate) passkey: bool,

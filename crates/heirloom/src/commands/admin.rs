@@ -104,7 +104,7 @@ fn invite(tenant: Option<&str>, asking: &Asking, context: &Context) -> Result<Ex
     context.output.line(&invite);
     context
         .output
-        .say("Good once, for a day: `heirloom login URL --invite CODE --account-file FILE`");
+        .say("Good once, for a day: `heirloom login URL --invite-file FILE --account-file FILE`");
     let seconds = context.seconds();
     let summary = Invited {
         invite: &invite,

@@ -156,13 +156,13 @@ fn go(
     let ledger = SqliteLedger::open(&device.state.ledger())?;
     let name = device::name(how.device_name.as_deref(), &context.settings);
     let run_keys = keys::for_one_run(&device.writer, &mut rng);
-    let guard = Guard::new(
+    let guard = Arc::new(Guard::new(
         store.clone(),
         device.state.clone(),
         device.writer.keyring_number,
-    );
+    ));
     let outcome = backup::run(BackupJob {
-        store: Arc::new(guard),
+        store: guard.clone(),
         keys: &run_keys,
         reader: reader
             .clone()
@@ -184,10 +184,15 @@ fn go(
         Ok(outcome) => outcome,
         Err(error) => {
             progress.done();
-            return Err(error.into());
+            return Err(guard.refusal().unwrap_or_else(|| error.into()));
         }
     };
     repository::remember_head(&device.state, &outcome)?;
+    if let Some(ahead_ms) = outcome.ahead_ms {
+        context
+            .output
+            .warn(&report::clock_words(ahead_ms, now_ms()));
+    }
     let checked = check(
         &store,
         &device,

@@ -8,6 +8,7 @@ use rand_core::Rng;
 use serde::Serialize;
 
 use crate::args::manage::Doctor;
+use crate::commands::protect::show::status_of;
 use crate::context::{Context, now_ms};
 use crate::device::{self, Device};
 use crate::exit::Exit;
@@ -419,7 +420,7 @@ fn ways_in(findings: &mut Findings<'_>, keyring: &Unlocked, now: i64) {
             );
         }
     }
-    match keyring.status(now) {
+    match status_of(keyring, now, findings.context) {
         Status::Protected => findings.ok("protected: two independent ways in were proven"),
         Status::CheckDue => findings.note(
             "protected, and a check is due",

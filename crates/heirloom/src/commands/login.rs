@@ -20,7 +20,7 @@ use crate::output::events;
 use crate::secrets;
 use crate::server::approval::{self, Granted};
 use crate::server::paper::{self, BadCode, PaperSignIn};
-use crate::server::{Account, Address, CallError, Client, signin, signin_elsewhere};
+use crate::server::{Account, Address, CallError, Client, account, signin, signin_elsewhere};
 
 use self::let_in::LetIn;
 
@@ -41,7 +41,11 @@ struct Summary<'a> {
 pub(crate) fn run(args: &Login, context: &Context) -> Result<Exit, Failure> {
     let address = Address::parse(&args.url)?;
     let file = new_file(args.approve, context)?;
-    let invite = args.invite.as_deref().map(invitation).transpose()?;
+    let invite = match (&args.invite, &args.invite_file) {
+        (Some(code), _) => Some(invitation(code)?),
+        (None, Some(path)) => Some(invitation(&secrets::read_text(path)?)?),
+        (None, None) => None,
+    };
     let on_paper = on_paper(args, &address, context)?;
     let client = Client::new(&address, None);
     let failed = |error: CallError| error.failure(&address.origin);
@@ -92,14 +96,59 @@ pub(crate) fn run(args: &Login, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// First where nothing is in the way: a sign-in that lies nowhere could not be made again.
+/// Keeps a sign-in that was just made. One that could be kept nowhere is ended again: else it would stand in the list of
+/// devices for good, and nobody would have it.
 fn keep(account: &Account, file: &Path, context: &Context) -> Result<(), Failure> {
-    account.remember(context)?;
-    account.write(file)?;
+    let kept = account.write(file).and_then(|()| {
+        remember(account, context).inspect_err(|_| {
+            // It was written a moment ago, and opens nothing any more.
+            let _ = std::fs::remove_file(file);
+        })
+    });
+    if let Err(mut failure) = kept {
+        let address = Address::parse(&account.server)?;
+        let client = Client::new(&address, Some(&account.token));
+        failure.causes.push(match client.delete("/v1/session") {
+            Ok(()) => "this computer was signed out again".into(),
+            Err(_) => format!(
+                "this computer could not be signed out again: `heirloom devices {} --remove ID` does that on another one",
+                account.server
+            ),
+        });
+        return Err(failure.or_hint(Some(
+            "mend that and sign in again; an invitation is good once, so ask for another one"
+                .into(),
+        )));
+    }
     context
         .output
         .line(&format!("Signed in to {}", account.server));
     Ok(())
+}
+
+/// Has this computer remember a sign-in, unless it goes by another account on this server: that one stays, as long as the
+/// server accepts it.
+fn remember(account: &Account, context: &Context) -> Result<(), Failure> {
+    let address = Address::parse(&account.server)?;
+    let path = account::remembered(&account.server, context);
+    // What cannot be read is of no use to anybody.
+    let before = path.exists().then(|| Account::read(&path).ok()).flatten();
+    if let Some(before) = before
+        && before.id != account.id
+    {
+        let accepted: Result<heirloom_vault_api::Account, _> =
+            Client::new(&address, Some(&before.token)).get("/v1/account");
+        let is_over = accepted
+            .is_err_and(|error| matches!(error.code(), Some(Code::SignInNeeded | Code::SignedOut)));
+        if !is_over {
+            context.output.warn(&format!(
+                "this computer goes on with the account that it was signed in to before on {}; for the new one name its file: `--account-file FILE`. `heirloom logout {}`, before another sign-in, makes it forget the old one",
+                account.server, account.server
+            ));
+            return Ok(());
+        }
+    }
+    account.remember(context)
 }
 
 /// Signs in by the word of another computer, and opens the backup by itself where its owner says so. Run again, it goes on
@@ -121,7 +170,7 @@ fn approved(
         let _: heirloom_vault_api::Account = client
             .get("/v1/account")
             .map_err(|error| error.failure(&address.origin))?;
-        account.remember(context)?;
+        remember(&account, context)?;
         context
             .output
             .say(&format!("Signed in to {} already", address.origin));
@@ -363,6 +412,11 @@ fn new_file(goes_on: bool, context: &Context) -> Result<&Path, Failure> {
             folder.display()
         )));
     }
+    // An invitation is spent and a server owned by the sign-in that has then to be kept.
+    if !file.exists() {
+        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
+            .map_err(|error| Failure::file("write", file, &error))?;
+    }
     Ok(file)
 }
 
@@ -393,7 +447,7 @@ fn refused(error: CallError, is_invited: bool, origin: &str) -> Failure {
             Exit::NeedsUnlock,
             format!("{origin} lets nobody in without an invitation"),
         )
-        .hint("ask who runs the server for one, then add `--invite CODE`; if you have an account file already, use it: `--account-file FILE`"),
+        .hint("ask who runs the server for one, then add `--invite-file FILE`; if you have an account file already, use it: `--account-file FILE`"),
         (false, _) => error.failure(origin),
     }
 }

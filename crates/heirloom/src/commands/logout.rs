@@ -1,6 +1,6 @@
 //! `logout`: ends the sign-in on the server, then forgets it here.
 
-use heirloom_vault_api::Code;
+use heirloom_vault_api::{Code, VaultInfo};
 use serde::Serialize;
 
 use crate::args::server::Logout;
@@ -24,11 +24,25 @@ pub(crate) fn run(args: &Logout, context: &Context) -> Result<Exit, Failure> {
     let client = Client::new(&address, Some(&signed_in.token));
     match client.delete("/v1/session") {
         Ok(()) => {}
-        // It was over already.
-        Err(error) if matches!(error.code(), Some(Code::SignInNeeded | Code::SignedOut)) => {}
+        // It was over already, where it is the server that gave it which says so.
+        Err(error) if matches!(error.code(), Some(Code::SignInNeeded | Code::SignedOut)) => {
+            let info: VaultInfo = client
+                .get("/v1/vault")
+                .map_err(|error| error.failure(&address.origin))?;
+            if info.identity != signed_in.identity {
+                return Err(Failure::new(
+                    Exit::Damage,
+                    format!(
+                        "{} is not the server that this computer signed in to, and nothing was forgotten",
+                        address.origin
+                    ),
+                )
+                .hint("ask who runs the server whether it was set up anew"));
+            }
+        }
         Err(error) => return Err(error.failure(&address.origin)),
     }
-    let removed = account::forget(&address, context)?;
+    let removed = account::forget(&signed_in, context)?;
     context
         .output
         .line(&format!("Signed out of {}", address.origin));

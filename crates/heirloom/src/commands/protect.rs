@@ -68,7 +68,7 @@ struct Summary<'a> {
 
 /// Says what was changed, and how protected the backup is now.
 fn tell(sentence: &str, way: &str, command: &'static str, unlocked: &Unlocked, context: &Context) {
-    let (word, status) = status_words(unlocked.status(now_ms()));
+    let (word, status) = status_words(show::status_of(unlocked, now_ms(), context));
     let keyring = unlocked.seen().number;
     context
         .output

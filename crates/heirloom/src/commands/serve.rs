@@ -145,7 +145,12 @@ fn config(args: &Serve, context: &Context) -> Result<Config, Failure> {
     let data = args
         .data
         .clone()
-        .or_else(|| file.data.clone())
+        .or_else(|| {
+            // Like every path in it: from the folder that the file lies in.
+            let folder = args.config.as_deref().and_then(std::path::Path::parent);
+            let data = file.data.as_ref()?;
+            Some(folder.map_or_else(|| data.clone(), |folder| folder.join(data)))
+        })
         .unwrap_or_else(|| context.home.state().join("server"));
     let lines = match args.log {
         Some(LogLines::Text) => Some(LogFormat::Text),

@@ -9,6 +9,7 @@ use heirloom_vault_api::{
 use super::Guarded;
 use super::guess::{another_server, entropy, guess_pending, secret, status};
 use super::owner::{as_owner, owners};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::keys;
@@ -80,6 +81,38 @@ pub(crate) fn register(
         export_key,
         client,
     })
+}
+
+/// Which version opens on any computer; `None` before the first was put in force. One that is gone for good is refused.
+pub(crate) fn version_in_force(
+    guarded: &Guarded,
+    account: &Account,
+) -> Result<Option<u32>, Failure> {
+    let client = Client::new(&guarded.address, Some(&account.token));
+    let status = status(&client, guarded).map_err(|error| error.failure(client.origin()))?;
+    if status.destroyed {
+        return Err(gone());
+    }
+    Ok(status.version)
+}
+
+/// How a password's slot stands, where this computer is signed in to its server and that answers.
+pub(crate) fn stands(slot: &heirloom_keys::Password, context: &Context) -> Option<Stands> {
+    let guarded = Guarded::of(slot)?;
+    let account = Account::find(&guarded.address, context).ok()??;
+    if account.identity != guarded.pinned.identity.to_bytes() {
+        return None;
+    }
+    Begun::stands(&guarded, &account).ok()
+}
+
+/// The failure of a password that its server knows no more.
+pub(crate) fn gone() -> Failure {
+    Failure::new(
+        Exit::NeedsUnlock,
+        "its server has destroyed this password, or has another version of it",
+    )
+    .hint("remove it and add another: `heirloom protect remove STORE WAY`, then `heirloom protect add password STORE`")
 }
 
 impl Begun {

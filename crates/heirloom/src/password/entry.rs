@@ -62,6 +62,30 @@ pub(crate) fn enter_new(file: Option<&Path>, context: &Context) -> Result<Passwo
     Err(Failure::new(Exit::NeedsUnlock, "no password was chosen"))
 }
 
+/// Refuses to change a password to the one it is, where both are told by files. Standard input is read once only.
+pub(crate) fn refuse_same(old: Option<&Path>, new: Option<&Path>) -> Result<(), Failure> {
+    let (Some(old), Some(new)) = (old, new) else {
+        return Ok(());
+    };
+    if [old, new].contains(&Path::new("-")) {
+        return Ok(());
+    }
+    let form = |path: &Path| -> Result<Zeroizing<String>, Failure> {
+        let text = from_file(path)?;
+        Ok(Zeroizing::new(
+            text.chars()
+                .map(|c| if c.is_whitespace() { ' ' } else { c })
+                .nfc()
+                .collect(),
+        ))
+    };
+    if *form(old)? == *form(new)? {
+        return Err(Failure::usage("the new password is the old one")
+            .hint("choose another one, or leave it as it is"));
+    }
+    Ok(())
+}
+
 /// A file's password is its text without the line's end.
 fn from_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let text = secrets::read_text(path)?;
@@ -178,6 +202,26 @@ mod tests {
         for bad in ["tab\there", "bell\u{7}", ""] {
             assert!(prepared(bad).is_err());
         }
+    }
+
+    #[test]
+    fn a_password_is_not_changed_to_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            crate::atomic::create_private(&path, text.as_bytes()).unwrap();
+            path
+        };
+        let old = file("old", "e\u{301}tude\n");
+        let same = file("same", "étude");
+        let other = file("other", "etude");
+        assert_eq!(
+            refuse_same(Some(&old), Some(&same)).unwrap_err().message,
+            "the new password is the old one"
+        );
+        refuse_same(Some(&old), Some(&other)).unwrap();
+        refuse_same(None, Some(&other)).unwrap();
+        refuse_same(Some(Path::new("-")), Some(&other)).unwrap();
     }
 
     #[test]

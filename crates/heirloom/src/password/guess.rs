@@ -15,18 +15,18 @@ use crate::failure::Failure;
 use crate::server::{Account, Address, CallError, Client};
 use crate::{keys, secrets, words};
 
-/// Opens one of `guarded`, the slots of one password, by what a person types or a file holds.
+/// Opens `versions`, the slots of one password, oldest first, by what a person types or a file holds. Gives what may open
+/// one of them, the likeliest first: while a password is changed only its server knows which of the two was proven.
 ///
 /// Nothing is sent to a server that was not confirmed: a store could name its own.
 pub(crate) fn open(
-    guarded: &[Guarded],
+    versions: &[Guarded],
     place: &str,
     file: Option<&Path>,
     context: &Context,
-) -> Result<UnlockSecret, Failure> {
-    let newest = guarded
-        .iter()
-        .max_by_key(|guarded| guarded.version)
+) -> Result<Vec<UnlockSecret>, Failure> {
+    let newest = versions
+        .last()
         .ok_or_else(|| Failure::new(Exit::NeedsUnlock, "no password opens this backup"))?;
     let account = confirm_server(newest, place, context)?;
     let client = Client::new(
@@ -63,9 +63,23 @@ pub(crate) fn open(
         );
         context.output.warn(&format!("{count} tried since this one was last used; if that was not you, somebody else has your backup's files: change the password"));
     }
-    let version = confirmed.map_or(newest.version, |confirmed| confirmed.version);
-    let opened = guarded.iter().find(|guarded| guarded.version == version);
-    secret(opened.unwrap_or(newest), &export_key)
+    // The answer to the proof may be lost, and nobody but a signed-in owner is told how it stands.
+    let in_force = status.and_then(|status| match which {
+        Which::Pending => status.pending,
+        Which::Active => status.version,
+    });
+    let version = confirmed.map(|confirmed| confirmed.version).or(in_force);
+    likeliest_first(versions, version)
+        .into_iter()
+        .map(|guarded| secret(guarded, &export_key))
+        .collect()
+}
+
+/// The version that was proven, where that is known, then the newest.
+fn likeliest_first(versions: &[Guarded], proven: Option<u32>) -> Vec<&Guarded> {
+    let mut all: Vec<_> = versions.iter().rev().collect();
+    all.sort_by_key(|guarded| Some(guarded.version) != proven);
+    all
 }
 
 /// Proves a version that is not in force yet, for its owner who has just registered it.

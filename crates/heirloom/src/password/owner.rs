@@ -1,6 +1,6 @@
 //! Who owns a password's record at a vault: whoever can open the backup, shown by a key of the newest root.
 
-use heirloom_keys::{Method, Unlocked};
+use heirloom_keys::{Method, SlotInfo, Unlocked};
 use heirloom_vault_api::{ChangeOwner, Code, Forget, OwnerAct, OwnerKey, Pinned};
 use serde::de::IgnoredAny;
 
@@ -89,44 +89,51 @@ pub(crate) fn change_owner(
     told.map_err(|error| error.failure(client.origin()))
 }
 
-/// Has a password's vault destroy its record, once its slot is gone: what it opened before it opens no more.
-pub(crate) fn forget(method: &Method, keyring: &Unlocked, context: &Context) {
-    let Method::Password(slot) = method else {
-        return;
+/// Has a password's vault destroy its record, before its slot goes: what it opened it opens no more, in no copy either.
+///
+/// Nothing is done for other ways in, and where another slot still needs the record: a change that was cut off leaves two.
+pub(crate) fn forget(
+    slot: &SlotInfo,
+    keyring: &Unlocked,
+    context: &Context,
+) -> Result<(), Failure> {
+    let Some(guarded) = of(slot) else {
+        return Ok(());
     };
-    let Some(guarded) = Guarded::of(slot) else {
-        return;
-    };
+    let is_needed = keyring
+        .slots()
+        .iter()
+        .filter(|other| other.id != slot.id)
+        .filter_map(of)
+        .any(|other| other.is_version_of(&guarded));
+    if is_needed {
+        return Ok(());
+    }
     let Pinned {
         record, identity, ..
     } = &guarded.pinned;
-    // A change that was cut off leaves two ways in with one record: it goes with the last of them.
-    let is_needed = keyring.slots().iter().any(|other| match &other.method {
-        Method::Password(other) => {
-            Guarded::of(other).is_some_and(|other| other.pinned.record == *record)
-        }
-        _ => false,
+    let account = Account::needed(&guarded.address, context)?;
+    let client = Client::new(&guarded.address, Some(&account.token));
+    let told = as_owner(keyring, |owner| {
+        let request = Forget {
+            record: *record,
+            signature: owner.sign(identity, record, &OwnerAct::Forget),
+        };
+        client
+            .post_once::<_, IgnoredAny>("/v1/records/forget", &request)
+            .map(drop)
     });
-    if is_needed {
-        return;
+    match told {
+        Ok(()) => Ok(()),
+        // A removal that was cut off had it forgotten already.
+        Err(error) if error.code() == Some(Code::NotFound) => Ok(()),
+        Err(error) => Err(error.failure(client.origin())),
     }
-    let told = Account::needed(&guarded.address, context).and_then(|account| {
-        let client = Client::new(&guarded.address, Some(&account.token));
-        let told = as_owner(keyring, |owner| {
-            let request = Forget {
-                record: *record,
-                signature: owner.sign(identity, record, &OwnerAct::Forget),
-            };
-            client
-                .post_once::<_, IgnoredAny>("/v1/records/forget", &request)
-                .map(drop)
-        });
-        told.map_err(|error| error.failure(client.origin()))
-    });
-    if let Err(failure) = told {
-        context.output.warn(&format!(
-            "{} could not be told to forget the password: {}; a copy of the store made before now still opens with it",
-            guarded.address.origin, failure.message
-        ));
+}
+
+fn of(slot: &SlotInfo) -> Option<Guarded> {
+    match &slot.method {
+        Method::Password(password) => Guarded::of(password),
+        _ => None,
     }
 }

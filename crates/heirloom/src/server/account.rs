@@ -71,7 +71,7 @@ impl Account {
             server: server.clone(),
             account: *id,
             identity: *identity,
-            token: token.clone(),
+            token: token.duplicate(),
         };
         let mut bytes = Zeroizing::new(serde_json::to_vec_pretty(&stored).unwrap_or_default());
         bytes.push(b'\n');
@@ -143,10 +143,20 @@ impl Account {
     /// The same; a person is told how to sign in where there is none.
     pub(crate) fn needed(address: &Address, context: &Context) -> Result<Self, Failure> {
         Self::find(address, context)?.ok_or_else(|| {
-            Failure::new(
+            let mut failure = Failure::new(
                 Exit::NeedsUnlock,
                 format!("this computer is not signed in to {}", address.origin),
-            )
+            );
+            if let Some(path) = &context.account_file
+                && let Ok(account) = Self::read(path)
+            {
+                failure.causes.push(format!(
+                    "{} is the account file for {}",
+                    path.display(),
+                    account.server
+                ));
+            }
+            failure
             .hint(format!(
                 "if you have the account file: `--account-file FILE`; else `heirloom login {} --account-file NEW-FILE`",
                 address.origin
@@ -155,16 +165,19 @@ impl Account {
     }
 }
 
-/// Forgets the sign-in to a server: what is remembered, and the file that was named if it is for this one.
-pub(crate) fn forget(address: &Address, context: &Context) -> Result<Vec<PathBuf>, Failure> {
-    let mut gone = vec![remembered(&address.origin, context)];
-    if let Some(path) = &context.account_file
-        && path.exists()
-        && Account::read(path)?.server == address.origin
-    {
-        gone.push(path.clone());
-    }
+/// Forgets a sign-in that was ended: what is remembered and the file that was named, each only where it is that one.
+pub(crate) fn forget(ended: &Account, context: &Context) -> Result<Vec<PathBuf>, Failure> {
+    let mut gone = vec![remembered(&ended.server, context)];
+    gone.extend(context.account_file.clone());
     gone.retain(|path| path.exists());
+    let mut is_it = Vec::new();
+    for path in gone {
+        let account = Account::read(&path)?;
+        if account.server == ended.server && account.token == ended.token {
+            is_it.push(path);
+        }
+    }
+    let gone = is_it;
     for path in &gone {
         std::fs::remove_file(path).map_err(|error| Failure::file("remove", path, &error))?;
     }

@@ -153,17 +153,23 @@ fn refused(problem: &Problem, origin: &str) -> Failure {
             "sign in again: `heirloom login {origin} --account-file NEW-FILE`, with `--invite CODE` (`heirloom invite {origin}` makes one, on a computer that is signed in)"
         )),
         Code::QuotaExceeded => {
-            let message = match (problem.used_bytes, problem.quota_bytes) {
-                (Some(used), Some(quota)) => format!(
-                    "the account on {origin} is full: {} of {} are used",
-                    words::bytes(used),
-                    words::bytes(quota)
-                ),
-                _ => format!("the account on {origin} is full"),
-            };
-            Failure::new(Exit::Full, message).hint(
-                "`heirloom prune STORE` makes room; else ask who runs the server for more",
-            )
+            // Without numbers it is what was deleted that takes the room: `docs/vault.md`.
+            match (problem.used_bytes, problem.quota_bytes) {
+                (Some(used), Some(quota)) => Failure::new(
+                    Exit::Full,
+                    format!(
+                        "the account on {origin} is full: {} of {} are used",
+                        words::bytes(used),
+                        words::bytes(quota)
+                    ),
+                )
+                .hint("`heirloom prune STORE` makes room; else ask who runs the server for more"),
+                _ => Failure::new(
+                    Exit::Full,
+                    format!("the account on {origin} is full: what was deleted is kept there for some days, and counts until they are over"),
+                )
+                .hint("run this again in a few days: to prune more makes no room before; or ask who runs the server for more"),
+            }
         }
         Code::TooManyRequests | Code::Unavailable => Failure::new(
             Exit::Failed,
@@ -199,6 +205,18 @@ mod tests {
             failure.message,
             "the account on https://a.example is full: 10.0 MB of 10.0 MB are used"
         );
+    }
+
+    #[test]
+    fn an_account_that_is_full_of_what_was_deleted_says_so() {
+        let problem = Problem::from(Code::QuotaExceeded);
+        let failure = CallError::Refused(Box::new(problem)).failure("https://a.example");
+        assert_eq!(failure.exit, Exit::Full);
+        assert!(
+            failure.message.ends_with("counts until they are over"),
+            "{failure:?}"
+        );
+        assert!(failure.hint.unwrap().contains("in a few days"));
     }
 
     #[test]

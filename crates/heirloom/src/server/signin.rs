@@ -106,10 +106,15 @@ fn checked(page: &str, origin: &str) -> Result<String, Failure> {
     let base = page.strip_suffix("/signin").ok_or_else(bad)?;
     let address = Address::parse(base).map_err(|_| bad())?;
     let url = Url::parse(page).map_err(|_| bad())?;
-    let is_as_safe = origin.starts_with("http://") || url.scheme() == "https";
+    let server = Address::parse(origin).map_err(|_| bad())?;
+    // The rule for the page that asks for passkeys of a backup holds for this one, too.
+    let beside = format!("{base}/ceremony");
+    let is_its_own = url
+        .host_str()
+        .is_some_and(|host| super::ceremony::checked(host, &beside, &server).is_some());
     let is_plain = address.origin == base && url.as_str() == page;
     let breaks_out = page.contains(['"', '<', '>', '&', '\'']);
-    (is_as_safe && is_plain && !breaks_out)
+    (is_its_own && is_plain && !breaks_out)
         .then(|| page.to_owned())
         .ok_or_else(bad)
 }
@@ -140,6 +145,9 @@ mod tests {
             assert_eq!(checked(page, origin).unwrap(), page);
         }
         for page in [
+            "https://example.com/signin",
+            "https://vault.example.org.evil.example/signin",
+            "https://other.example.org/signin",
             "http://localhost:8750/signin",
             "http://vault.example.org/signin",
             "https://vault.example.org/",

@@ -33,8 +33,8 @@ pub(crate) struct Offers {
     pub(crate) site: Option<Site>,
     /// Passkeys that can be asked for here.
     pub(crate) passkeys: Vec<Passkey>,
-    /// Passwords that can be asked for here: two while one is being changed.
-    pub(crate) passwords: Vec<Password>,
+    /// Passwords that can be asked for here, by the number of their way in: two while one is being changed.
+    pub(crate) passwords: Vec<(usize, Password)>,
     /// How many recovery keys there are.
     pub(crate) recovery_keys: usize,
     /// What this program cannot ask for, each with why, in words.
@@ -57,7 +57,7 @@ impl Offers {
             site,
             ..Self::default()
         };
-        for method in methods {
+        for (at, method) in methods.enumerate() {
             match method {
                 Method::RecoveryKey => offers.recovery_keys += 1,
                 Method::Passkey(passkey) if passkey.rp_id == offers.rp_id() => {
@@ -75,7 +75,7 @@ impl Offers {
                     short(rp_id)
                 )),
                 Method::Password(password) if Guarded::of(password).is_some() => {
-                    offers.passwords.push(password.clone());
+                    offers.passwords.push((at + 1, password.clone()));
                 }
                 Method::Password(Password {
                     record_id: _,
@@ -152,7 +152,7 @@ impl Offers {
                 let server = self
                     .passwords
                     .first()
-                    .map(|password| short(&password.server));
+                    .map(|(_, password)| short(&password.server));
                 format!("the password (checked by {})", server.unwrap_or_default())
             }
             Way::RecoveryKey if self.recovery_keys == 1 => "the recovery key (64 digits)".into(),

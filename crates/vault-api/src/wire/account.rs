@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::DeviceName;
 use crate::Fixed;
@@ -10,11 +11,23 @@ use crate::Fixed;
 /// An account's id: 128 random bits.
 pub type AccountId = Fixed<16>;
 
-/// A bearer token. The vault keeps a hash of it alone.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A bearer token: 256 random bits that sign in. The vault keeps a hash of it alone.
+///
+/// Wiped on drop, redacted in `Debug`, and not `Clone`: whoever needs a second one says so with [`Token::duplicate`].
+/// What it was read from or written to (a request, an answer, a file) is its reader's to wipe.
+#[derive(PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Token(pub Fixed<32>);
+
+impl Token {
+    /// A second one of the same bytes, which is wiped by itself: for who keeps a hash of it and tells it once, or
+    /// writes into a file what it goes on using.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0)
+    }
+}
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,7 +76,7 @@ impl SignIn {
 }
 
 /// Signed in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SignedIn {
@@ -93,4 +106,36 @@ pub struct Account {
     pub used_bytes: u64,
     /// How many it may have.
     pub quota_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static_assertions::assert_not_impl_any!(Token: Clone, Copy, fmt::Display);
+    static_assertions::assert_not_impl_any!(SignedIn: Clone, fmt::Display);
+    static_assertions::assert_impl_all!(Token: ZeroizeOnDrop);
+
+    #[test]
+    fn a_token_shows_itself_to_nobody_and_is_wiped() {
+        let mut token = Token(Fixed([0xC5; 32]));
+        let mut signed_in = SignedIn {
+            account: Fixed([1; 16]),
+            token: token.duplicate(),
+        };
+        let secret = token.0.to_text();
+        for shown in [format!("{token:?}"), format!("{signed_in:?}")] {
+            assert!(shown.contains("[REDACTED]"), "{shown}");
+            assert!(
+                !shown.contains(&secret) && !shown.contains("197"),
+                "{shown}"
+            );
+        }
+        token.zeroize();
+        assert!(token == Token(Fixed([0; 32])));
+        assert_eq!(signed_in.token.0.to_text(), secret, "each by itself");
+        signed_in.token.zeroize();
+        // What is dropped is wiped by the same: that there is something to do then.
+        assert!(std::mem::needs_drop::<Token>() && std::mem::needs_drop::<SignedIn>());
+    }
 }

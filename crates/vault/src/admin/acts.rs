@@ -64,7 +64,7 @@ impl Admin {
                 let acts = acts.into_iter().map(act_info).collect();
                 Ok(Answer::Acts { acts })
             }
-            Ask::Keys => Ok(Answer::Keys(self.keys_info())),
+            Ask::Keys => Ok(Answer::Keys(self.keys_info().await?)),
             Ask::RotateKeys => self.rotate_keys().await,
             Ask::Stats => self.stats().await,
         }
@@ -176,19 +176,22 @@ impl Admin {
         }))
     }
 
-    fn keys_info(&self) -> KeysInfo {
-        let keys = self.vault.keys();
+    async fn keys_info(&self) -> Result<KeysInfo, AdminError> {
+        let count = self.vault.with_keys(|keys| Ok(keys.wrapping_keys()));
+        let count = count
+            .await
+            .map_err(|_| AdminError("the HSM does not answer".to_owned()))?;
         let progress = self.rotation.progress();
-        let custody = match keys.custody() {
+        let custody = match self.vault.keys().custody() {
             Custody::File => "file",
             Custody::Hsm => "hsm",
         };
-        KeysInfo {
+        Ok(KeysInfo {
             custody: custody.to_owned(),
-            wrapping_keys: u64::try_from(keys.wrapping_keys()).unwrap_or(u64::MAX),
+            wrapping_keys: u64::try_from(count).unwrap_or(u64::MAX),
             wrapped: progress.wrapped,
             unreadable: progress.unreadable,
-        }
+        })
     }
 
     async fn rotate_keys(&self) -> Result<Answer, AdminError> {
@@ -197,13 +200,9 @@ impl Admin {
         self.vault
             .run(move |sql| act::append(sql, "rotate-keys", "", now))
             .await?;
-        let vault = std::sync::Arc::clone(&self.vault);
-        let rotated = tokio::task::spawn_blocking(move || vault.keys().rotate()).await;
-        match rotated {
-            Ok(Ok(())) => Ok(Answer::Done { changed: true }),
-            Ok(Err(error)) => Err(AdminError(error.to_string())),
-            Err(_) => Err(AdminError("the key was not changed".to_owned())),
-        }
+        let rotated = self.vault.change_keys(|keys| keys.rotate()).await;
+        rotated.map_err(|error| AdminError(error.to_string()))?;
+        Ok(Answer::Done { changed: true })
     }
 
     async fn stats(&self) -> Result<Answer, AdminError> {

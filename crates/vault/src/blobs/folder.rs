@@ -47,12 +47,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 impl Folder {
     /// Opens or makes the folder; what a crash left half-written goes.
     pub(super) fn open(root: PathBuf) -> io::Result<Self> {
-        let part = root.join("part");
-        match std::fs::remove_dir_all(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
-        }
-        std::fs::create_dir_all(&part)?;
+        empty(&root.join("part"))?;
         for first in 0..=u8::MAX {
             std::fs::create_dir_all(root.join(format!("{first:02x}")))?;
         }
@@ -75,15 +70,10 @@ impl Folder {
         self.root.join(name.get(..2).unwrap_or("00")).join(&name)
     }
 
-    /// Takes exactly `size` bytes and makes them durable under the object's name. Half an object leaves nothing.
-    pub(super) async fn store(
-        &self,
-        object: &Fixed<16>,
-        size: u64,
-        body: Body,
-    ) -> Result<(), Refusal> {
+    /// Takes a whole body and makes it durable under the object's name. Half an object leaves nothing.
+    pub(super) async fn store(&self, object: &Fixed<16>, body: Pieces) -> Result<(), Refusal> {
         let part = self.root.join("part").join(object.to_text());
-        let stored = match receive(&part, size, body).await {
+        let stored = match receive_durably(&part, body).await {
             Ok(()) => self.adopt(object, &part).await,
             Err(refusal) => Err(refusal),
         };
@@ -152,18 +142,31 @@ impl Folder {
     }
 }
 
-/// Writes exactly `size` bytes to a new file and makes them durable.
-async fn receive(part: &Path, size: u64, body: Body) -> Result<(), Refusal> {
+/// Makes an empty folder, and empties one that a crash left.
+pub(super) fn empty(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => (),
+    }
+    std::fs::create_dir_all(folder)
+}
+
+async fn receive_durably(part: &Path, pieces: Pieces) -> Result<(), Refusal> {
+    let file = receive(part, pieces).await?;
+    blocking(move || file.sync_all()).await
+}
+
+/// Writes a whole body to a new file, which a crash may lose.
+pub(super) async fn receive(part: &Path, mut pieces: Pieces) -> Result<File, Refusal> {
     let path = part.to_owned();
     let mut file = blocking(move || File::create_new(path)).await?;
-    let mut pieces = Pieces::new(body, size);
     while let Some(piece) = pieces.next().await? {
         file = write(file, piece).await?;
     }
     if !pieces.is_whole() {
         return Err(Code::CutShort.into());
     }
-    blocking(move || file.sync_all()).await
+    Ok(file)
 }
 
 /// Writes a piece behind what is there.

@@ -1,14 +1,16 @@
 //! A request's body in pieces that are worth a write.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use heirloom_vault_api::Code;
 use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::refusal::Refusal;
 
-/// How slowly a body may come: others wait for its place.
+/// How slowly a body may come: it has a connection and a file.
 ///
 /// It has `patience` to lose by our waiting for it, and every byte wins some back, never more than all. So nobody is
 /// silent for longer than that, and nobody is slower than the pace for long; a stall now and then costs nothing on a
@@ -36,7 +38,37 @@ impl Pace {
 }
 
 /// What is gathered before it is written.
-pub(super) const PIECE_BYTES: u64 = 1 << 20;
+const PIECE_BYTES: u64 = 1 << 20;
+/// The same, where so many gather that much already.
+const SMALL_PIECE_BYTES: u64 = 64 << 10;
+/// So many.
+const GATHERING: usize = 64;
+
+/// Who may gather how much: memory has a bound, and nobody waits for another one's bytes to have some of it.
+#[derive(Debug)]
+pub(super) struct Gathering(Arc<Semaphore>);
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(GATHERING)))
+    }
+}
+
+impl Gathering {
+    /// The bytes of a body of `size`, in pieces as long as there is room for now.
+    pub(super) fn pieces(&self, body: Body, size: u64) -> Pieces {
+        let room = Arc::clone(&self.0).try_acquire_owned().ok();
+        let piece_bytes = if room.is_some() {
+            PIECE_BYTES
+        } else {
+            SMALL_PIECE_BYTES
+        };
+        Pieces {
+            _room: room,
+            ..Pieces::at(PACE, body, size, piece_bytes)
+        }
+    }
+}
 
 /// Why no more bytes came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,18 +91,12 @@ pub(super) struct Pieces {
     /// What waits to become a piece, and its length: here, so that a wait that is given up loses nothing.
     gathered: Vec<Bytes>,
     gathered_bytes: u64,
+    /// To gather long pieces in.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Pieces {
-    pub(super) fn new(body: Body, size: u64) -> Self {
-        Self::of(body, size, PIECE_BYTES)
-    }
-
     /// Pieces of at least `piece_bytes`, but for the last; each is longer by less than one read.
-    pub(super) fn of(body: Body, size: u64, piece_bytes: u64) -> Self {
-        Self::at(PACE, body, size, piece_bytes)
-    }
-
     fn at(pace: Pace, body: Body, size: u64, piece_bytes: u64) -> Self {
         Self {
             body,
@@ -81,6 +107,7 @@ impl Pieces {
             end: End::No,
             gathered: Vec::new(),
             gathered_bytes: 0,
+            _room: None,
         }
     }
 
@@ -194,5 +221,32 @@ mod tests {
         assert_eq!(pieces.next().await.unwrap().unwrap().len(), 10);
         assert!(pieces.next().await.unwrap().is_none());
         assert!(pieces.is_whole());
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_room_for_long_pieces_has_short_ones_at_once_and_no_byte_is_lost() {
+        let gathering = Gathering::default();
+        let silent = || Body::from_stream(stream::pending::<io::Result<Bytes>>());
+        let mut slow: Vec<_> = (0..GATHERING)
+            .map(|_| gathering.pieces(silent(), 1))
+            .collect();
+        let body = || {
+            let part = Bytes::from(vec![7; 40 << 10]);
+            Body::from_stream(stream::iter(
+                (0..5).map(move |_| Ok::<_, io::Error>(part.clone())),
+            ))
+        };
+        let lengths = async |mut pieces: Pieces| {
+            let mut lengths = Vec::new();
+            while let Some(piece) = pieces.next().await.unwrap() {
+                lengths.push(piece.iter().map(Bytes::len).sum::<usize>() >> 10);
+            }
+            assert!(pieces.is_whole());
+            lengths
+        };
+        let size = 200 << 10;
+        assert_eq!(lengths(gathering.pieces(body(), size)).await, [80, 80, 40]);
+        slow.pop();
+        assert_eq!(lengths(gathering.pieces(body(), size)).await, [200]);
     }
 }

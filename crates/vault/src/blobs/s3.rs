@@ -1,33 +1,36 @@
 //! Objects on S3-compatible storage, in pieces.
 //!
 //! An object lies in pieces of 8 MiB, each written whole under a random name that is never given again. So there is
-//! no multi-part upload that a crash could leave behind, writing a piece twice is writing it once, and no more than
-//! a piece of each upload is in memory. What is there at all is the database's to say.
+//! no multi-part upload that a crash could leave behind, and writing a piece twice is writing it once. What is there
+//! at all is the database's to say.
+//!
+//! A body is taken whole into a file on this computer before its first byte goes to the storage: a sender who is slow
+//! holds a file, and none of the few places in which a piece is in memory.
 
 mod settings;
 mod transport;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, Bytes};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use heirloom_vault_api::{Code, Fixed};
+use heirloom_vault_api::Fixed;
 use opendal::{Buffer, ErrorKind, FuturesBytesStream, HttpTransporter, OperationContext, Operator};
 use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 
 use self::settings::Settings;
 use self::transport::Transport;
-use super::folder::blocking;
+use super::folder::{blocking, empty, receive};
 use super::pieces::Pieces;
 use crate::refusal::Refusal;
 
 /// What one name of the storage holds at most. Fixed: it is part of where bytes are found.
 const PIECE: u64 = 8 << 20;
-/// Pieces on their way to the storage at a time.
+/// Pieces in memory, on their way from this computer to the storage, at a time.
 const WRITES: usize = 16;
 /// How often a read is begun that breaks off without a single byte; each of them is asked for patiently already.
 const READS: u32 = 2;
@@ -39,6 +42,8 @@ pub use self::settings::ObjectsFileError;
 pub(super) struct S3 {
     operator: Operator,
     writes: std::sync::Arc<Semaphore>,
+    /// Bodies that come in.
+    part: PathBuf,
 }
 
 /// The operator reads it: what went wrong, without names of objects.
@@ -61,9 +66,10 @@ fn object_of(path: &str) -> Option<Fixed<16>> {
 }
 
 impl S3 {
-    /// Reads the file of settings; asks nobody yet.
-    pub(super) fn open(file: &Path) -> Result<Self, ObjectsFileError> {
+    /// Reads the file of settings; asks nobody yet. What a crash left in `part` goes.
+    pub(super) fn open(file: &Path, part: PathBuf) -> Result<Self, ObjectsFileError> {
         let settings = Settings::read(file)?;
+        empty(&part)?;
         let service = opendal::services::S3::default()
             .root(&settings.prefix)
             .bucket(&settings.bucket)
@@ -87,6 +93,7 @@ impl S3 {
         Ok(Self {
             operator,
             writes: std::sync::Arc::new(Semaphore::new(WRITES)),
+            part,
         })
     }
 
@@ -96,54 +103,28 @@ impl S3 {
         check.map(drop).map_err(|error| refusal(&error))
     }
 
-    /// Takes exactly `size` bytes. Half an object leaves nothing, or orphans where the storage is gone.
+    /// Takes a whole body of `size` bytes. Half an object leaves nothing, or orphans where the storage is gone.
     pub(super) async fn store(
         &self,
         object: &Fixed<16>,
         size: u64,
-        body: Body,
+        body: Pieces,
     ) -> Result<(), Refusal> {
-        // For as long as a piece is gathered and written: this bounds memory.
-        let _place = self
-            .writes
-            .acquire()
-            .await
-            .map_err(|error| Refusal::internal(&error))?;
-        let stored = self.store_pieces(object, size, body).await;
+        let part = self.part.join(super::file_name(object));
+        let stored = match receive(&part, body).await {
+            Ok(_) => {
+                let adopted = self.adopt(object, &part).await;
+                if adopted.is_err() {
+                    let _ = self.remove(object, size).await;
+                }
+                adopted
+            }
+            Err(refusal) => Err(refusal),
+        };
         if stored.is_err() {
-            let _ = self.remove(object, size).await;
+            let _ = tokio::fs::remove_file(&part).await;
         }
         stored
-    }
-
-    async fn store_pieces(&self, object: &Fixed<16>, size: u64, body: Body) -> Result<(), Refusal> {
-        let mut pieces = Pieces::of(body, size, PIECE);
-        let (mut number, mut over) = (0, Vec::new());
-        loop {
-            let piece = pieces.next().await?;
-            let is_last = piece.is_none();
-            over.extend(piece.into_iter().flatten());
-            let gathered = Buffer::from(std::mem::take(&mut over));
-            let mut rest = gathered;
-            // Every piece but the last has one length, wherever the reads ended.
-            while u64::try_from(rest.len()).unwrap_or(u64::MAX) >= PIECE
-                || (is_last && !rest.is_empty())
-            {
-                let cut = usize::try_from(PIECE).unwrap_or(usize::MAX).min(rest.len());
-                self.write(object, number, rest.slice(..cut)).await?;
-                rest = rest.slice(cut..);
-                number += 1;
-            }
-            over.extend(rest);
-            if is_last {
-                break;
-            }
-        }
-        if pieces.is_whole() {
-            Ok(())
-        } else {
-            Err(Code::CutShort.into())
-        }
     }
 
     async fn write(&self, object: &Fixed<16>, number: u64, bytes: Buffer) -> Result<(), Refusal> {
@@ -156,12 +137,13 @@ impl S3 {
     pub(super) async fn adopt(&self, object: &Fixed<16>, file: &Path) -> Result<(), Refusal> {
         let path = file.to_owned();
         let mut source = blocking(move || std::fs::File::open(path)).await?;
-        let _place = self
-            .writes
-            .acquire()
-            .await
-            .map_err(|error| Refusal::internal(&error))?;
         for number in 0.. {
+            // For as long as a piece is in memory, and no longer: a short object does not wait for a long one.
+            let _place = self
+                .writes
+                .acquire()
+                .await
+                .map_err(|error| Refusal::internal(&error))?;
             let (bytes, back) = blocking(move || {
                 let mut bytes = Vec::new();
                 io::Read::read_to_end(&mut io::Read::take(&mut source, PIECE), &mut bytes)?;

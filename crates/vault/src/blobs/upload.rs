@@ -17,11 +17,14 @@ use super::folder::{blocking, write};
 use super::pieces::Pieces;
 use super::{Blobs, ORPHAN, refused};
 use crate::refusal::Refusal;
+use crate::store::blob;
 use crate::store::upload::{self, Upload};
 use crate::vault::{Vault, random};
 
 /// For what is still on its way when somebody newer asks.
 const REST: Duration = Duration::from_millis(250);
+/// For a turn, when nobody asks. What is not had in time is given up by the next sweep.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The folder of what came so far, and whose turn it is.
 #[derive(Debug)]
@@ -170,8 +173,9 @@ impl Blobs {
     ) -> Result<UploadAt, Refusal> {
         // A task of its own: the request dies with its connection, and what came is written down after that.
         let taken = tokio::spawn(async move {
-            let Upload { size, .. } = find(&vault, account, object).await?;
             let held = self.uploads.turn(&object).await;
+            // After its turn: an upload that was given up meanwhile has no quota, and must get no file.
+            let Upload { size, .. } = self.find_in_turn(&vault, account, object).await?;
             let at = self.uploads.offset(&object).await?;
             if offset != at {
                 return Err(Code::Conflict.into());
@@ -181,12 +185,8 @@ impl Blobs {
             }
             // After its turn: the request that it takes over from has given its own back.
             let _share = self.shares.take(account)?;
-            let _place = self
-                .receiving
-                .acquire()
-                .await
-                .map_err(|error| Refusal::internal(&error))?;
-            append(&self.uploads.path(&object), at, length, body, held).await?;
+            let pieces = self.gathering.pieces(body, length);
+            append(&self.uploads.path(&object), at, pieces, held).await?;
             Ok(UploadAt {
                 upload: object,
                 offset: at.saturating_add(length),
@@ -206,7 +206,7 @@ impl Blobs {
         // A task of its own, so that it is not left in the middle.
         let finished = tokio::spawn(async move {
             let held = self.uploads.turn(&object).await;
-            let Upload { name, size, hash } = find(&vault, account, object).await?;
+            let Upload { name, size, hash } = self.find_in_turn(&vault, account, object).await?;
             if self.uploads.offset(&object).await? != size {
                 return Err(Code::Conflict.into());
             }
@@ -216,7 +216,7 @@ impl Blobs {
                 blocking(move || make_durable(&path, &hash)).await?
             };
             if !is_right {
-                self.give_up(&vault, account, object).await?;
+                self.end(&vault, account, object).await?;
                 return Err(Code::NotWhole.into());
             }
             self.place.adopt(&object, &path).await?;
@@ -224,19 +224,57 @@ impl Blobs {
                 .run(move |sql| upload::finish(sql, &account, &object))
                 .await?;
             drop(held);
-            match named.ok_or(Code::NotFound)? {
-                Ok(_) => Ok(BlobInfo { name, size }),
-                Err(why) => {
+            match named {
+                Some(Ok(_)) => Ok(BlobInfo { name, size }),
+                Some(Err(why)) => {
                     self.place.remove(&object, size).await?;
                     Err(refused(why, self.grace_ms))
+                }
+                // Given up, with its account perhaps, or named by another server that has it too.
+                None => {
+                    if !vault.run(move |sql| blob::is_named(sql, &object)).await? {
+                        self.place.remove(&object, size).await?;
+                    }
+                    Err(Code::NotFound.into())
                 }
             }
         });
         finished.await.map_err(|error| Refusal::internal(&error))?
     }
 
-    /// Gives an upload up.
+    /// The upload that is worked on. Where there is none any more, of whomever, its bytes go.
+    async fn find_in_turn(
+        &self,
+        vault: &Vault,
+        account: AccountId,
+        object: Fixed<16>,
+    ) -> Result<Upload, Refusal> {
+        let found = find(vault, account, object).await;
+        if matches!(&found, Err(refusal) if refusal.problem.code == Code::NotFound)
+            && !vault.run(move |sql| upload::is_known(sql, &object)).await?
+        {
+            self.uploads.forget(&object).await;
+        }
+        found
+    }
+
+    /// Gives an upload up. Whatever request of it is still at work is ended for it.
     pub(crate) async fn give_up(
+        self: Arc<Self>,
+        vault: Arc<Vault>,
+        account: AccountId,
+        object: Fixed<16>,
+    ) -> Result<(), Refusal> {
+        // A task of its own, as `finish`.
+        let ended = tokio::spawn(async move {
+            let _held = self.uploads.turn(&object).await;
+            self.end(&vault, account, object).await
+        });
+        ended.await.map_err(|error| Refusal::internal(&error))?
+    }
+
+    /// Gives an upload up for who has its turn.
+    async fn end(
         &self,
         vault: &Vault,
         account: AccountId,
@@ -260,23 +298,22 @@ impl Blobs {
                 return Ok(());
             }
             for (account, object) in over {
-                vault
-                    .run(move |sql| upload::cancel(sql, &account, &object))
-                    .await?;
-                self.uploads.forget(&object).await;
+                // Somebody who still sends is heard out, and the sweep has more to do than to wait for that.
+                let Ok(_held) = timeout(PATIENCE, self.uploads.turn(&object)).await else {
+                    return Ok(());
+                };
+                match self.end(vault, account, object).await {
+                    // Its owner was quicker.
+                    Err(refusal) if refusal.problem.code == Code::NotFound => (),
+                    ended => ended?,
+                }
             }
         }
     }
 }
 
-/// Appends what comes, until `length` bytes are there, the connection breaks, or somebody newer asks.
-async fn append(
-    path: &Path,
-    at: u64,
-    length: u64,
-    body: Body,
-    mut held: Held,
-) -> Result<(), Refusal> {
+/// Appends what comes, until all of it is there, the connection breaks, or somebody newer asks.
+async fn append(path: &Path, at: u64, mut pieces: Pieces, mut held: Held) -> Result<(), Refusal> {
     let path = path.to_owned();
     let mut file = blocking(move || {
         let mut file = File::options()
@@ -288,7 +325,6 @@ async fn append(
         Ok(file)
     })
     .await?;
-    let mut pieces = Pieces::new(body, length);
     loop {
         let piece = tokio::select! {
             piece = pieces.next() => piece?,

@@ -1,30 +1,33 @@
-//! PostgreSQL: several connections, each with a thread and one operation at a time.
+//! PostgreSQL: several connections, each with a thread and one transaction at a time.
 //!
 //! Transactions of different records run beside each other; the server shares the flushes of their
 //! commits. An operation that was undone for another's sake runs again, whole. One whose commit may or may
-//! not have happened never does.
+//! not have happened never does. Operations that take one record's row share a transaction with others that wait.
 
 pub(crate) mod address;
 mod connection;
 mod stand;
 mod tls;
+mod worker;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand_core::CryptoRng;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use address::Postgres as Config;
-use connection::{Committed, Connection, Fault, Slot, Transaction};
+use address::{Isolation, Postgres as Config};
+use connection::{Connection, Fault, Slot};
 use tls::Tls;
+use worker::{Source, Worker};
 
+use super::queue::{Kind, Queue};
 use super::sqlite::OpenError;
 use super::{Database, DbError, Job, Outcome};
 use crate::generation::Standing;
@@ -33,18 +36,57 @@ use crate::metrics::Metrics;
 
 /// Jobs that may wait; beyond, they are refused.
 const QUEUE: usize = 4096;
-/// How often an operation runs again, at most.
-const TRIES: u32 = 60;
-/// Between two tries to reach a database that was not reached.
-const PAUSE: Duration = Duration::from_millis(300);
+/// Of four connections one is a lane's, and one of fewer; the others take what has no lane. A lane is a core's worth of
+/// the database, and its operations share commits.
+const LANES: usize = 4;
 
 /// The scaled database.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     /// `Some` until it is dropped.
-    jobs: Option<SyncSender<(Task, Instant)>>,
+    jobs: Option<SyncSender<Waiting>>,
+    /// For operations that take one record's row, by its shard.
+    lanes: Vec<Arc<Queue<Waiting>>>,
     workers: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
+}
+
+/// A task, and since when it waits.
+struct Waiting {
+    task: Task,
+    since: Instant,
+}
+
+impl Waiting {
+    fn new(task: Task) -> Self {
+        Self {
+            task,
+            since: Instant::now(),
+        }
+    }
+
+    fn job(&self) -> Option<&Job> {
+        match &self.task {
+            Task::Run(job) => Some(job),
+            Task::Scrub(_) => None,
+        }
+    }
+
+    fn shard(&self) -> Option<u32> {
+        self.job()?.shard
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waiting")
+    }
+}
+
+impl Kind for Waiting {
+    fn is_alone(&self) -> bool {
+        false
+    }
 }
 
 enum Task {
@@ -57,6 +99,9 @@ impl Drop for Postgres {
     /// Ends what waits and closes the connections.
     fn drop(&mut self) {
         drop(self.jobs.take());
+        for lane in &self.lanes {
+            lane.close();
+        }
         for worker in self.workers.drain(..) {
             // A worker that panicked has nothing to end any more.
             let _ = worker.join();
@@ -69,9 +114,10 @@ struct Shared {
     config: Config,
     tls: Tls,
     marks: Marks,
+    /// Of the database, as it was found at the start.
+    generation: u64,
     /// The database lacks what was answered: nothing is done with it until a start finds out.
     went_back: AtomicBool,
-    queue: Mutex<Receiver<(Task, Instant)>>,
     /// Where transactions are counted, once somebody said where.
     metrics: OnceLock<Arc<Metrics>>,
 }
@@ -130,12 +176,23 @@ impl Postgres {
             config: config.clone(),
             tls,
             marks,
+            generation: stood.standing.generation,
             went_back: AtomicBool::new(false),
-            queue: Mutex::new(queue),
             metrics: OnceLock::new(),
         });
+        let common = Arc::new(Mutex::new(queue));
+        // Where transactions may collide, the more one does the more often it does.
+        let lanes = match config.isolation {
+            Isolation::ReadCommitted => config.slots().div_ceil(LANES).min(config.slots() - 1),
+            Isolation::Serializable => 0,
+        };
+        let lanes: Vec<_> = (0..lanes).map(|_| Arc::new(Queue::new())).collect();
         let mut workers = Vec::new();
         for number in 0..config.slots() {
+            let source = match lanes.get(number) {
+                Some(lane) => Source::Lane(Arc::clone(lane)),
+                None => Source::Common(Arc::clone(&common)),
+            };
             let slot = Slot {
                 server: stood.server,
                 number,
@@ -149,12 +206,13 @@ impl Postgres {
             };
             let thread = std::thread::Builder::new()
                 .name(format!("heirloom-vault-db-{number}"))
-                .spawn(move || worker.run())?;
+                .spawn(move || worker.run(&source))?;
             workers.push(thread);
         }
         Ok(Opened {
             database: Arc::new(Self {
                 jobs: Some(jobs),
+                lanes,
                 workers,
                 shared,
             }),
@@ -178,15 +236,23 @@ impl Database for Postgres {
     }
 
     fn submit(&self, job: Job) {
-        let Some(jobs) = &self.jobs else {
-            return;
+        let lane = job.shard.and_then(|shard| {
+            let shard = usize::try_from(shard).ok()?;
+            self.lanes.get(shard.checked_rem(self.lanes.len())?)
+        });
+        let waiting = Waiting::new(Task::Run(job));
+        let refused = match (lane, &self.jobs) {
+            (Some(lane), _) => lane.put(waiting).err(),
+            (None, Some(jobs)) => jobs.try_send(waiting).err().map(|error| match error {
+                TrySendError::Full(waiting) | TrySendError::Disconnected(waiting) => waiting,
+            }),
+            (None, None) => Some(waiting),
         };
-        if let Err(error) = jobs.try_send((Task::Run(job), Instant::now())) {
-            let (TrySendError::Full((Task::Run(job), _))
-            | TrySendError::Disconnected((Task::Run(job), _))) = error
-            else {
-                return;
-            };
+        if let Some(Waiting {
+            task: Task::Run(job),
+            ..
+        }) = refused
+        {
             // Nobody may be waiting any more.
             let _ = job.done.send(Outcome::Nothing(busy()));
         }
@@ -196,7 +262,7 @@ impl Database for Postgres {
         let (done, waits) = oneshot::channel();
         // A full queue drops `done`: the next sweep tries again.
         if let Some(jobs) = &self.jobs {
-            let _ = jobs.try_send((Task::Scrub(done), Instant::now()));
+            let _ = jobs.try_send(Waiting::new(Task::Scrub(done)));
         }
         waits
     }
@@ -210,191 +276,3 @@ fn went_back() -> DbError {
     let text = "the database lacks what was answered: it was put back; start the server again";
     DbError::Engine(text.to_owned())
 }
-
-struct Worker {
-    shared: Arc<Shared>,
-    slot: Slot,
-    runtime: Runtime,
-    connection: Option<Connection>,
-    /// When the database was not reached.
-    lost: Option<Instant>,
-}
-
-/// One run of an operation.
-enum Ran {
-    Ended(Outcome),
-    /// It had no effect, and may have one the next time.
-    Again(DbError),
-}
-
-impl Worker {
-    fn run(&mut self) {
-        loop {
-            let queue = Arc::clone(&self.shared);
-            let next = {
-                let queue = queue.queue.lock();
-                queue.unwrap_or_else(PoisonError::into_inner).recv()
-            };
-            let Ok((task, since)) = next else {
-                return;
-            };
-            match task {
-                Task::Run(job) => {
-                    let outcome = self.execute(&job, since);
-                    let _ = job.done.send(outcome);
-                }
-                Task::Scrub(done) => {
-                    let _ = done.send(self.scrub());
-                }
-            }
-        }
-    }
-
-    fn execute(&mut self, job: &Job, since: Instant) -> Outcome {
-        let until = since + self.shared.config.deadline * 2;
-        let mut tries = 0;
-        loop {
-            if self.shared.went_back.load(Ordering::SeqCst) {
-                return Outcome::Nothing(went_back());
-            }
-            if Instant::now() >= until {
-                return Outcome::Nothing(busy());
-            }
-            let error = match self.attempt(job) {
-                Ran::Ended(outcome) => return outcome,
-                Ran::Again(error) => error,
-            };
-            tries += 1;
-            if tries >= TRIES {
-                return Outcome::Nothing(error);
-            }
-            // Not in step with the others that collided: by the connection's number.
-            let step = u64::try_from(self.slot.number % 7).unwrap_or(0) + 1;
-            std::thread::sleep(Duration::from_micros(step * 200 * u64::from(tries.min(10))));
-        }
-    }
-
-    fn attempt(&mut self, job: &Job) -> Ran {
-        if let Err(error) = self.connect() {
-            return Ran::Again(error);
-        }
-        let Some(connection) = self.connection.as_mut() else {
-            return Ran::Again(busy());
-        };
-        let mut transaction = Transaction {
-            runtime: &self.runtime,
-            connection,
-            is_begun: false,
-            wrote: false,
-            fault: None,
-            told: Vec::new(),
-        };
-        let result = (job.work)(&mut transaction);
-        let Transaction {
-            runtime,
-            connection,
-            is_begun,
-            wrote,
-            fault,
-            told,
-        } = transaction;
-        if fault.is_some() || result.is_err() {
-            if is_begun {
-                runtime.block_on(connection.roll_back());
-            }
-            return match (fault, result) {
-                (Some(fault @ (Fault::Collided | Fault::Lost(_))), _) => {
-                    Ran::Again(fault.into_error())
-                }
-                (_, Err(error))
-                | (Some(Fault::Refused(error) | Fault::Cancelled(error)), Ok(())) => {
-                    Ran::Ended(Outcome::Nothing(error))
-                }
-                (None, Ok(())) => Ran::Ended(Outcome::Durable),
-            };
-        }
-        if !is_begun {
-            return Ran::Ended(Outcome::Durable);
-        }
-        let slot = wrote.then_some(self.slot);
-        let begun = Instant::now();
-        let committed = runtime.block_on(connection.commit(&told, slot));
-        if let Some(metrics) = self.shared.metrics.get() {
-            // One operation, always: flushes are what transactions share here.
-            metrics.committed(1, begun.elapsed());
-        }
-        match committed {
-            Committed::Yes(None) => Ran::Ended(Outcome::Durable),
-            Committed::Yes(Some(sequence)) => Ran::Ended(self.note(sequence)),
-            Committed::No(Fault::Collided) => Ran::Again(Fault::Collided.into_error()),
-            Committed::No(fault) => {
-                runtime.block_on(connection.roll_back());
-                Ran::Ended(Outcome::Nothing(fault.into_error()))
-            }
-            Committed::Unknown => Ran::Ended(Outcome::Unknown),
-        }
-    }
-
-    /// Before anybody is answered: a copy of the database from before this commit is known as old from here on.
-    fn note(&self, sequence: u64) -> Outcome {
-        match self.shared.marks.advance(self.slot.number, sequence) {
-            Ok(true) => Outcome::Durable,
-            Ok(false) => {
-                self.shared.went_back.store(true, Ordering::SeqCst);
-                Outcome::Unknown
-            }
-            Err(_) => Outcome::Unknown,
-        }
-    }
-
-    /// A connection to a database that has all that was answered.
-    fn connect(&mut self) -> Result<(), DbError> {
-        if self
-            .connection
-            .as_ref()
-            .is_some_and(|open| !open.is_useless())
-        {
-            return Ok(());
-        }
-        self.connection = None;
-        if let Some(when) = self.lost {
-            std::thread::sleep(PAUSE.saturating_sub(when.elapsed()));
-        }
-        // What was answered by now must be there: another host may have taken over without it.
-        let held = self.shared.marks.held();
-        let Shared { config, tls, .. } = &*self.shared;
-        let opened = self.runtime.block_on(async {
-            let mut connection = Connection::open(config, tls).await?;
-            let found = stand::found(&mut connection, &self.slot.server).await?;
-            Ok((connection, found))
-        });
-        let (connection, found) = match opened {
-            Ok(opened) => opened,
-            Err(fault) => {
-                self.lost = Some(Instant::now());
-                return Err(Fault::into_error(fault));
-            }
-        };
-        self.lost = None;
-        if !held.is_some_and(|held| held.allows(&found.database, &found.slots)) {
-            self.shared.went_back.store(true, Ordering::SeqCst);
-            return Err(went_back());
-        }
-        self.connection = Some(connection);
-        Ok(())
-    }
-
-    fn scrub(&mut self) -> bool {
-        if self.connect().is_err() {
-            return false;
-        }
-        let Some(connection) = self.connection.as_mut() else {
-            return false;
-        };
-        self.runtime.block_on(connection.batch(SCRUB)).is_ok()
-    }
-}
-
-// Pages that changed, and no index: quick on a large table. The bytes leave the page when others need their
-// place, and the write-ahead log when it is recycled: they are sealed (docs/vault.md, section 9).
-const SCRUB: &str = "VACUUM (INDEX_CLEANUP OFF, TRUNCATE OFF, SKIP_LOCKED) vault_record";

@@ -1,4 +1,12 @@
-//! The tables, layout after layout. Only here do engines differ, in the word for bytes.
+//! The tables, layout after layout. Only here do engines differ: in the word for bytes, and in how a function is made
+//! that statements call.
+
+/// Whose words the statements are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
 
 /// Layouts in order. One that was released never changes; what is new is the next one's statements.
 const LAYOUTS: &[&str] = &[
@@ -10,6 +18,7 @@ const LAYOUTS: &[&str] = &[
     REPEATS,
     INVITATIONS,
     DELETED,
+    LOG_HASH,
 ];
 
 /// The newest layout's number, which is in `vault_meta`. A later one is not opened.
@@ -17,19 +26,30 @@ pub(crate) fn newest() -> u64 {
     u64::try_from(LAYOUTS.len()).unwrap_or(u64::MAX)
 }
 
-/// What leads from layout `from` to the newest, for an engine that calls bytes `bytes`; from 0, everything.
+/// What leads from layout `from` to the newest; from 0, everything.
 ///
 /// The checks hold on every way in, restore and replication included (V6).
-pub(crate) fn after(from: u64, bytes: &str) -> impl Iterator<Item = String> {
+pub(crate) fn after(from: u64, dialect: Dialect) -> impl Iterator<Item = String> {
     let done = usize::try_from(from).unwrap_or(usize::MAX);
     let layouts = LAYOUTS.iter().skip(done);
-    layouts.map(move |layout| layout.replace("BYTES", bytes))
+    layouts.map(move |layout| dialect.of(layout))
 }
 
 /// The first release's tables, for a test of the way from there.
 #[cfg(test)]
-pub(crate) fn first(bytes: &str) -> String {
-    FIRST.replace("BYTES", bytes)
+pub(crate) fn first(dialect: Dialect) -> String {
+    dialect.of(FIRST)
+}
+
+impl Dialect {
+    fn of(self, layout: &str) -> String {
+        match self {
+            // SQLite has no functions of its own making: `sqlite::functions` brings them with each connection.
+            Self::Sqlite if layout == LOG_HASH => String::new(),
+            Self::Sqlite => layout.replace("BYTES", "BLOB"),
+            Self::Postgres => layout.replace("BYTES", "BYTEA"),
+        }
+    }
 }
 
 const FIRST: &str = "
@@ -224,4 +244,12 @@ const DELETED: &str = "
 ALTER TABLE vault_account ADD COLUMN deleted_bytes bigint NOT NULL DEFAULT 0 CHECK (deleted_bytes >= 0);
 UPDATE vault_account SET deleted_bytes = COALESCE((SELECT CAST(sum(b.size) AS bigint) FROM vault_blob b \
   WHERE b.account = vault_account.account AND b.deleted IS NOT NULL), 0);
+";
+
+/// `LogEntry::hash`, so that a row and its log's hash change in one statement. The text is `heirloom/vault/v1/log`.
+const LOG_HASH: &str = r"
+CREATE FUNCTION vault_log_hash(before BYTES, sequence bigint, kind bigint, version bigint, time_ms bigint)
+  RETURNS BYTES LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT sha256('\x686569726c6f6f6d2f7661756c742f76312f6c6f67'::BYTES || before || int8send(sequence)
+  || substr(int8send(kind), 8) || substr(int8send(version), 5) || int8send(time_ms)) $$;
 ";

@@ -3,7 +3,7 @@
 //! A second thread notes each commit in the watermark and then answers, while the writer is at the next commit:
 //! two flushes one after the other would be half as many commits.
 
-mod queue;
+mod functions;
 mod transaction;
 mod writer;
 
@@ -18,11 +18,13 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, params};
 use tokio::sync::oneshot;
 
+use super::queue::{Kind, Queue};
 use super::schema;
 use super::{Database, DbError, Job, Outcome, Row, Sql, Value};
-use crate::generation::{Standing, Watermark};
+use crate::generation::{Mark, Standing, Watermark};
 use crate::metrics::Metrics;
-use queue::{Kind, Queue};
+#[cfg(test)]
+pub(crate) use functions::add as add_functions;
 use writer::{note, write};
 
 /// Commits that wait for the watermark.
@@ -161,6 +163,7 @@ fn prepare(connection: &Connection) -> Result<(), OpenError> {
          PRAGMA cell_size_check = ON;",
     )?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    functions::add(connection)?;
     let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
     let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     if synchronous != 2 || journal != "wal" {
@@ -186,7 +189,7 @@ fn stand(
     if !is_there {
         let mut database = [0; 16];
         rng.fill_bytes(&mut database);
-        for layout in schema::after(0, "BLOB") {
+        for layout in schema::after(0, schema::Dialect::Sqlite) {
             transaction.execute_batch(&layout)?;
         }
         transaction.execute(
@@ -197,16 +200,17 @@ fn stand(
             ],
         )?;
     }
-    let (layout, database, sequence): (i64, Vec<u8>, i64) = transaction.query_row(
-        "SELECT layout, database, sequence FROM vault_meta WHERE id = 1",
-        [],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-    )?;
+    let (layout, database, sequence, generation): (i64, Vec<u8>, i64, i64) = transaction
+        .query_row(
+            "SELECT layout, database, sequence, generation FROM vault_meta WHERE id = 1",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )?;
     let layout = u64::try_from(layout).unwrap_or(u64::MAX);
     if layout == 0 || layout > schema::newest() {
         return Err(OpenError::Layout(layout));
     }
-    for next in schema::after(layout, "BLOB") {
+    for next in schema::after(layout, schema::Dialect::Sqlite) {
         transaction.execute_batch(&next)?;
     }
     transaction.execute(
@@ -214,19 +218,23 @@ fn stand(
         params![i64::try_from(schema::newest()).unwrap_or(i64::MAX)],
     )?;
     let damaged = || OpenError::Damaged("vault_meta".to_owned());
-    let database: [u8; 16] = database.try_into().map_err(|_| damaged())?;
-    let sequence = u64::try_from(sequence).map_err(|_| damaged())?;
+    let found = Mark {
+        database: database.try_into().map_err(|_| damaged())?,
+        sequence: u64::try_from(sequence).map_err(|_| damaged())?,
+        generation: u64::try_from(generation).map_err(|_| damaged())?,
+    };
     // A database that came from elsewhere passes the same checks as one that we wrote (V6), and every
-    // record in it stands as if strangers had used up their guesses.
-    if is_there && !watermark.allows(&database, sequence) {
+    // record in it stands as if strangers had used up their guesses. Its generation is one that no copy has.
+    if is_there && !watermark.allows(&found) {
         let verdict: String =
             transaction.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(OpenError::Damaged(verdict));
         }
+        let newest = i64::try_from(watermark.generation()).map_err(|_| damaged())?;
         transaction.execute(
-            "UPDATE vault_meta SET generation = generation + 1 WHERE id = 1",
-            [],
+            "UPDATE vault_meta SET generation = max(generation, $1) + 1 WHERE id = 1",
+            [newest],
         )?;
     }
     let (generation, accepted): (i64, i64) = transaction.query_row(
@@ -235,11 +243,15 @@ fn stand(
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     transaction.commit()?;
-    watermark.raise(&database, sequence)?;
-    Ok(Standing {
+    let standing = Standing {
         generation: u64::try_from(generation).map_err(|_| damaged())?,
         accepted: u64::try_from(accepted).map_err(|_| damaged())?,
-    })
+    };
+    watermark.raise(Mark {
+        generation: standing.generation,
+        ..found
+    })?;
+    Ok(standing)
 }
 
 /// Statements on a connection, within whatever transaction it is in.

@@ -15,10 +15,12 @@ use sha2::{Digest as _, Sha256};
 use super::sync_folder;
 use crate::metrics::Metrics;
 
-const MAGIC: &[u8; 8] = b"HLWMARK2";
+const MAGIC: &[u8; 8] = b"HLWMARK4";
+/// As the first release wrote it: without the generation.
+const MAGIC_BEFORE: &[u8; 8] = b"HLWMARK2";
 /// Connections at most, so that all fit into one sector.
 pub(crate) const SLOTS: usize = 48;
-const HEAD: usize = 8 + 16 + 16 + 2;
+const HEAD: usize = 8 + 16 + 16 + 8 + 2;
 
 /// What the file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,18 +28,27 @@ pub(crate) struct Held {
     pub(crate) database: [u8; 16],
     /// This server's name in `vault_mark`: several servers have a file each.
     pub(crate) server: [u8; 16],
+    /// One more with each restore that was noticed: a copy from before one has a lower number, however many commits.
+    pub(crate) generation: u64,
     /// Of each connection, the newest commit that was answered.
     pub(crate) slots: Vec<u64>,
 }
 
 impl Held {
-    /// Whether a database that holds `found` of this server's slots is no older than what was answered.
-    pub(crate) fn allows(&self, database: &[u8; 16], found: &[(u64, u64)]) -> bool {
+    /// Whether a database of this id and generation that holds `found` of this server's slots is no older than what was
+    /// answered.
+    pub(crate) fn allows(
+        &self,
+        database: &[u8; 16],
+        generation: u64,
+        found: &[(u64, u64)],
+    ) -> bool {
         let in_database = |slot: usize| {
             let of_slot = |entry: &&(u64, u64)| usize::try_from(entry.0) == Ok(slot);
             found.iter().find(of_slot).map_or(0, |entry| entry.1)
         };
         self.database == *database
+            && generation >= self.generation
             && (self.slots.iter().enumerate()).all(|(slot, least)| in_database(slot) >= *least)
     }
 }
@@ -161,6 +172,7 @@ fn write(mut file: &File, held: &Held) -> io::Result<()> {
     let Held {
         database,
         server,
+        generation,
         slots,
     } = held;
     let count = u16::try_from(slots.len()).map_err(io::Error::other)?;
@@ -168,6 +180,7 @@ fn write(mut file: &File, held: &Held) -> io::Result<()> {
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(database);
     bytes.extend_from_slice(server);
+    bytes.extend_from_slice(&generation.to_be_bytes());
     bytes.extend_from_slice(&count.to_be_bytes());
     for slot in slots {
         bytes.extend_from_slice(&slot.to_be_bytes());
@@ -180,13 +193,21 @@ fn write(mut file: &File, held: &Held) -> io::Result<()> {
 }
 
 fn parse(bytes: &[u8]) -> Option<Held> {
-    let rest = bytes.strip_prefix(MAGIC)?;
+    let (magic, rest) = bytes.split_first_chunk()?;
     let (database, rest) = rest.split_first_chunk()?;
     let (server, rest) = rest.split_first_chunk()?;
+    let (generation, rest, head) = match magic {
+        MAGIC => {
+            let (generation, rest) = rest.split_first_chunk()?;
+            (*generation, rest, HEAD)
+        }
+        MAGIC_BEFORE => ([0; 8], rest, HEAD - 8),
+        _ => return None,
+    };
     let (count, rest) = rest.split_first_chunk()?;
     let count = usize::from(u16::from_be_bytes(*count));
     let (slots, rest) = rest.split_at_checked(count.checked_mul(8)?)?;
-    let body = bytes.get(..HEAD + slots.len())?;
+    let body = bytes.get(..head + slots.len())?;
     if count > SLOTS || rest.get(..8)? != Sha256::digest(body).get(..8)? {
         return None;
     }
@@ -194,6 +215,7 @@ fn parse(bytes: &[u8]) -> Option<Held> {
     Some(Held {
         database: *database,
         server: *server,
+        generation: u64::from_be_bytes(generation),
         slots: slots.chunks(8).map(number).collect::<Option<_>>()?,
     })
 }
@@ -206,6 +228,7 @@ mod tests {
         Held {
             database: [1; 16],
             server: [2; 16],
+            generation: 3,
             slots: slots.to_vec(),
         }
     }
@@ -222,11 +245,16 @@ mod tests {
         assert!(!marks.advance(1, 9).unwrap(), "a number comes once");
         drop(marks);
         let found = Marks::open(&path).unwrap().held().unwrap();
-        assert!(found.allows(&[1; 16], &[(1, 9), (0, 5)]));
-        assert!(found.allows(&[1; 16], &[(0, 6), (1, 12), (7, 1)]));
-        assert!(!found.allows(&[1; 16], &[(0, 4), (1, 99)]));
-        assert!(!found.allows(&[1; 16], &[(0, 5)]));
-        assert!(!found.allows(&[3; 16], &[(0, 5), (1, 9)]));
+        assert!(found.allows(&[1; 16], 3, &[(1, 9), (0, 5)]));
+        assert!(found.allows(&[1; 16], 3, &[(0, 6), (1, 12), (7, 1)]));
+        assert!(!found.allows(&[1; 16], 3, &[(0, 4), (1, 99)]));
+        assert!(!found.allows(&[1; 16], 3, &[(0, 5)]));
+        assert!(!found.allows(&[3; 16], 3, &[(0, 5), (1, 9)]));
+        assert!(found.allows(&[1; 16], 4, &[(0, 5), (1, 9)]));
+        assert!(
+            !found.allows(&[1; 16], 2, &[(0, 5), (1, 99)]),
+            "from before a restore"
+        );
     }
 
     #[test]

@@ -97,7 +97,7 @@ async fn sign_in(
         invite,
         new: app.tenants.new_accounts(app.quota_bytes),
         device: NewDevice {
-            token: token.clone(),
+            token: token.duplicate(),
             device: random(),
             name,
             by,
@@ -109,7 +109,8 @@ async fn sign_in(
         .vault
         .run_once(once.map(Arc::new), move |sql| {
             let account = account::sign_in(sql, &new)?;
-            let token = token.clone();
+            // It may run again.
+            let token = token.duplicate();
             Ok(account.map(|account| SignedIn { account, token }))
         })
         .await?;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::openapi::{Nothing, Routes, op};
-use super::{App, Asked, Part, Shared, answer, bearer};
+use super::{App, Asked, Part, Shared, answer, bearer, refuse};
 use crate::blobs::Blobs;
 use crate::refusal::Refusal;
 use crate::store::blob;
@@ -146,9 +146,10 @@ async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let (object, size) = find(&app, &headers, path).await?;
-    let range = match headers.get(header::RANGE) {
-        None => None,
-        Some(range) => Some(parse_range(range, size).ok_or(Code::RangeNotSatisfiable)?),
+    let range = match asked_range(&method, &headers, size) {
+        Asks::Whole => None,
+        Asks::For(first, length) => Some((first, length)),
+        Asks::Beyond => return Ok(beyond(size)),
     };
     let (first, length) = range.unwrap_or((0, size));
     let body = if method == Method::HEAD {
@@ -206,29 +207,99 @@ async fn restore(State(app): Shared, asked: Asked<BlobRestore>) -> Result<Respon
     Ok(answer(StatusCode::OK, &restored))
 }
 
-/// One range of at least one byte, as first byte and length; several, or none of this object, are refused.
-pub(super) fn parse_range(value: &HeaderValue, size: u64) -> Option<(u64, u64)> {
-    let (first, last) = value
-        .to_str()
-        .ok()?
-        .strip_prefix("bytes=")?
-        .split_once('-')?;
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| text.parse::<u64>().ok()).flatten()
+/// The length there is, with the problem (RFC 9110, 14.4): whoever asked beyond it knows what to ask for.
+fn beyond(size: u64) -> Response {
+    let mut response = refuse(&Code::RangeNotSatisfiable.into());
+    if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    response
+}
+
+/// What a request asks for of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    Whole,
+    /// First byte and length, at least one.
+    For(u64, u64),
+    /// Nothing that is there, or nothing that makes sense.
+    Beyond,
+}
+
+/// What `Range` means (RFC 9110, 14.2), where it means anything.
+fn asked_range(method: &Method, headers: &HeaderMap, size: u64) -> Asks {
+    // "GET is the only method for which range handling is defined"; for others it MUST be ignored.
+    // "If the validator [of If-Range] does not match, the server MUST ignore the Range": objects have none here.
+    if method != Method::GET || headers.contains_key(header::IF_RANGE) {
+        return Asks::Whole;
+    }
+    let mut values = headers.get_all(header::RANGE).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => range(value, size),
+        _ => Asks::Whole,
+    }
+}
+
+fn range(value: &HeaderValue, size: u64) -> Asks {
+    let ranges = value.to_str().ok().and_then(|text| text.split_once('='));
+    // A unit that is not known MUST be ignored; its name has no case.
+    let Some((_, ranges)) = ranges.filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes")) else {
+        return Asks::Whole;
     };
-    let (first, end) = if first.is_empty() {
-        (size.saturating_sub(number(last)?), size)
-    } else if last.is_empty() {
-        (number(first)?, size)
-    } else {
-        let (first, last) = (number(first)?, number(last)?);
-        if first > last {
-            return None;
+    let space = |c| c == ' ' || c == '\t';
+    let parts = ranges.split(',').map(|part| part.trim_matches(space));
+    // Empty elements of a list are none (5.6.1.2).
+    let mut parts = parts.filter(|part| !part.is_empty());
+    let spec = match (parts.next(), parts.next()) {
+        (Some(spec), None) => spec,
+        // "A server MAY ignore the Range header field": nobody needs several at a time.
+        (Some(_), Some(_)) => return Asks::Whole,
+        (None, _) => return Asks::Beyond,
+    };
+    let Some((first, last)) = spec.split_once('-') else {
+        return Asks::Beyond;
+    };
+    let (first, end) = match (number(first), number(last)) {
+        // The last so many bytes, of an object that has fewer all. Of an empty one none, which no 206 can say.
+        (Number::None, Number::Is(suffix)) if suffix > 0 && size == 0 => return Asks::Whole,
+        (Number::None, Number::Is(suffix)) => (size.saturating_sub(suffix), size),
+        (Number::Is(first), Number::None) => (first, size),
+        (Number::Is(first), Number::Is(last)) if first <= last => {
+            (first, last.saturating_add(1).min(size))
         }
-        (first, last.saturating_add(1).min(size))
+        _ => return Asks::Beyond,
     };
-    (first < end).then(|| (first, end - first))
+    if first < end {
+        Asks::For(first, end - first)
+    } else {
+        Asks::Beyond
+    }
+}
+
+enum Number {
+    None,
+    Is(u64),
+    Wrong,
+}
+
+/// Digits, of a number of any length: more than there can be is as good as the most.
+fn number(text: &str) -> Number {
+    if text.is_empty() {
+        Number::None
+    } else if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Number::Is(text.parse().unwrap_or(u64::MAX))
+    } else {
+        Number::Wrong
+    }
+}
+
+/// The one range of a header's value, for [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn parse_range(value: &HeaderValue, size: u64) -> Option<(u64, u64)> {
+    match range(value, size) {
+        Asks::For(first, length) => Some((first, length)),
+        Asks::Whole | Asks::Beyond => None,
+    }
 }
 
 #[cfg(test)]
@@ -237,27 +308,72 @@ mod tests {
 
     #[test]
     fn one_range_within_the_object_is_taken() {
-        let range = |text: &str| parse_range(&HeaderValue::from_str(text).unwrap(), 10);
-        assert_eq!(range("bytes=0-9"), Some((0, 10)));
-        assert_eq!(range("bytes=3-3"), Some((3, 1)));
-        assert_eq!(range("bytes=3-"), Some((3, 7)));
-        assert_eq!(range("bytes=3-99"), Some((3, 7)));
-        assert_eq!(range("bytes=-4"), Some((6, 4)));
-        assert_eq!(range("bytes=-99"), Some((0, 10)));
+        let range = |text: &str| range(&HeaderValue::from_str(text).unwrap(), 10);
+        for (text, first, length) in [
+            ("bytes=0-9", 0, 10),
+            ("bytes=3-3", 3, 1),
+            ("bytes=3-", 3, 7),
+            ("bytes=3-99", 3, 7),
+            ("bytes=3-99999999999999999999", 3, 7),
+            ("bytes=-4", 6, 4),
+            ("bytes=-99", 0, 10),
+            ("bytes=-99999999999999999999", 0, 10),
+            ("Bytes=0-1", 0, 2),
+            ("bytes=, 0-1 ,", 0, 2),
+        ] {
+            assert_eq!(range(text), Asks::For(first, length), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_beyond_the_object_or_of_no_sense_is_refused() {
+        let of = |text: &str, size| range(&HeaderValue::from_str(text).unwrap(), size);
         for wrong in [
             "bytes=10-",
+            "bytes=10-12",
             "bytes=4-3",
             "bytes=-0",
             "bytes=-",
+            "bytes=",
+            "bytes=,",
             "bytes=a-b",
-            "bytes=0-1,3-4",
-            "items=0-1",
             "bytes=+1-2",
+            "bytes=1 - 2",
+            "bytes=7",
             "bytes=99999999999999999999-",
-            "",
         ] {
-            assert_eq!(range(wrong), None, "{wrong}");
+            assert_eq!(of(wrong, 10), Asks::Beyond, "{wrong}");
         }
-        assert_eq!(parse_range(&HeaderValue::from_static("bytes=0-"), 0), None);
+        assert_eq!(of("bytes=0-", 0), Asks::Beyond);
+        assert_eq!(of("bytes=0-0", 0), Asks::Beyond);
+        assert_eq!(of("bytes=-0", 0), Asks::Beyond);
+    }
+
+    #[test]
+    fn what_is_no_range_of_bytes_or_several_means_the_whole_object() {
+        let of = |text: &str, size| range(&HeaderValue::from_str(text).unwrap(), size);
+        for other in ["items=0-1", "bytes", "", "bytes=0-1,3-4", "bytes=99-,0-1"] {
+            assert_eq!(of(other, 10), Asks::Whole, "{other}");
+        }
+        // The last bytes of nothing are nothing, and that can be told.
+        assert_eq!(of("bytes=-5", 0), Asks::Whole);
+    }
+
+    #[test]
+    fn a_range_is_for_get_alone_and_only_without_a_condition() {
+        let mut headers = HeaderMap::new();
+        let range = HeaderValue::from_static("bytes=0-1");
+        headers.insert(header::RANGE, range.clone());
+        assert_eq!(asked_range(&Method::GET, &headers, 10), Asks::For(0, 2));
+        assert_eq!(asked_range(&Method::HEAD, &headers, 10), Asks::Whole);
+        headers.append(header::RANGE, range);
+        assert_eq!(asked_range(&Method::GET, &headers, 10), Asks::Whole);
+        headers.remove(header::RANGE);
+        assert_eq!(asked_range(&Method::GET, &headers, 10), Asks::Whole);
+        headers.insert(header::RANGE, HeaderValue::from_static("bytes=99-"));
+        assert_eq!(asked_range(&Method::GET, &headers, 10), Asks::Beyond);
+        // No validator of ours was ever told, so that none matches.
+        headers.insert(header::IF_RANGE, HeaderValue::from_static("\"one\""));
+        assert_eq!(asked_range(&Method::GET, &headers, 10), Asks::Whole);
     }
 }

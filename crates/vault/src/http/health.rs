@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use super::openapi::{Routes, op};
 use super::{Shared, answer};
 use crate::refusal::Refusal;
-use crate::store::sweep;
 
 pub(crate) fn routes() -> Routes {
     Routes::new()
@@ -55,9 +54,12 @@ async fn alive() -> Response {
     answer(StatusCode::OK, &Alive { alive: true })
 }
 
-/// `GET /readyz`: the database answers, too.
+/// `GET /readyz`: the database answers, too. In five seconds whatever it does: then it is not ready.
 async fn ready(State(app): Shared) -> Result<Response, Refusal> {
-    let now = app.vault.now();
-    app.vault.run(move |sql| sweep::passed(sql, now)).await?;
+    if !app.vault.answers().await {
+        return Err(Refusal::internal(
+            &"the database refuses, or does not answer in time",
+        ));
+    }
     Ok(answer(StatusCode::OK, &Ready { ready: true }))
 }

@@ -65,9 +65,9 @@ async fn ready(State(operator): Shared) -> Response {
         rollout,
         metrics,
     } = &*operator;
-    let database = vault.is_writable().await;
-    let keys = vault.has_keys();
-    let objects = blobs.is_reachable().await;
+    // At a time, each in a bounded one: whoever asks hears what hangs.
+    let (database, keys, objects) =
+        tokio::join!(vault.is_writable(), vault.has_keys(), blobs.is_reachable());
     let ready = database && keys && objects;
     metrics.looked(ready);
     let Standing { version, fault } = rollout.standing();

@@ -378,7 +378,7 @@ async fn finish(
         Some(shown) => app.new_device(Some(shown), SignedInBy::PasskeyElsewhere),
         None => app.new_device(name, SignedInBy::Passkey),
     };
-    let token = new.token.clone();
+    let token = new.token.duplicate();
     let signed_in = app
         .vault
         .run(move |sql| {
@@ -471,7 +471,7 @@ async fn token(
     let subject = app.vault.subject(&tenant.name, &subject);
     let account = tenant.new_account(app.quota_bytes);
     let new = app.new_device(name, SignedInBy::Messenger);
-    let token = new.token.clone();
+    let token = new.token.duplicate();
     let account = app
         .vault
         .run(move |sql| account::by_subject(sql, &subject, &account, &new))

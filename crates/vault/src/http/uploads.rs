@@ -132,7 +132,8 @@ async fn go_on(
 
 async fn give_up(State(app): Shared, path: Part, headers: HeaderMap) -> Result<Response, Refusal> {
     let account = app.signed_in(&headers).await?;
-    app.blobs.give_up(&app.vault, account, id(path)?).await?;
+    let (blobs, vault) = (Arc::clone(&app.blobs), Arc::clone(&app.vault));
+    blobs.give_up(vault, account, id(path)?).await?;
     Ok(answer(StatusCode::OK, &Nothing {}))
 }
 

@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn no_statement_walks_through_everybodys_invitations() {
         let database = rusqlite::Connection::open_in_memory().unwrap();
-        for layout in schema::after(0, "BLOB") {
+        for layout in schema::after(0, schema::Dialect::Sqlite) {
             database.execute_batch(&layout).unwrap();
         }
         for (statement, index) in [

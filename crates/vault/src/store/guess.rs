@@ -3,7 +3,7 @@
 //! [`count`] is one conditional statement; its result is evaluated by the caller after the commit is
 //! known. A name that nobody registered gets a row of the same kind, so that it locks as any other.
 
-use heirloom_vault_api::{AccountId, Fixed, LogKind, RecordName, log_start};
+use heirloom_vault_api::{AccountId, Fixed, LogEntry, LogKind, RecordName, log_start};
 
 use super::log;
 use super::record::{
@@ -38,15 +38,16 @@ pub(crate) enum Counted {
 }
 
 // After a restore that nobody accepted yet: as if strangers had used theirs up.
-const RESTORED: &str = "UPDATE vault_record SET generation = $3, guesses = $4 \
-     WHERE shard = $1 AND name = $2 AND generation < $3 AND guesses < $4 AND state = 1";
+const RESTORED: &str = "UPDATE vault_record SET generation = $3, \
+       guesses = CASE WHEN guesses < $4 THEN $4 ELSE guesses END \
+     WHERE shard = $1 AND name = $2 AND generation < $3 AND state = 1";
 
-// Back-off: before the fifth guess a minute, then ten, an hour, six, a day.
+// Back-off: before the fifth guess a minute, then ten, an hour, six, a day. The log: its kinds are `LogKind`'s numbers.
 const COUNT: &str = concat!(
     "INSERT INTO vault_record (shard, name, state, guesses, failed, total, lifetime, proved, not_before, \
        deadline, session, generation, touched, newest, version, pending_version, pending_proved, \
        log_length, log_hash) \
-     VALUES ($1, $2, 1, 1, 0, 1, 1, 0, 0, 0, $3, $4, $5, 0, 0, 0, 0, 0, $6) \
+     VALUES ($1, $2, 1, 1, 0, 1, 1, 0, 0, 0, $3, $4, $5, 0, 0, 0, 0, 1, $6) \
      ON CONFLICT (shard, name) DO UPDATE SET \
        guesses = vault_record.guesses + 1, \
        total = vault_record.total + 1, \
@@ -54,6 +55,9 @@ const COUNT: &str = concat!(
        touched = $5, \
        session = $3, \
        session_state = NULL, \
+       log_length = vault_record.log_length + 1, \
+       log_hash = vault_log_hash(vault_record.log_hash, vault_record.log_length + 1, \
+         CASE WHEN vault_record.account = $10 THEN 3 ELSE 2 END, vault_record.version, $5), \
        not_before = $5 + CASE \
          WHEN vault_record.guesses >= 8 THEN 86400000 \
          WHEN vault_record.guesses = 7 THEN 86400000 \
@@ -95,13 +99,19 @@ pub(crate) fn count(sql: &mut dyn Sql, guess: &Guess) -> Result<Counted, DbError
             return Ok(Counted::LockedOut);
         }
     }
+    let of_stranger = LogEntry {
+        sequence: 1,
+        kind: LogKind::Guess,
+        version: 0,
+        time_ms: *now,
+    };
     let values = keyed(
         name,
         [
             (*session).into(),
             standing.generation.into(),
             (*now).into(),
-            log_start(name).into(),
+            of_stranger.hash(&log_start(name)).into(),
             GUESSES.into(),
             LIFETIME.into(),
             FINAL_MS.into(),
@@ -110,7 +120,7 @@ pub(crate) fn count(sql: &mut dyn Sql, guess: &Guess) -> Result<Counted, DbError
             STRANGERS_LIFETIME.into(),
         ],
     );
-    let Some(mut record) = Record::one(sql.query(COUNT, &values)?)? else {
+    let Some(record) = Record::one(sql.query(COUNT, &values)?)? else {
         return refuse(sql, guess);
     };
     let is_owner = account.is_some() && record.account == *account;
@@ -119,9 +129,13 @@ pub(crate) fn count(sql: &mut dyn Sql, guess: &Guess) -> Result<Counted, DbError
     } else {
         LogKind::Guess
     };
-    let head = (record.log_length, &record.log_hash);
-    (record.log_length, record.log_hash) =
-        log::append(sql, name, head, kind, record.version, *now)?;
+    let entry = LogEntry {
+        sequence: record.log_length,
+        kind,
+        version: record.version,
+        time_ms: *now,
+    };
+    log::tell(sql, name, &entry)?;
     Ok(Counted::Yes(Box::new(record)))
 }
 
@@ -215,7 +229,9 @@ pub(crate) struct Proven {
 // `proved < number`: a proof of an older guess, sent after one of a newer guess, gives nothing back.
 const PROVE: &str = concat!(
     "UPDATE vault_record SET failed = guesses - 1, guesses = 0, lifetime = lifetime - 1, not_before = 0, \
-       state = 1, deadline = 0, proved = $4, session = NULL, session_state = NULL, touched = $6 \
+       state = 1, deadline = 0, proved = $4, session = NULL, session_state = NULL, touched = $6, \
+       log_length = log_length + 1, \
+       log_hash = vault_log_hash(log_hash, log_length + 1, 4, $3, $6) \
      WHERE shard = $1 AND name = $2 AND version = $3 AND proved < $4 AND guesses > 0 \
        AND (state = 1 OR (state = 2 AND session = $5 AND deadline > $6)) RETURNING ",
     columns!()
@@ -226,7 +242,8 @@ const PROVE_PENDING: &str = concat!(
     "UPDATE vault_record SET failed = CASE WHEN guesses > 0 THEN guesses - 1 ELSE 0 END, \
        guesses = CASE WHEN guesses > 0 THEN guesses - 1 ELSE 0 END, lifetime = lifetime - 1, \
        state = 1, deadline = 0, pending_proved = 1, proved = $4, session = NULL, session_state = NULL, \
-       touched = $6 \
+       touched = $6, log_length = log_length + 1, \
+       log_hash = vault_log_hash(log_hash, log_length + 1, 5, $3, $6) \
      WHERE shard = $1 AND name = $2 AND pending_version = $3 AND pending_sealed IS NOT NULL AND proved < $4 \
        AND (state = 1 OR (state = 2 AND session = $5 AND deadline > $6)) RETURNING ",
     columns!()
@@ -256,10 +273,15 @@ pub(crate) fn prove(sql: &mut dyn Sql, proven: &Proven) -> Result<Option<Record>
     } else {
         (PROVE, LogKind::Proved)
     };
-    let Some(mut record) = Record::one(sql.query(text, &values)?)? else {
+    let Some(record) = Record::one(sql.query(text, &values)?)? else {
         return Ok(None);
     };
-    let head = (record.log_length, &record.log_hash);
-    (record.log_length, record.log_hash) = log::append(sql, name, head, kind, *version, *now)?;
+    let entry = LogEntry {
+        sequence: record.log_length,
+        kind,
+        version: *version,
+        time_ms: *now,
+    };
+    log::tell(sql, name, &entry)?;
     Ok(Some(record))
 }

@@ -15,6 +15,23 @@ const HEAD: &str =
 const READ: &str = "SELECT sequence, kind, version, time_ms FROM vault_log \
      WHERE shard = $1 AND name = $2 AND sequence > $3 AND sequence <= $4 ORDER BY sequence";
 
+/// Tells of an entry that a statement put into the record's length and hash itself, by `vault_log_hash`.
+pub(super) fn tell(sql: &mut dyn Sql, name: &RecordName, entry: &LogEntry) -> Result<(), DbError> {
+    let LogEntry {
+        sequence,
+        kind,
+        version,
+        time_ms,
+    } = entry;
+    let values = [
+        (*sequence).into(),
+        u32::from(kind.number()).into(),
+        (*version).into(),
+        (*time_ms).into(),
+    ];
+    sql.tell(INSERT, keyed(name, values))
+}
+
 /// Adds an entry in the same transaction as what it tells of; gives the new length and hash.
 pub(crate) fn append(
     sql: &mut dyn Sql,
@@ -31,14 +48,7 @@ pub(crate) fn append(
         time_ms: now,
     };
     let hash = entry.hash(hash);
-    let kind = u32::from(kind.number());
-    let values = [
-        entry.sequence.into(),
-        kind.into(),
-        version.into(),
-        now.into(),
-    ];
-    sql.tell(INSERT, keyed(name, values))?;
+    tell(sql, name, &entry)?;
     sql.tell(HEAD, keyed(name, [entry.sequence.into(), hash.into()]))?;
     Ok((entry.sequence, hash))
 }

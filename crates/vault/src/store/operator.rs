@@ -108,6 +108,7 @@ const FORGET: &str = "UPDATE vault_record SET account = NULL, sealed = NULL, own
 const DROP_OBJECTS: &str =
     "UPDATE vault_blob SET deleted = $2 WHERE account = $1 AND deleted IS NULL";
 const DROPS: &[&str] = &[
+    "DELETE FROM vault_upload WHERE account = $1",
     "DELETE FROM vault_token WHERE account = $1",
     "DELETE FROM vault_invite WHERE account = $1",
     "DELETE FROM vault_head WHERE account = $1",
@@ -295,6 +296,22 @@ pub(crate) fn sealed(
             })
         })
         .collect()
+}
+
+const ANY_SEALED: &str =
+    "SELECT name, version, sealed FROM vault_record WHERE sealed IS NOT NULL LIMIT 1";
+
+/// Some value in force, with its record and version.
+pub(crate) fn any_sealed(sql: &mut dyn Sql) -> Result<Option<(RecordName, u32, Vec<u8>)>, DbError> {
+    let rows = sql.query(ANY_SEALED, &[])?;
+    rows.into_iter()
+        .next()
+        .map(|mut row| {
+            let name = row.fixed()?.ok_or(DbError::Impossible)?;
+            let version = row.u32()?;
+            Ok((name, version, row.bytes()?.ok_or(DbError::Impossible)?))
+        })
+        .transpose()
 }
 
 /// Puts a value that was wrapped anew in the place of the one that was read.

@@ -99,13 +99,15 @@ pub(crate) fn find(
     rows.into_iter().next().map(Upload::from_row).transpose()
 }
 
-/// Names an upload whose bytes are durable and right. `None`: there is no such upload any more.
+/// Names an upload whose bytes are durable and right. `None`: there is no such upload, or no such account, any more.
 pub(crate) fn finish(
     sql: &mut dyn Sql,
     account: &AccountId,
     object: &Fixed<16>,
 ) -> Result<Option<Result<Upload, Refused>>, DbError> {
-    let Some(upload) = end(sql, account, object)? else {
+    // An account that is just being deleted gets nothing more.
+    let is_there = account::hold(sql, account)?;
+    let Some(upload) = end(sql, account, object)?.filter(|_| is_there) else {
         return Ok(None);
     };
     let values = [
@@ -137,6 +139,8 @@ pub(crate) fn cancel(
     account: &AccountId,
     object: &Fixed<16>,
 ) -> Result<bool, DbError> {
+    // The account before its rows, as everywhere; an upload of none goes all the same.
+    account::hold(sql, account)?;
     let Some(upload) = end(sql, account, object)? else {
         return Ok(false);
     };

@@ -60,7 +60,7 @@ impl Database for Faulty {
         if fault == NONE || fault == LOST_NEXT_BUT_ONE {
             return self.inner.submit(job);
         }
-        let Job { work, done } = job;
+        let Job { work, shard, done } = job;
         if fault == REFUSED {
             let error = DbError::Engine("busy".to_owned());
             let _ = done.send(Outcome::Nothing(error));
@@ -71,7 +71,11 @@ impl Database for Faulty {
             return;
         }
         let (inner, waits) = oneshot::channel();
-        self.inner.submit(Job { work, done: inner });
+        self.inner.submit(Job {
+            work,
+            shard,
+            done: inner,
+        });
         tokio::spawn(async move {
             let _ = waits.await;
             let _ = done.send(Outcome::Unknown);

@@ -1,5 +1,7 @@
 //! A wrapping key in an HSM that fails when a test says so.
 
+mod hung;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -9,10 +11,11 @@ use heirloom_vault_api::{AccountId, Code, RecordName, VaultIdentity, Which, suit
 use opaque_ke::ServerSetup;
 use zeroize::Zeroizing;
 
-use super::harness::{DAY, World, code};
+use super::harness::{DAY, Enrolment, World, code, owner, password};
 use crate::db::Database;
 use crate::keys::{Custody, KeyFile, KeysError, Place, RotateError, ServerKeys};
-use crate::vault::{Vault, random, rng};
+use crate::rotation::{Rotation, Step};
+use crate::vault::{ASKING, Vault, random, rng};
 
 /// A key file that says it is an HSM.
 #[derive(Debug)]
@@ -33,6 +36,14 @@ struct Hang {
 const ALWAYS: u32 = u32::MAX;
 
 impl Hsm {
+    /// The next call hangs: it says so, and goes on when it is told to.
+    fn hang(&self) -> (Receiver<()>, Sender<()>) {
+        let (hangs, is_hanging) = channel();
+        let (free, until) = channel();
+        *self.hangs.lock().unwrap() = Some(Hang { hangs, until });
+        (is_hanging, free)
+    }
+
     fn call(&self) -> Result<(), KeysError> {
         if let Some(Hang { hangs, until }) = self.hangs.lock().unwrap().take() {
             hangs.send(()).unwrap();
@@ -72,6 +83,7 @@ impl ServerKeys for Hsm {
     }
 
     fn wrapping_keys(&self) -> usize {
+        let _ = self.call();
         self.file.wrapping_keys()
     }
 
@@ -173,21 +185,95 @@ async fn v8_known_and_unknown_names_ask_an_hsm_as_often() {
     assert_eq!(calls, [2, 2]);
 }
 
+async fn hanging(is_hanging: &Receiver<()>) {
+    while is_hanging.try_recv().is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// One thread for all: who held it up while the HSM hangs would hold up this test, too.
 #[tokio::test]
 async fn an_hsm_that_hangs_holds_up_who_asks_it_and_nobody_else() {
     let (world, hsm, account, record) = world().await;
-    let (hangs, is_hanging) = channel();
-    let (free, until) = channel();
-    *hsm.hangs.lock().unwrap() = Some(Hang { hangs, until });
+    let (is_hanging, free) = hsm.hang();
     let (_, start) = world.ke1(record, "wrong");
     let vault = Arc::clone(&world.vault);
     let guess = tokio::spawn(async move { vault.guess(start, None).await });
-    while is_hanging.try_recv().is_err() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    hanging(&is_hanging).await;
     assert_eq!(world.status(record, account).await.guesses, 0);
     free.send(()).unwrap();
     guess.await.unwrap().unwrap();
     assert_eq!(world.status(record, account).await.guesses, 1);
+}
+
+#[tokio::test]
+async fn an_hsm_that_hangs_while_it_seals_a_new_password_holds_up_nobody_else() {
+    let (world, hsm, account, record) = world().await;
+    let (enrolment, start) = Enrolment::start(&password("new"), None, &mut rng());
+    let started = world.vault.start_registration(start, account, None).await;
+    let identity = world.identity();
+    let owner = owner(1);
+    let (finish, name, _) = enrolment
+        .finish(
+            &password("new"),
+            &started.unwrap(),
+            &identity,
+            &owner,
+            &owner,
+            &mut rng(),
+        )
+        .unwrap();
+    let (is_hanging, free) = hsm.hang();
+    let vault = Arc::clone(&world.vault);
+    let finished =
+        tokio::spawn(async move { vault.finish_registration(finish, account, None).await });
+    hanging(&is_hanging).await;
+    assert_eq!(world.status(record, account).await.guesses, 0);
+    free.send(()).unwrap();
+    assert_eq!(finished.await.unwrap().unwrap().record, name);
+}
+
+#[tokio::test]
+async fn an_hsm_that_hangs_holds_up_neither_the_change_of_keys_nor_who_asks_for_them() {
+    let (world, hsm, account, record) = world().await;
+    let (is_hanging, free) = hsm.hang();
+    let vault = Arc::clone(&world.vault);
+    let rotation = Arc::new(Rotation::default());
+    let step = tokio::spawn(async move { rotation.step(&vault, 0).await });
+    hanging(&is_hanging).await;
+    assert_eq!(world.status(record, account).await.guesses, 0);
+    free.send(()).unwrap();
+    assert_eq!(step.await.unwrap().unwrap(), Step::Idle);
+}
+
+/// Threads that wait for an HSM are those that read objects: it may not have them all.
+#[test]
+fn however_many_wait_for_an_hsm_there_are_threads_for_others() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(ASKING + 1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (world, ..) = world().await;
+        let (free, until) = channel::<()>();
+        let until = Arc::new(Mutex::new(until));
+        let ask = || {
+            let (vault, until) = (Arc::clone(&world.vault), Arc::clone(&until));
+            tokio::spawn(async move {
+                let wait = move |_: &dyn ServerKeys| {
+                    let _ = until.lock().unwrap().recv();
+                    Ok(())
+                };
+                vault.with_keys(wait).await
+            })
+        };
+        let asked: Vec<_> = (0..ASKING + 8).map(|_| ask()).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(tokio::task::spawn_blocking(|| 7).await.unwrap(), 7);
+        drop(free);
+        for one in asked {
+            one.await.unwrap().unwrap();
+        }
+    });
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use heirloom_vault_api::{LogKind, LogRead, Which, log_start};
 
 use super::harness::{Engine, World, on_every_engine};
+use crate::db::schema;
 use crate::store::log::{self, LogFault};
 use crate::store::operator;
 
@@ -135,7 +136,7 @@ async fn every_lock_is_listed_once_page_after_page(engine: Engine) {
 #[test]
 fn a_page_of_records_begins_where_the_one_before_ended_and_sorts_nothing() {
     let database = rusqlite::Connection::open_in_memory().unwrap();
-    for layout in crate::db::schema::after(0, "BLOB") {
+    for layout in schema::after(0, schema::Dialect::Sqlite) {
         database.execute_batch(&layout).unwrap();
     }
     for page in [crate::admin::NAMES, operator::LOCKED] {

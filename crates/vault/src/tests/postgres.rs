@@ -246,10 +246,10 @@ async fn the_first_layout_becomes_the_newest_and_a_later_one_is_not_opened() {
         }
         let folder = tempfile::tempdir().unwrap();
         let rows = Rows::on(engine, folder.path());
-        let bytes = if engine == Engine::Sqlite {
-            "BLOB"
+        let dialect = if engine == Engine::Sqlite {
+            schema::Dialect::Sqlite
         } else {
-            "BYTEA"
+            schema::Dialect::Postgres
         };
         let name = if engine == Engine::Sqlite {
             "x'11111111111111111111111111111111'"
@@ -257,7 +257,7 @@ async fn the_first_layout_becomes_the_newest_and_a_later_one_is_not_opened() {
             "'\\x11111111111111111111111111111111'"
         };
         // As the first release left it, with an account and a sign-in.
-        rows.sql(&schema::first(bytes));
+        rows.sql(&schema::first(dialect));
         rows.sql(&format!(
             "INSERT INTO vault_meta VALUES (1, 1, {name}, 0, 1, 1)"
         ));

@@ -171,7 +171,12 @@ async fn a_device_that_is_being_signed_out_leaves_no_invitation_behind(engine: E
         let world = World::on(engine);
         let account = world.account().await;
         let new = device(&world);
-        let (token, same, id, now) = (new.token.clone(), new.token.clone(), new.device, new.now);
+        let (token, same, id, now) = (
+            new.token.duplicate(),
+            new.token.duplicate(),
+            new.device,
+            new.now,
+        );
         let added = world
             .vault
             .run(move |sql| device::insert(sql, &account, &new));
@@ -199,7 +204,7 @@ async fn the_last_place_for_an_invitation_is_given_once(engine: Engine) {
     let world = World::on(engine);
     let account = world.account().await;
     let new = device(&world);
-    let (token, same, now) = (new.token.clone(), new.token.clone(), new.now);
+    let (token, same, now) = (new.token.duplicate(), new.token.duplicate(), new.now);
     let filled = world.vault.run(move |sql| {
         device::insert(sql, &account, &new)?;
         (0..49).try_for_each(|_| account::invite(sql, &Invite(random()), Some(account), None, now))
@@ -360,7 +365,7 @@ async fn nobody_enters_an_account_while_it_is_deleted(engine: Engine) {
     let account = world.account().await;
     let invite = invited(&world, account).await;
     let new = sign_in(&world, Some(&invite));
-    let (token, now) = (new.device.token.clone(), world.vault.now());
+    let (token, now) = (new.device.token.duplicate(), world.vault.now());
     let (_, deleted) = race(
         &world,
         move |sql| account::sign_in(sql, &new),

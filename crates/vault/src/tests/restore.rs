@@ -1,5 +1,6 @@
 use heirloom_vault_api::{Code, Which};
 
+use super::guesses::admin;
 use super::harness::{DAY, Engine, World, code, on_every_engine};
 use crate::store::sweep;
 
@@ -41,6 +42,50 @@ async fn v6_putting_an_old_database_back_gives_no_guess_back(engine: Engine) {
     assert_eq!(code(refused), Code::Destroyed);
 }
 
+async fn v6_a_second_copy_that_is_newer_than_the_first_is_noticed_too(engine: Engine) {
+    let world = World::on(engine);
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    let (mut older, mut newer) = (None, None);
+    let world = world.restart(|rows| older = Some(rows.copy()));
+    for _ in 0..2 {
+        world.spend(record, None).await.unwrap();
+    }
+    let world = world.restart(|rows| newer = Some(rows.copy()));
+    for _ in 0..3 {
+        world.spend(record, None).await.unwrap();
+        world.wait(DAY);
+    }
+    let world = world.restart(|rows| rows.put_back(older.as_ref().unwrap()));
+    assert!(!world.vault.standing().is_accepted());
+    let generation = world.vault.standing().generation;
+    // It lacks less than the first one, and yet guesses that were answered.
+    let world = world.restart(|rows| rows.put_back(newer.as_ref().unwrap()));
+    assert!(!world.vault.standing().is_accepted());
+    assert!(world.vault.standing().generation > generation);
+    let refused = world.spend(record, None).await.unwrap_err();
+    assert_eq!(code(refused), Code::LockedOut);
+}
+
+async fn v6_a_proof_after_a_restore_gives_all_guesses_back(engine: Engine) {
+    let world = World::on(engine);
+    let account = world.account().await;
+    let (record, _) = world.enrol(account, "correct horse").await;
+    for _ in 0..7 {
+        world.spend(record, None).await.unwrap();
+        world.wait(DAY);
+    }
+    let watermark = world.folder.path().join("watermark");
+    let world = world.restart(|_| std::fs::remove_file(watermark).unwrap());
+    world
+        .login(record, "correct horse", Which::Active, Some(account))
+        .await
+        .unwrap();
+    // One typo is one guess, and not one more than strangers had used up.
+    world.spend(record, Some(account)).await.unwrap();
+    assert_eq!(world.status(record, account).await.guesses, 1);
+}
+
 async fn v6_even_one_guess_that_was_answered_shows_that_a_database_is_old(engine: Engine) {
     let world = World::on(engine);
     let account = world.account().await;
@@ -63,6 +108,17 @@ async fn v6_even_one_guess_that_was_answered_shows_that_a_database_is_old(engine
     world.spend(record, None).await.unwrap();
     let world = world.restart(|_| ());
     assert!(world.vault.standing().is_accepted());
+}
+
+async fn v6_a_server_that_nobody_asks_notices_it_too(engine: Engine) {
+    let world = World::on(engine);
+    let world = world.restart(|_| ());
+    let mut backup = None;
+    let world = world.restart(|rows| backup = Some(rows.copy()));
+    // Nothing but what time makes due.
+    admin(&world).sweep().await.unwrap();
+    let world = world.restart(|rows| rows.put_back(backup.as_ref().unwrap()));
+    assert!(!world.vault.standing().is_accepted());
 }
 
 async fn v6_a_watermark_that_is_missing_counts_as_a_restore(engine: Engine) {
@@ -129,7 +185,10 @@ async fn v6_a_restored_database_that_breaks_its_checks_is_not_opened(engine: Eng
 
 on_every_engine!(
     v6_putting_an_old_database_back_gives_no_guess_back,
+    v6_a_second_copy_that_is_newer_than_the_first_is_noticed_too,
+    v6_a_proof_after_a_restore_gives_all_guesses_back,
     v6_even_one_guess_that_was_answered_shows_that_a_database_is_old,
+    v6_a_server_that_nobody_asks_notices_it_too,
     v6_a_watermark_that_is_missing_counts_as_a_restore,
     v6_rows_that_break_the_rules_cannot_be_loaded,
     v6_a_restored_database_that_breaks_its_checks_is_not_opened,

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::cluster::Cluster;
 use super::harness::{DAY, Engine, MINUTE, World, owner};
 use crate::db::schema;
-use crate::db::sqlite::Statements;
+use crate::db::sqlite::{Statements, add_functions};
 use crate::db::{DbError, Sql};
 use crate::generation::Standing;
 use crate::store::guess::{self, Counted, Guess, Proven};
@@ -148,7 +148,8 @@ enum Ground {
 impl Ground {
     fn memory() -> Self {
         let connection = Connection::open_in_memory().unwrap();
-        for layout in schema::after(0, "BLOB") {
+        add_functions(&connection).unwrap();
+        for layout in schema::after(0, schema::Dialect::Sqlite) {
             connection.execute_batch(&layout).unwrap();
         }
         Self::Memory(connection)

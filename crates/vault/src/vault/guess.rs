@@ -14,11 +14,12 @@ use crate::metrics::Guessed;
 use crate::refusal::Refusal;
 use crate::store::guess::{self, Counted, Guess, Proven};
 use crate::store::record::{Record, State};
+use crate::store::shard;
 
 /// Where the session of a last guess is sealed to.
 pub(crate) const SESSION: &str = "vault_record.session_state";
 /// Where a version is sealed to.
-pub(crate) const SEALED: &str = "vault_record.sealed";
+const SEALED: &str = "vault_record.sealed";
 
 /// A guess that waits for its proof.
 pub(super) struct Session {
@@ -39,6 +40,15 @@ struct CountedGuess {
     ke1: Fixed<96>,
     session: Fixed<16>,
     account: Option<AccountId>,
+}
+
+/// The place of a record's version.
+pub(crate) fn of_version(record: &RecordName, version: u32) -> Place<'_> {
+    Place {
+        column: SEALED,
+        record,
+        version: u64::from(version),
+    }
 }
 
 fn of_session(record: &RecordName, number: u64) -> Place<'_> {
@@ -84,7 +94,8 @@ impl Vault {
         let session = random();
         let (now, standing) = (self.now(), self.standing());
         // From here on only what is known to be durable is answered.
-        let counted = self.run(move |sql| {
+        let shard = Some(shard(&name));
+        let counted = db::run_in(&*self.database, shard, move |sql| {
             let account = match who(sql)? {
                 Ok(account) => account,
                 Err(refusal) => return Ok(Err(refusal)),
@@ -214,14 +225,7 @@ impl Vault {
             return Ok((version, fake));
         };
         let (name, sealed) = (*name, sealed.clone());
-        let open = move |keys: &dyn ServerKeys| {
-            let place = Place {
-                column: SEALED,
-                record: &name,
-                version: u64::from(version),
-            };
-            keys.open(&place, &sealed)
-        };
+        let open = move |keys: &dyn ServerKeys| keys.open(&of_version(&name, version), &sealed);
         let plain = self.with_keys(open).await?;
         let stored = evaluate::Stored::parse(&plain)
             .map_err(|_| Refusal::internal(&"a record makes no sense"))?;
@@ -267,7 +271,10 @@ impl Vault {
             pending,
             now,
         };
-        let proving = db::run(&*self.database, move |sql| guess::prove(sql, &to_count)).await;
+        let proving = db::run_in(&*self.database, Some(shard(&name)), move |sql| {
+            guess::prove(sql, &to_count)
+        })
+        .await;
         if let (Err(StoreError::Failed(_)), Some(until)) = (&proving, until) {
             // Nothing happened: the same proof may come again. Where that is not known it may not.
             let waiting = Session {

@@ -11,9 +11,9 @@ use opaque_ke::{RegistrationRequest, ServerRegistration};
 use rand_core::Rng as _;
 use zeroize::Zeroizing;
 
-use super::guess::SEALED;
+use super::guess::of_version;
 use super::{Vault, evaluate, random, rng};
-use crate::keys::Place;
+use crate::keys::ServerKeys;
 use crate::refusal::Refusal;
 use crate::store::register::{self, NewVersion, Wish};
 use crate::store::repeat::Once;
@@ -109,19 +109,15 @@ impl Vault {
         if !evaluate::is_upload(&upload) {
             return Err(Code::BadRequest.into());
         }
-        let place = Place {
-            column: SEALED,
-            record: &name,
-            version: u64::from(version),
-        };
         let mut plain = Zeroizing::new(Vec::with_capacity(32 + 192));
         plain.extend_from_slice(material.as_slice());
         plain.extend_from_slice(upload.as_bytes());
+        let seal = move |keys: &dyn ServerKeys| keys.seal(&of_version(&name, version), &plain);
         let new = NewVersion {
             name,
             account,
             version,
-            sealed: self.keys.seal(&place, &plain)?,
+            sealed: self.with_keys(seal).await?,
             registration,
             upload,
             next_owner,

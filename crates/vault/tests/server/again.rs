@@ -43,7 +43,7 @@ fn an_invitation_that_is_asked_for_again_is_the_same_one_and_lies_nowhere_in_the
     assert_eq!(theirs.status, 201);
     assert_ne!(theirs.body, first.body);
     // After a restart, too.
-    let token = client.token.clone();
+    let token = client.token.as_ref().map(Token::duplicate);
     let server = start_in(server.stop(), |_| ());
     let mut client = server.client();
     client.token = token;

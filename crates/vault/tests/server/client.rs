@@ -41,10 +41,19 @@ impl Answer {
 }
 
 /// One connection for each request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     pub(crate) token: Option<Token>,
+}
+
+impl Clone for Client {
+    fn clone(&self) -> Self {
+        Self {
+            address: self.address,
+            token: self.token.as_ref().map(Token::duplicate),
+        }
+    }
 }
 
 impl Client {

@@ -334,6 +334,45 @@ fn a_saved_passkey_signs_another_device_in() {
 }
 
 #[test]
+fn who_removes_a_device_sees_the_passkeys_that_were_saved_since_and_removes_them_too() {
+    let server = start(|_| ());
+    let laptop = server.signed_in();
+    let old = saved(&laptop, 7);
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let thief = let_in(&server, invited(&laptop)).unwrap();
+    let theirs = saved(&thief, 8);
+    let DeviceList { devices } = laptop.get("/v1/devices").json();
+    let device = devices.iter().find(|device| !device.present).unwrap();
+    let PasskeyList { passkeys } = laptop.get("/v1/passkeys").json();
+    assert_eq!(passkeys.len(), 2);
+    let since: Vec<_> = passkeys
+        .iter()
+        .filter(|passkey| passkey.created_ms >= device.created_ms)
+        .collect();
+    assert_eq!(since.len(), 1);
+    let remove = |client: &Client, path: &str| client.send("DELETE", path, &[], b"").unwrap();
+    let path = format!("/v1/devices/{}", device.device.to_text());
+    assert_eq!(remove(&laptop, &path).status, 200);
+    assert_eq!(
+        thief.get("/v1/account").problem().code,
+        Code::SignedOut,
+        "at once"
+    );
+    // The passkey does not go with its device: it signs in until it is removed as well.
+    assert_eq!(tried(&server, &theirs, None).1.status, 200);
+    let path = format!("/v1/passkeys/{}", since[0].passkey.to_text());
+    for other in [&thief, &server.signed_in()] {
+        assert!([401, 404].contains(&remove(other, &path).status));
+    }
+    assert_eq!(remove(&laptop, &path).status, 200);
+    assert_eq!(remove(&laptop, &path).problem().code, Code::NotFound);
+    let (_, answer) = tried(&server, &theirs, None);
+    assert_eq!(answer.problem().code, Code::NotLetIn);
+    assert_eq!(tried(&server, &old, None).1.status, 200);
+    server.stop();
+}
+
+#[test]
 fn an_answer_that_does_not_fit_signs_nobody_in() {
     let server = start(|_| ());
     let client = server.signed_in();

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use heirloom_vault::{Config, ServeError, Server};
 use heirloom_vault_api::*;
 
 use crate::client::Client;
@@ -46,7 +47,7 @@ fn victim() -> Stolen {
     let put = client.send("PUT", "/v1/blobs/packs/0a", &[], &object);
     assert_eq!(put.unwrap().status, 201);
     Stolen {
-        token: client.token.clone().unwrap(),
+        token: client.token.as_ref().unwrap().duplicate(),
         record,
         key,
         object,
@@ -76,13 +77,59 @@ fn thiefs(stolen: &Stolen, files: &[&str]) -> Running {
     server
 }
 
+/// What a start says in this folder.
+fn refused(folder: &Path) -> ServeError {
+    let config = Config::new("127.0.0.1:0".parse().unwrap(), folder.join("data"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(Server::bind(config)).unwrap_err()
+}
+
+#[test]
+fn a_database_under_the_keys_of_another_is_not_served_and_no_guess_is_lost() {
+    let stolen = victim();
+    let data = stolen.folder.path().join("data");
+    let right = fs::read(data.join("server.keys")).unwrap();
+    let other = start(|_| ()).stop();
+    fs::copy(
+        other.path().join("data/server.keys"),
+        data.join("server.keys"),
+    )
+    .unwrap();
+    let error = refused(stolen.folder.path());
+    assert!(matches!(error, ServeError::KeysForeign), "{error}");
+    fs::write(data.join("server.keys"), right).unwrap();
+    let server = start_in(stolen.folder, |_| ());
+    let key = try_it(&server.client(), stolen.record).unwrap();
+    assert_eq!(key.exposed(), stolen.key.exposed());
+    server.stop();
+}
+
+/// The victim's rows among those of a vault of the thief's, whose own record comes first and opens.
+fn smuggled(stolen: &Stolen) -> Running {
+    let thief = victim();
+    let own = thief.folder.path().join("data/vault.sqlite");
+    let theirs = stolen.folder.path().join("data/vault.sqlite");
+    let database = rusqlite::Connection::open(own).unwrap();
+    let rows = "ATTACH ?1 AS stolen";
+    database.execute(rows, [theirs.to_str().unwrap()]).unwrap();
+    for table in ["vault_account", "vault_token", "vault_record"] {
+        let copy = format!("INSERT INTO {table} SELECT * FROM stolen.{table}");
+        database.execute(&copy, []).unwrap();
+    }
+    drop(database);
+    start_in(thief.folder, |_| ())
+}
+
 #[test]
 fn with_the_database_alone_not_even_the_right_password_can_be_tried() {
     let stolen = victim();
-    let server = thiefs(&stolen, &["vault.sqlite"]);
+    let server = smuggled(&stolen);
     let stranger = server.client();
     let mut owner = server.client();
-    owner.token = Some(stolen.token.clone());
+    owner.token = Some(stolen.token.duplicate());
     for client in [&stranger, &owner] {
         assert!(try_it(client, stolen.record).is_none());
     }

@@ -271,6 +271,15 @@ fn on_s3(endpoint: SocketAddr, change: impl FnOnce(&mut Config)) -> Running {
     })
 }
 
+/// Where nothing hangs on purpose: a machine with other work takes longer than a second for 20 MB.
+fn patient(config: &mut Config) {
+    let Objects::S3 { file } = &config.objects else {
+        unreachable!()
+    };
+    let text = std::fs::read_to_string(file).unwrap();
+    std::fs::write(file, text.replace("timeout_s = 1\n", "timeout_s = 30\n")).unwrap();
+}
+
 const LARGE: usize = 20_000_001;
 
 fn put(client: &Client, name: &str, body: &[u8]) -> u16 {
@@ -364,7 +373,10 @@ fn an_s3_storage_keeps_the_contract_of_objects_and_learns_nothing_of_accounts() 
         kept.lock().unwrap().push_str(head);
         Fault::None
     });
-    let server = on_s3(line.address, |config| config.grace = Duration::ZERO);
+    let server = on_s3(line.address, |config| {
+        patient(config);
+        config.grace = Duration::ZERO;
+    });
     keeps_the_contract(&server);
     assert!(s3.names().is_empty());
     let client = server.signed_in();
@@ -541,4 +553,24 @@ fn a_storage_that_is_away_is_said_and_asked_a_few_times_only() {
             .starts_with("the storage for objects cannot be used"),
         "{error}"
     );
+}
+
+#[test]
+fn slow_uploads_hold_no_place_of_the_storage() {
+    let Some(s3) = S3::start() else { return };
+    let server = on_s3(s3.address, |_| ());
+    crate::objects::slow_uploads_keep_nobody_from_theirs(&server, (5, 4), &bytes(9_000_000, 3));
+    server.stop();
+}
+
+#[test]
+fn a_body_that_a_crash_left_on_the_way_to_the_storage_goes() {
+    let Some(s3) = S3::start() else { return };
+    let folder = on_s3(s3.address, |_| ()).stop();
+    let file = folder.path().join("s3.toml");
+    let part = folder.path().join("data/blobs/part");
+    std::fs::write(part.join("left"), b"half").unwrap();
+    let server = start_in(folder, |config| config.objects = Objects::S3 { file });
+    assert!(crate::running::walk(&part).is_empty());
+    server.stop();
 }

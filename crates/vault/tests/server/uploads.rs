@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use heirloom_vault::Clock;
+use heirloom_vault::{Ask, Clock};
 use heirloom_vault_api::*;
 use sha2::{Digest as _, Sha256};
 
@@ -60,8 +60,8 @@ fn account(client: &Client) -> Account {
     client.get("/v1/account").json()
 }
 
-/// Says that `length` bytes follow, sends these, and is gone.
-fn cut(client: &Client, at: &UploadAt, offset: usize, length: usize, bytes: &[u8]) {
+/// Says that `length` bytes follow, and sends these for now.
+fn opened(client: &Client, at: &UploadAt, offset: usize, length: usize, bytes: &[u8]) -> TcpStream {
     let token = client.token.as_ref().unwrap().0.to_text();
     let head = format!(
         "PATCH {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nupload-offset: {offset}\r\ncontent-length: {length}\r\n\r\n",
@@ -70,6 +70,12 @@ fn cut(client: &Client, at: &UploadAt, offset: usize, length: usize, bytes: &[u8
     let mut stream = TcpStream::connect(client.address).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(bytes).unwrap();
+    stream
+}
+
+/// The same, and is gone.
+fn cut(client: &Client, at: &UploadAt, offset: usize, length: usize, bytes: &[u8]) {
+    let mut stream = opened(client, at, offset, length, bytes);
     stream.shutdown(Shutdown::Write).unwrap();
     // The other side has read all of it when it hangs up.
     let _ = std::io::copy(&mut stream, &mut std::io::sink());
@@ -186,14 +192,7 @@ fn who_asks_anew_does_not_wait_for_a_connection_that_is_dead() {
     let object = bytes(100_000, 3);
     let at = begun(&client, "a", &object);
     // It stays open, and nothing more comes.
-    let token = client.token.as_ref().unwrap().0.to_text();
-    let head = format!(
-        "PATCH {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nupload-offset: 0\r\ncontent-length: 100000\r\n\r\n",
-        path(&at)
-    );
-    let mut dead = TcpStream::connect(server.address).unwrap();
-    dead.write_all(head.as_bytes()).unwrap();
-    dead.write_all(&object[..40_000]).unwrap();
+    let dead = opened(&client, &at, 0, 100_000, &object[..40_000]);
     let mut offset = 0;
     for _ in 0..100 {
         offset = client.get(&path(&at)).json::<UploadAt>().offset;
@@ -292,6 +291,54 @@ fn an_upload_that_was_given_up_leaves_nothing() {
     assert_eq!(delete().problem().code, Code::NotFound);
     assert_eq!(account(&client).used_bytes, 0);
     assert!(walk(&server.folder.path().join("data/blobs")).is_empty());
+    server.stop();
+}
+
+#[test]
+fn whoever_waits_for_an_upload_that_is_given_up_meanwhile_leaves_nothing_either() {
+    let server = start(|_| ());
+    let client = server.signed_in();
+    for round in 0..4 {
+        let at = begun(&client, "a", &[1; 900]);
+        // It has its turn and says nothing: the next one waits for it to rest.
+        let silent = opened(&client, &at, 0, 900, b"");
+        std::thread::sleep(Duration::from_millis(30));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| patch(&client, &at, 0, &[1; 500]).status);
+            std::thread::sleep(Duration::from_millis(30));
+            let given_up = client.send("DELETE", &path(&at), &[], b"").unwrap();
+            assert_eq!(given_up.status, 200, "{round}");
+            waits.join().unwrap();
+        });
+        drop(silent);
+        assert_eq!(account(&client).used_bytes, 0);
+        let left = walk(&server.folder.path().join("data/blobs"));
+        assert!(left.is_empty(), "{round}: {left:?}");
+    }
+    server.stop();
+}
+
+#[test]
+fn an_upload_under_way_gets_no_name_once_its_account_is_gone() {
+    let server = start(|_| ());
+    let client = server.signed_in();
+    let object = bytes(900, 5);
+    let at = begun(&client, "a", &object);
+    let mut last = opened(&client, &at, 0, 900, &object[..899]);
+    // Most times it is under way by now; where it is not, it is refused at the door.
+    std::thread::sleep(Duration::from_millis(100));
+    let account = account(&client).account;
+    let deleted = server.admin.answer(Ask::Delete { account });
+    let deleted = server.runtime.block_on(deleted);
+    assert_eq!(deleted, heirloom_vault::Answer::Done { changed: true });
+    last.write_all(&object[899..]).unwrap();
+    let answer = client::read(last).unwrap();
+    assert!(
+        [Code::NotFound, Code::SignInNeeded].contains(&answer.problem().code),
+        "{answer:?}"
+    );
+    let left = walk(&server.folder.path().join("data/blobs"));
+    assert!(left.is_empty(), "{left:?}");
     server.stop();
 }
 

@@ -71,6 +71,26 @@ struct Origin<'a> {
     label: &'a str,
 }
 
+/// What is said when the run before this one has a later time: which clock was wrong only its owner can tell.
+pub(super) fn clock_words(ahead_ms: i64, now_ms: i64) -> String {
+    const DAY_MS: i64 = 86_400_000;
+    let ahead = ahead_ms.saturating_sub(now_ms);
+    let days = u64::try_from(ahead / DAY_MS).unwrap_or(0);
+    let by = match days {
+        0 => words::count(
+            u64::try_from(ahead / 3_600_000).unwrap_or(0),
+            "hour",
+            "hours",
+        ),
+        days => words::count(days, "day", "days"),
+    };
+    format!(
+        "the backup before this one is from {}, {by} ahead of this computer's clock ({}): one of the two is wrong. This one was made all the same; if it is the clock of now, set it right",
+        words::moment(ahead_ms),
+        words::moment(now_ms)
+    )
+}
+
 /// Counts of one kind for JSON.
 pub(super) fn counted(report: &Report, kind: Kind, new: Option<u64>) -> Counted {
     let counts = report.counts(kind);
@@ -275,5 +295,21 @@ fn next_steps(began: &Began, place: &str, context: &Context) {
             ));
         }
         Began::Known => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_ahead_is_said_with_both_times() {
+        let said = clock_words(4_102_444_800_000, 1_795_473_020_000);
+        assert!(
+            said.starts_with("the backup before this one is from 2100-01-01 00:00 UTC, 26,7"),
+            "{said}"
+        );
+        assert!(clock_words(7_200_000, 0).contains(", 2 hours ahead of"));
+        assert!(clock_words(86_400_000, 0).contains(", 1 day ahead of"));
     }
 }

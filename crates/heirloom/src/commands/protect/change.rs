@@ -135,10 +135,25 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<Exit, Failure> 
             return Err(Failure::new(Exit::Failed, "nothing was changed"));
         }
     }
-    let unlocked = remove_now(keyring, &target, &mut device, &*opened.found.store)?;
-    if let Target::Way(slot) = &target {
-        password::forget(&slot.method, &unlocked, context);
+    // First: once the slot is gone nobody would come back to it, and an older copy would still open with it.
+    if let Target::Way(slot) = &target
+        && let Err(failure) = password::forget(slot, keyring, context)
+    {
+        if !args.without_server {
+            let mut failure = failure;
+            let why = failure.message;
+            failure.message =
+                "the password's server could not be told to forget it, and nothing was removed"
+                    .into();
+            failure.causes.insert(0, why);
+            return Err(failure.hint("run it again when the server answers and this computer is signed in to it; if it is gone for good: `--without-server`"));
+        }
+        context.output.warn(&format!(
+            "the password's server could not be told to forget it: {}; a copy of the store made before now still opens with it while that server runs",
+            failure.message
+        ));
     }
+    let unlocked = remove_now(keyring, &target, &mut device, &*opened.found.store)?;
     if let Target::Way(slot) = &target
         && slot.method == Method::Device(device.credential.device())
     {

@@ -1,15 +1,15 @@
 //! `protect off`: a backup is turned off, and 30 days later it is removed. Until then this can be taken back.
 
 mod removal;
+mod undo;
 
 use heirloom_ceremony::Purpose;
-use heirloom_keys::{ChangeError, Unlocked};
+use heirloom_keys::ChangeError;
 use serde::Serialize;
 
 pub(crate) use self::removal::finish_forgetting;
 
 use self::removal::{Removed, Step, step};
-use super::tell;
 use crate::args::manage::Off;
 use crate::context::{Context, now_ms};
 use crate::device::Device;
@@ -33,10 +33,12 @@ struct Summary {
 pub(super) fn off(args: &Off, context: &Context) -> Result<Exit, Failure> {
     let purpose = Purpose::Off;
     let opened = repository::open_for(&args.ways.store, &args.ways.unlock, purpose, context)?;
-    let (device, lock) = super::device(&opened)?;
     let keyring = opened.reader.keyring();
     match step(keyring.removal_due_ms(), now_ms(), args.undo) {
-        Step::Plan => plan(args, &opened, device, context),
+        Step::Plan => {
+            let (device, _lock) = super::device(&opened)?;
+            plan(args, &opened, device, context)
+        }
         Step::Wait { due_ms } => {
             context.output.line(&format!(
                 "{} is to be removed from {} on; until then everything can be restored, and nothing new is added",
@@ -48,11 +50,17 @@ pub(super) fn off(args: &Off, context: &Context) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         Step::NothingToUndo => Err(ChangeError::NoRemovalPlanned.into()),
-        Step::Undo => undo(&opened, device, context),
-        Step::Remove => remove(args, &opened, device, lock, context),
+        Step::Undo => undo::undo(args, &opened, context),
+        Step::Remove => {
+            let (device, lock) =
+                super::device(&opened).map_err(|failure| failure.hint(ONLY_A_DEVICE))?;
+            remove(args, &opened, device, lock, context)
+        }
     }
 }
 
+/// Joining is refused while a removal is planned, so it is no way to remove.
+const ONLY_A_DEVICE: &str = "run it on a computer that adds to this backup; to keep the backup after all, `heirloom protect off STORE --undo` works from here";
 const UNDO: &str = "to keep it after all: `heirloom protect off STORE --undo`";
 
 fn plan(
@@ -109,27 +117,6 @@ fn plan(
     Ok(Exit::Done)
 }
 
-fn undo(opened: &Opened, mut device: Device, context: &Context) -> Result<Exit, Failure> {
-    let begun = device.state.notes()?.removing;
-    if begun {
-        return Err(Failure::new(
-            Exit::Failed,
-            "the removal has begun, and what was removed cannot come back",
-        )
-        .hint("run `heirloom protect off STORE` again: it goes on where it was"));
-    }
-    let keyring: &Unlocked = opened.reader.keyring();
-    let kept = keyring.cancel_removal(&mut keys::rng(), device.act())?;
-    let unlocked = device.publish(&*opened.found.store, kept)?;
-    let sentence = "The backup stays, and goes on";
-    if context.output.json() {
-        summarize("undone", None, 0, context);
-    } else {
-        tell(sentence, "", "protect off", &unlocked, context);
-    }
-    Ok(Exit::Done)
-}
-
 fn remove(
     args: &Off,
     opened: &Opened,
@@ -152,12 +139,15 @@ fn remove(
         }
     }
     // The keyrings before the newest go first: a run that goes on must not look for the way from an older one.
-    device.follow(opened.reader.keyring())?;
+    let keyring = opened.reader.keyring();
+    device.follow(keyring)?;
+    let store = &*opened.found.store;
+    removal::begin(store, keyring)?;
     // Noted first: from here on a head that is gone is no rollback, and a removal that is cut off goes on.
     device.state.note(|notes| notes.removing = true)?;
     let interrupt = &context.interrupt;
     let Removed { objects, ended } =
-        removal::remove_objects(&*opened.found.store, &|| interrupt.is_set())?;
+        removal::remove_objects(store, &removal::mark(keyring), &|| interrupt.is_set())?;
     if !ended {
         return Err(errors::interrupted());
     }

@@ -65,67 +65,52 @@ pub(super) fn add(args: &Add, context: &Context) -> Result<Exit, Failure> {
     finish(&begun, &name, &unlocked, context)
 }
 
-/// Changes the password, or ends what an earlier run began. Unlocked with any way in.
+/// Changes the password. Unlocked with any way in. Where an earlier change was cut off, the password that is given now takes
+/// the place of both: none of the two is looked at, so no guess is spent.
 pub(super) fn change(args: &Change, context: &Context) -> Result<Exit, Failure> {
+    let file = args.new_password_file.as_deref();
     let opened = repository::open_for(&args.ways.store, &args.ways.unlock, Purpose::Add, context)?;
     let (mut device, _lock) = super::device(&opened)?;
     let keyring = opened.reader.keyring();
     refuse_ending(keyring)?;
-    let slots = passwords(keyring);
-    let Some((_, newest)) = slots.last() else {
+    let versions = which(keyring, &args.ways.unlock, context)?;
+    let Some(newest) = versions.last() else {
         return Err(Failure::usage("there is no password to change")
             .hint("`heirloom protect add password STORE` adds one"));
     };
-    let newest = newest.clone();
     let account = Account::needed(&newest.address, context)?;
-    let file = args.new_password_file.as_deref();
-    let made = match Begun::stands(&newest, &account)? {
-        // An earlier run was cut off when only the old one was left to be dropped.
-        Stands::InForce if slots.len() > 1 => None,
-        Stands::Pending => {
-            context
-                .output
-                .say("An earlier change was cut off: enter the new password again");
-            let password = password::file_or_ask(file, context)?;
-            let begun = Begun::go_on(newest, &account, &password)?;
-            drop(password);
-            let unlocked = open_stored(&begun, keyring, &opened, &mut device)?;
-            begun.activate(&unlocked).map_err(again)?;
-            Some(unlocked)
-        }
-        Stands::InForce => {
-            let password = password::enter_new(file, context)?;
-            password::change_owner(&newest, keyring, context)?;
-            let record = Some(newest.pinned.record);
-            let begun = password::register(&newest.address, &account, keyring, &password, record)?;
-            drop(password);
-            let name = free_name(keyring, "Password");
-            let unlocked = store(&begun, &name, keyring, &opened, &mut device)?;
-            begun.activate(&unlocked).map_err(again)?;
-            Some(unlocked)
-        }
-        Stands::Gone => {
-            return Err(Failure::new(
-                Exit::NeedsUnlock,
-                "its server has destroyed this password, or has another version of it",
-            )
-            .hint("remove it and add another: `heirloom protect remove STORE WAY`, then `heirloom protect add password STORE`"));
-        }
-    };
-    // The new one opens everywhere by now: the old one's slot goes, and the root key with it.
-    let current = made.as_ref().unwrap_or(keyring);
-    let mut old = passwords(current);
-    old.pop();
-    let dropped = drop_slots(&old, current, &opened, &mut device)?;
-    let Some(unlocked) = dropped.or(made) else {
-        return Err(again(Failure::new(
-            Exit::Failed,
-            "the old password was not dropped",
-        )));
-    };
+    let in_force = password::version_in_force(newest, &account)?;
+    if in_force.is_some_and(|version| versions.iter().all(|known| known.version != version)) {
+        return Err(password::gone());
+    }
+    if versions.len() > 1 {
+        context
+            .output
+            .say("An earlier change was cut off: the password that you give now takes its place");
+    } else {
+        password::refuse_same(args.ways.unlock.password_file.as_deref(), file)?;
+    }
+    let password = password::enter_new(file, context)?;
+    // Before the first one is in force there is no owner to change.
+    if in_force.is_some() {
+        password::change_owner(newest, keyring, context)?;
+    }
+    let record = Some(newest.pinned.record);
+    let begun = password::register(&newest.address, &account, keyring, &password, record)?;
+    drop(password);
+    let name = free_name(keyring, "Password");
+    let unlocked = store(&begun, &name, keyring, &opened, &mut device)?;
+    begun.activate(&unlocked).map_err(again)?;
+    // The new one opens everywhere by now: the slots of the others go, and the root key with them.
+    let old: Vec<_> = passwords(&unlocked)
+        .into_iter()
+        .filter(|(_, _, known)| {
+            known.is_version_of(&begun.guarded) && known.version != begun.guarded.version
+        })
+        .map(|(_, slot, _)| slot)
+        .collect();
+    let unlocked = drop_slots(&old, unlocked, &opened, &mut device).map_err(again)?;
     password::follow_rotation(&unlocked, context);
-    let name = passwords(&unlocked).pop();
-    let name = name.map(|(slot, _)| slot.name).unwrap_or_default();
     tell(
         &format!(
             "The password was changed: \"{}\" opens the backup",
@@ -139,38 +124,53 @@ pub(super) fn change(args: &Change, context: &Context) -> Result<Exit, Failure> 
     Ok(Exit::Done)
 }
 
+/// The versions of the password that is meant: the one that is named by its number, else the one that unlocked, else the
+/// only one, else the one that a person chooses.
+fn which(keyring: &Unlocked, unlock: &Unlock, context: &Context) -> Result<Vec<Guarded>, Failure> {
+    let all = passwords(keyring);
+    let opened_with = all
+        .iter()
+        .find(|(_, slot, _)| Some(slot.id) == keyring.opened_with())
+        .map(|(number, _, _)| *number);
+    let slots: Vec<_> = all
+        .into_iter()
+        .map(|(number, _, guarded)| (number, guarded))
+        .collect();
+    password::one_of(&slots, unlock.password_number.or(opened_with), context)
+}
+
 fn again(failure: Failure) -> Failure {
     failure.hint("run the same command again: it goes on where it stopped")
 }
 
-/// Removes what the new password replaced; `None` where there is nothing of the kind.
+/// Removes what the new password replaced.
 fn drop_slots(
-    old: &[(SlotInfo, Guarded)],
-    keyring: &Unlocked,
+    old: &[SlotInfo],
+    keyring: Unlocked,
     opened: &Opened,
     device: &mut Device,
-) -> Result<Option<Unlocked>, Failure> {
-    let mut dropped: Option<Unlocked> = None;
-    for (slot, _) in old {
-        let before = dropped.as_ref().unwrap_or(keyring);
-        let next = before.remove_slot(&mut keys::rng(), device.act(), &slot.id)?;
-        dropped = Some(device.publish(&*opened.found.store, next)?);
+) -> Result<Unlocked, Failure> {
+    let mut current = keyring;
+    for slot in old {
+        let next = current.remove_slot(&mut keys::rng(), device.act(), &slot.id)?;
+        current = device.publish(&*opened.found.store, next)?;
     }
-    Ok(dropped)
+    Ok(current)
 }
 
-/// The passwords of a keyring at one record, oldest version first: two while one is being changed.
-fn passwords(keyring: &Unlocked) -> Vec<(SlotInfo, Guarded)> {
-    let mut found: Vec<_> = keyring
+/// The passwords of a keyring, with their numbers in `protect status`.
+fn passwords(keyring: &Unlocked) -> Vec<(usize, SlotInfo, Guarded)> {
+    keyring
         .slots()
         .into_iter()
-        .filter_map(|slot| match &slot.method {
-            Method::Password(password) => Guarded::of(password).map(|guarded| (slot, guarded)),
+        .enumerate()
+        .filter_map(|(at, slot)| match &slot.method {
+            Method::Password(password) => {
+                Guarded::of(password).map(|guarded| (at + 1, slot, guarded))
+            }
             _ => None,
         })
-        .collect();
-    found.sort_by_key(|(_, guarded)| guarded.version);
-    found
+        .collect()
 }
 
 /// The server that counts: as it was named, else the store's own.

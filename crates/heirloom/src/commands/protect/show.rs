@@ -10,7 +10,7 @@ use crate::context::{Context, now_ms};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::events::{self, Event};
-use crate::password::{Guess, Guesses, Watched};
+use crate::password::{Guess, Guesses, Stands, Watched};
 use crate::{kit, password, repository, words};
 
 #[derive(Serialize)]
@@ -26,6 +26,8 @@ struct Way<'a> {
     rp_id: Option<&'a str>,
     /// Who checks a password.
     server: Option<&'a str>,
+    /// Whether a password opens on any computer, where its server was asked.
+    in_force: Option<bool>,
     /// How many wrong passwords are left, where the server was asked.
     guesses_left: Option<u32>,
     /// How many there were, ever, and the newest of them.
@@ -107,17 +109,19 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
         .unwrap_or_default();
     let output = &context.output;
     let now = now_ms();
-    let (word, sentence) = status_words(keyring.status(now));
+    let slots = keyring.slots();
+    let standing = standing(&slots, context);
+    let (counted, status) = counted(keyring, &standing, now);
+    let (word, sentence) = status_words(status);
     output.title(&format!(
         "{sentence} · last drill {}",
         words::ago(notes.verified_ms, now)
     ));
     output.line("");
     output.title("Ways in");
-    let slots = keyring.slots();
     let mut not_whole = None;
-    for (at, slot) in slots.iter().enumerate() {
-        if let Err(failure) = way(at + 1, slot, now, context) {
+    for (at, (slot, stands)) in slots.iter().zip(&standing).enumerate() {
+        if let Err(failure) = way(at + 1, slot, *stands, now, context) {
             not_whole = Some(failure);
         }
     }
@@ -143,16 +147,18 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
         seen.number,
         words::moment(keyring.made_ms())
     ));
-    next_step(keyring, now, context);
+    if let Some(hint) = next_step_words(&counted, status, now) {
+        output.hint(&hint);
+    }
     // Last, so that it is what a person reads, and in place of a summary that says that all is well.
     if let Some(failure) = not_whole {
         return Err(failure);
     }
-    let proven = match keyring.status(now) {
+    let proven = match status {
         Status::Protected | Status::CheckDue => 2,
         Status::AlmostProtected { proven } => proven,
         // What is to be removed may have been protected all the same: count as without the plan.
-        _ => match Status::of(&slots, now) {
+        _ => match Status::of(&counted, now) {
             Status::Protected | Status::CheckDue => 2,
             Status::AlmostProtected { proven } => proven,
             _ => 0,
@@ -176,8 +182,47 @@ pub(super) fn status(args: &Ways, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// How each way in stands at its server: only passwords do.
+fn standing(slots: &[SlotInfo], context: &Context) -> Vec<Option<Stands>> {
+    slots
+        .iter()
+        .map(|slot| match &slot.method {
+            Method::Password(password) => password::stands(password, context),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The ways in that count, and how protected they leave the backup: what does not open on any computer protects nothing,
+/// whatever was proven on this one.
+fn counted(keyring: &Unlocked, standing: &[Option<Stands>], now: i64) -> (Vec<SlotInfo>, Status) {
+    let counted: Vec<_> = keyring
+        .slots()
+        .into_iter()
+        .zip(standing)
+        .filter(|(_, stands)| matches!(stands, None | Some(Stands::InForce)))
+        .map(|(slot, _)| slot)
+        .collect();
+    let status = match keyring.status(now) {
+        ending @ Status::Ending { .. } => ending,
+        _ => Status::of(&counted, now),
+    };
+    (counted, status)
+}
+
+/// How protected a backup is. The servers of its passwords are asked, where this computer is signed in to them.
+pub(crate) fn status_of(keyring: &Unlocked, now: i64, context: &Context) -> Status {
+    counted(keyring, &standing(&keyring.slots(), context), now).1
+}
+
 /// Shows a way in. What its server hides of guesses is an error, after everything was shown.
-fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) -> Result<(), Failure> {
+fn way(
+    number: usize,
+    slot: &SlotInfo,
+    stands: Option<Stands>,
+    now: i64,
+    context: &Context,
+) -> Result<(), Failure> {
     let method = method_word(&slot.method);
     let passkey = match &slot.method {
         Method::Passkey(passkey) => Some(passkey),
@@ -211,6 +256,14 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) -> Result<()
             Err(failure) => (Some(left), None, Some(failure)),
         },
     };
+    facts.extend(
+        match stands {
+            None | Some(Stands::InForce) => None,
+            Some(Stands::Pending) => Some("not in force yet: run what added or changed it again"),
+            Some(Stands::Gone) => Some("not in force: another took its place, or it is gone"),
+        }
+        .map(ToOwned::to_owned),
+    );
     facts.extend(password.map(|password| format!("checked by {}", words::tame(&password.server))));
     facts.extend(
         guesses_left.map(|left| format!("{} left", words::count(left.into(), "guess", "guesses"))),
@@ -251,6 +304,7 @@ fn way(number: usize, slot: &SlotInfo, now: i64, context: &Context) -> Result<()
             synced: synced.map(|(word, _)| word),
             rp_id: passkey.map(|passkey| passkey.rp_id.as_str()),
             server: password.map(|password| password.server.as_str()),
+            in_force: stands.map(|stands| stands == Stands::InForce),
             guesses_left,
             guesses: guesses.as_ref().map(|guesses| guesses.count),
             last_guesses: guesses.as_ref().map(last_guesses),

@@ -464,3 +464,70 @@ fn the_sign_in_follows_no_redirect() {
     let sign_in = format!("Bearer {}", Fixed([7; 32]).to_text());
     assert!(heads[0].contains(&sign_in), "{}", heads[0]);
 }
+
+#[test]
+fn of_two_keyrings_of_one_number_the_one_that_came_second_is_heard() {
+    use heirloom_engine::keyrings;
+    use heirloom_keys::{CreateParams, Keyring, RecoveryKey};
+
+    use crate::server::{Account, Witness, WitnessedStore};
+
+    let served = serve(10 << 30);
+    let client = || Client::new(&served.address, Some(&served.token));
+    let account: heirloom_vault_api::Account = client().get("/v1/account").unwrap();
+    let info: heirloom_vault_api::VaultInfo = client().get("/v1/vault").unwrap();
+    let witnessed = || {
+        let account = Account {
+            server: served.address.origin.clone(),
+            id: account.account,
+            token: served.token.duplicate(),
+            identity: info.identity,
+        };
+        WitnessedStore {
+            store: served.store(""),
+            witness: Witness::new(&served.address, &account).unwrap(),
+        }
+    };
+    let mut rng = crate::keys::rng();
+    let recovery = RecoveryKey::generate(&mut rng);
+    let params = CreateParams {
+        device_name: "a",
+        recovery: &recovery,
+        recovery_name: "key",
+    };
+    let (bytes, first, _) = Keyring::create(&mut rng, 1, &params).unwrap();
+    keyrings::publish(&witnessed(), 1, &bytes).unwrap();
+    // Two computers that have both seen the first go on from it at the same moment.
+    let sides = ["b", "c"].map(|name| first.add_device(&mut rng, 2, name).unwrap().0.bytes);
+    let start = std::sync::Barrier::new(2);
+    let ended = std::thread::scope(|scope| {
+        sides
+            .each_ref()
+            .map(|bytes| {
+                let (start, store) = (&start, witnessed());
+                scope.spawn(move || {
+                    start.wait();
+                    keyrings::publish(&store, 2, bytes)
+                })
+            })
+            .map(|side| side.join().unwrap())
+    });
+    let [heard] = ended
+        .iter()
+        .filter_map(|side| side.as_ref().err())
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("one is signed, and the other hears of it: {ended:?}");
+    };
+    assert!(
+        heard
+            .to_string()
+            .contains("another computer changed the ways in at the same moment"),
+        "{heard}"
+    );
+    // Told again, it is the same: the one that was signed stays.
+    let again = sides
+        .each_ref()
+        .map(|bytes| keyrings::publish(&witnessed(), 2, bytes).is_ok());
+    assert_eq!(again, ended.each_ref().map(Result::is_ok));
+}

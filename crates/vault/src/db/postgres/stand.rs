@@ -21,13 +21,15 @@ const FIRST: &str = "INSERT INTO vault_meta (id, layout, database, sequence, gen
      VALUES (1, $1, $2, 0, 1, 1)";
 const META: &str = "SELECT layout, database, generation, accepted FROM vault_meta WHERE id = 1";
 const LAYOUT: &str = "UPDATE vault_meta SET layout = $1 WHERE id = 1 AND layout < $1";
-const RESTORED: &str = "UPDATE vault_meta SET generation = generation + 1 WHERE id = 1";
+const RESTORED: &str =
+    "UPDATE vault_meta SET generation = GREATEST(generation, $1) + 1 WHERE id = 1";
 const FOUND: &str = "SELECT slot, sequence FROM vault_mark WHERE server = $1";
 const RECORDS: &str = "SELECT 1 FROM vault_record WHERE account IS NOT NULL LIMIT 1";
 
 /// What a database told of itself.
 pub(crate) struct Found {
     pub(crate) database: [u8; 16],
+    pub(crate) generation: u64,
     /// This server's slots and their commits.
     pub(crate) slots: Vec<(u64, u64)>,
 }
@@ -77,7 +79,9 @@ async fn slots(connection: &mut Connection, server: &[u8; 16]) -> Result<Vec<(u6
 /// Looks whether a database is the one that was opened, in a layout that is known.
 pub(crate) async fn found(connection: &mut Connection, server: &[u8; 16]) -> Result<Found, Fault> {
     let Meta {
-        layout, database, ..
+        layout,
+        database,
+        standing,
     } = meta(connection).await?;
     if layout != schema::newest() {
         let text = format!("the database has layout {layout}: another version migrated it");
@@ -85,6 +89,7 @@ pub(crate) async fn found(connection: &mut Connection, server: &[u8; 16]) -> Res
     }
     Ok(Found {
         database,
+        generation: standing.generation,
         slots: slots(connection, server).await?,
     })
 }
@@ -139,7 +144,7 @@ async fn stood(
     let there = there.into_iter().next().ok_or_else(impossible)?.u64();
     let is_there = there.map_err(Fault::Refused)? > 0;
     if !is_there {
-        for layout in schema::after(0, "BYTEA") {
+        for layout in schema::after(0, schema::Dialect::Postgres) {
             connection.batch(&layout).await?;
         }
         let values = [schema::newest().into(), Value::from(&fresh.0[..])];
@@ -149,19 +154,25 @@ async fn stood(
     if layout == 0 || layout > schema::newest() {
         return Err(Refused::Open(OpenError::Layout(layout)));
     }
-    for next in schema::after(layout, "BYTEA") {
+    for next in schema::after(layout, schema::Dialect::Postgres) {
         connection.batch(&next).await?;
     }
     connection
         .query(LAYOUT, &[schema::newest().into()], false)
         .await?;
-    let Meta { database, .. } = meta(connection).await?;
+    let Meta {
+        database, standing, ..
+    } = meta(connection).await?;
     let held = marks.held();
+    let newest = held.as_ref().map_or(0, |held| held.generation);
+    let allows =
+        |held: Held, found: &[(u64, u64)]| held.allows(&database, standing.generation, found);
     let server = held.as_ref().map_or(fresh.1, |held| held.server);
     let found = slots(connection, &server).await?;
     // A database that came from elsewhere passes the same checks as one that we wrote (V6), and every
     // record in it stands as if strangers had used up their guesses.
-    if is_there && !held.is_some_and(|held| held.allows(&database, &found)) {
+    // Its generation is one that no copy has.
+    if is_there && !held.is_some_and(|held| allows(held, &found)) {
         match connection.batch(&checks()).await {
             Ok(()) => (),
             Err(Fault::Refused(error)) => {
@@ -169,7 +180,7 @@ async fn stood(
             }
             Err(fault) => return Err(fault.into()),
         }
-        connection.query(RESTORED, &[], false).await?;
+        connection.query(RESTORED, &[newest.into()], false).await?;
     }
     let Meta { standing, .. } = meta(connection).await?;
     let holds_records = !connection.query(RECORDS, &[], false).await?.is_empty();
@@ -189,6 +200,7 @@ async fn stood(
     let held = Held {
         database,
         server,
+        generation: standing.generation,
         slots: newest,
     };
     let stood = Stood {
@@ -201,7 +213,7 @@ async fn stood(
 
 /// Every check of every table, on every row; and that none of them is missing.
 fn checks() -> String {
-    let expected: usize = schema::after(0, "BYTEA")
+    let expected: usize = schema::after(0, schema::Dialect::Postgres)
         .map(|layout| layout.matches("CHECK (").count())
         .sum();
     CHECKS.replace("EXPECTED", &expected.to_string())

@@ -95,7 +95,11 @@ fn submit(
 ) -> oneshot::Receiver<Outcome> {
     let (done, waits) = oneshot::channel();
     let work = Box::new(work);
-    database.submit(Job { work, done });
+    database.submit(Job {
+        work,
+        shard: None,
+        done,
+    });
     waits
 }
 

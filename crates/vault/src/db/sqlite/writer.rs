@@ -1,30 +1,16 @@
 //! One thread commits, several operations at a time; another notes commits in the watermark, and answers.
 
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::queue::Queue;
 use super::transaction::{self, Failure};
 use super::{Task, Watched, refused};
+use crate::db::queue::{BATCH, COLLECT, Queue, Taking};
 use crate::db::{DbError, Job, Outcome};
 use crate::generation::Watermark;
-
-/// At most so many operations to a commit …
-const BATCH: usize = 64;
-/// … and no longer a wait for as many as the one before had: whoever asks alone never waits for others.
-const COLLECT: Duration = Duration::from_millis(2);
-
-/// However the writer ends, nobody waits for it.
-struct Taking<'a>(&'a Queue<Task>);
-
-impl Drop for Taking<'_> {
-    fn drop(&mut self) {
-        self.0.abandon();
-    }
-}
 
 /// Commits what waits, until nobody can ask any more.
 pub(super) fn write(

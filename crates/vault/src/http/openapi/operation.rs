@@ -322,6 +322,9 @@ fn refusal(status: u16, names: Vec<&str>, problem: &RefOr<Schema>) -> Response {
     if status == 401 {
         response = response.header("WWW-Authenticate", text_header("`Bearer`"));
     }
+    if status == 416 {
+        response = response.header("Content-Range", text_header("`bytes */SIZE`"));
+    }
     if matches!(status, 429 | 503) {
         let seconds = ObjectBuilder::new()
             .schema_type(Type::Integer)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::db::sqlite::Statements;
+use crate::db::sqlite::{Statements, add_functions};
 use crate::db::{Database, DbError, Job, Outcome};
 use crate::server::Server;
 use crate::{Config, Isolation, Limits, Postgres};
@@ -48,7 +48,7 @@ impl Database for CountsAfterwards {
         if !self.flag.exists() {
             return self.inner.submit(job);
         }
-        let Job { work, done } = job;
+        let Job { work, shard, done } = job;
         let work = Arc::new(Mutex::new(work));
         let (again, inner) = (Arc::clone(&work), Arc::clone(&self.inner));
         let (looked, waits) = oneshot::channel();
@@ -57,6 +57,7 @@ impl Database for CountsAfterwards {
                 (work.lock().unwrap())(sql)?;
                 Err(DbError::Impossible)
             }),
+            shard,
             done: looked,
         });
         tokio::spawn(async move {
@@ -66,6 +67,7 @@ impl Database for CountsAfterwards {
             let (counted, waits) = oneshot::channel();
             inner.submit(Job {
                 work: Box::new(move |sql| (again.lock().unwrap())(sql)),
+                shard,
                 done: counted,
             });
             let _ = waits.await;
@@ -89,6 +91,7 @@ impl NotSynced {
         connection
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
             .unwrap();
+        add_functions(&connection).unwrap();
         let (jobs, queue) = mpsc::channel::<Job>();
         std::thread::spawn(move || {
             while let Ok(first) = queue.recv() {
@@ -98,7 +101,7 @@ impl NotSynced {
                 connection.execute_batch("BEGIN IMMEDIATE").unwrap();
                 let ran: Vec<_> = jobs
                     .into_iter()
-                    .map(|Job { work, done }| {
+                    .map(|Job { work, done, .. }| {
                         connection.execute_batch("SAVEPOINT job").unwrap();
                         let result = work(&mut Statements(&connection));
                         let end = if result.is_ok() {

@@ -3,7 +3,9 @@
 
 use heirloom_engine::keyrings;
 use heirloom_engine::store::{Store, StoreError};
+use heirloom_keys::Unlocked;
 
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::RepositoryState;
 
@@ -39,6 +41,44 @@ pub(super) fn step(due_ms: Option<i64>, now_ms: i64, undo: bool) -> Step {
     }
 }
 
+/// What the mark says to whoever finds it.
+const MARK: &[u8] = b"The removal of this backup has begun: `heirloom protect off`. What is left here is removed too.\n";
+
+/// The object that lies in a store while its backup is being removed: `docs/format.md`, section 2. It has the repository's
+/// id in its name, so that one that is left behind says nothing of a later backup.
+pub(super) fn mark(keyring: &Unlocked) -> String {
+    format!("removal/{}", hex::encode(keyring.repository().as_bytes()))
+}
+
+/// Tells every computer that the removal begins, before anything is gone; refused where it was taken back meanwhile.
+///
+/// Marking first and looking then, while [`has_begun`] is asked after the plan was taken back: one of the two sees the other.
+pub(super) fn begin(store: &dyn Store, keyring: &Unlocked) -> Result<(), Failure> {
+    let mark = mark(keyring);
+    store.put_new(&mark, MARK)?;
+    let newest = keyrings::list(store)?.pop().map(|newest| newest.number);
+    if newest.is_some_and(|newest| newest > keyring.seen().number) {
+        store.delete(&mark)?;
+        return Err(Failure::new(
+            Exit::Failed,
+            "the ways in were changed meanwhile, by another computer or another run on this one; nothing was removed",
+        )
+        .hint("run it again"));
+    }
+    Ok(())
+}
+
+/// Whether a computer has begun to remove the backup.
+pub(super) fn has_begun(store: &dyn Store, keyring: &Unlocked) -> Result<bool, Failure> {
+    match store.stat(&mark(keyring)) {
+        Ok(_) => return Ok(true),
+        Err(StoreError::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // The mark goes just before the newest keyring, which nobody else leaves alone.
+    Ok(keyring.seen().number > 1 && keyrings::list(store)?.len() == 1)
+}
+
 /// How far a removal came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Removed {
@@ -49,9 +89,11 @@ pub(super) struct Removed {
 }
 
 /// Removes all objects of a backup, the newest keyring last: it holds the plan, and until it is gone the way in that
-/// began the removal can go on with it. Objects that are no part of a backup stay.
+/// began the removal can go on with it. The mark goes just before it, so that nothing is left behind. Objects that are no
+/// part of a backup stay.
 pub(super) fn remove_objects(
     store: &dyn Store,
+    mark: &str,
     is_interrupted: &dyn Fn() -> bool,
 ) -> Result<Removed, Failure> {
     let mut objects = 0;
@@ -77,8 +119,12 @@ pub(super) fn remove_objects(
         }
     }
     if ended {
-        for keyring in keyrings::list(store)? {
-            if !delete(&keyring.name)? {
+        let mut keyrings = keyrings::list(store)?;
+        let newest = keyrings.pop();
+        let older = keyrings.into_iter().map(|keyring| keyring.name);
+        let newest = newest.map(|keyring| keyring.name);
+        for name in older.chain([mark.to_owned()]).chain(newest) {
+            if !delete(&name)? {
                 ended = false;
                 break;
             }
@@ -113,6 +159,7 @@ mod tests {
     };
 
     const DAY: i64 = 86_400_000;
+    const MARKED: &str = "removal/00";
 
     #[test]
     fn nothing_is_removed_before_it_is_due() {
@@ -180,11 +227,11 @@ mod tests {
     #[test]
     fn all_of_the_backup_goes_and_nothing_else() {
         let (store, _) = scene();
-        let removed = remove_objects(&*store, &|| false).unwrap();
+        let removed = remove_objects(&*store, MARKED, &|| false).unwrap();
         assert_eq!(
             removed,
             Removed {
-                objects: 9,
+                objects: 10,
                 ended: true
             }
         );
@@ -193,10 +240,13 @@ mod tests {
 
     #[test]
     fn a_removal_that_is_killed_anywhere_goes_on_with_the_same_key() {
-        for writes in 0..9 {
+        for writes in 0..10 {
             let (store, recovery) = scene();
             let faulty = FaultyStore::stopping_after(store.clone(), writes);
-            assert!(remove_objects(&faulty, &|| false).is_err(), "{writes}");
+            assert!(
+                remove_objects(&faulty, MARKED, &|| false).is_err(),
+                "{writes}"
+            );
             // As long as anything is left, the newest keyring is, and says that it is due.
             let newest = keyrings::list(&*store)
                 .unwrap()
@@ -213,16 +263,62 @@ mod tests {
                 Step::Remove,
                 "{writes}"
             );
-            assert!(remove_objects(&*store, &|| false).unwrap().ended);
+            assert!(remove_objects(&*store, MARKED, &|| false).unwrap().ended);
             assert_eq!(names(&*store), ["notes-of-mine.txt"], "{writes}");
         }
+    }
+
+    fn newest(store: &dyn Store, recovery: &RecoveryKey) -> Unlocked {
+        let newest = keyrings::list(store).unwrap().pop().unwrap();
+        let locked = LockedKeyring::parse(&keyrings::load(store, &newest.name).unwrap()).unwrap();
+        locked
+            .unlock(&UnlockSecret::recovery_key(recovery))
+            .unwrap()
+    }
+
+    #[test]
+    fn every_computer_can_see_that_a_removal_has_begun_and_afterwards_nothing_is_left_of_that() {
+        let (store, recovery) = scene();
+        let keyring = newest(&*store, &recovery);
+        assert!(!has_begun(&*store, &keyring).unwrap());
+        begin(&*store, &keyring).unwrap();
+        begin(&*store, &keyring).unwrap();
+        let before = names(&*store).len();
+        let faulty = FaultyStore::stopping_after(store.clone(), 8);
+        assert!(remove_objects(&faulty, &mark(&keyring), &|| false).is_err());
+        assert!(names(&*store).len() < before);
+        assert!(has_begun(&*store, &keyring).unwrap());
+        assert!(
+            remove_objects(&*store, &mark(&keyring), &|| false)
+                .unwrap()
+                .ended
+        );
+        assert_eq!(names(&*store), ["notes-of-mine.txt"]);
+    }
+
+    #[test]
+    fn a_removal_that_was_taken_back_while_somebody_was_asked_does_not_begin() {
+        let (store, recovery) = scene();
+        let keyring = newest(&*store, &recovery);
+        let before = names(&*store);
+        let (successor, _) = keyring
+            .add_device(&mut crate::keys::rng(), 2 * DAY, "b")
+            .unwrap();
+        keyrings::publish(&*store, 4, &successor.bytes).unwrap();
+        let refused = begin(&*store, &keyring).unwrap_err();
+        assert!(
+            refused.message.ends_with("nothing was removed"),
+            "{refused:?}"
+        );
+        assert!(!has_begun(&*store, &keyring).unwrap());
+        assert_eq!(names(&*store).len(), before.len() + 1);
     }
 
     #[test]
     fn heads_go_first_and_keyrings_last() {
         let (store, _) = scene();
         let faulty = FaultyStore::stopping_after(store.clone(), 1);
-        assert!(remove_objects(&faulty, &|| false).is_err());
+        assert!(remove_objects(&faulty, MARKED, &|| false).is_err());
         assert!(store.list("heads/").unwrap().is_empty());
         assert_eq!(store.list("packs/").unwrap().len(), 2);
         assert_eq!(store.list("keyring/").unwrap().len(), 3);
@@ -231,7 +327,7 @@ mod tests {
     #[test]
     fn ctrl_c_ends_it_between_two_objects() {
         let (store, _) = scene();
-        let removed = remove_objects(&*store, &|| true).unwrap();
+        let removed = remove_objects(&*store, MARKED, &|| true).unwrap();
         assert_eq!(
             removed,
             Removed {

@@ -1,4 +1,4 @@
-//! What waits for the writer. It is woken once for many, not by each: a thread that wakes for every operation costs
+//! What waits for a writer. It is woken once for many, not by each: a thread that wakes for every operation costs
 //! as much as the operation.
 
 use std::collections::VecDeque;
@@ -7,15 +7,19 @@ use std::time::{Duration, Instant};
 
 /// Beyond so many, what comes is refused.
 const MOST: usize = 4096;
+/// At most so many operations to a commit …
+pub(crate) const BATCH: usize = 64;
+/// … and no longer a wait for as many as the one before had: whoever asks alone never waits for others.
+pub(crate) const COLLECT: Duration = Duration::from_millis(2);
 
 /// Whom a task lets wait.
-pub(super) trait Kind {
+pub(crate) trait Kind {
     /// Whether it wakes the writer whatever else waits, and is the last of its group.
     fn is_alone(&self) -> bool;
 }
 
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+pub(crate) struct Queue<T> {
     inner: Mutex<Inner<T>>,
     enough: Condvar,
 }
@@ -28,8 +32,17 @@ struct Inner<T> {
     is_closed: bool,
 }
 
+/// Held by the one who takes: however it ends, nobody waits for it.
+pub(crate) struct Taking<'a, T: Kind>(pub(crate) &'a Queue<T>);
+
+impl<T: Kind> Drop for Taking<'_, T> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 impl<T: Kind> Queue<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             inner: Mutex::new(Inner {
                 waiting: VecDeque::new(),
@@ -45,7 +58,7 @@ impl<T: Kind> Queue<T> {
     }
 
     /// Adds a task, or gives it back: too many wait, or nobody takes them any more.
-    pub(super) fn put(&self, task: T) -> Result<(), T> {
+    pub(crate) fn put(&self, task: T) -> Result<(), T> {
         let mut inner = self.lock();
         if inner.is_closed || inner.waiting.len() >= MOST {
             return Err(task);
@@ -61,13 +74,13 @@ impl<T: Kind> Queue<T> {
     }
 
     /// Whoever takes gets what waits, and then nothing.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.lock().is_closed = true;
         self.enough.notify_one();
     }
 
     /// Nobody takes any more: what waits is dropped, and nothing more may wait.
-    pub(super) fn abandon(&self) {
+    fn abandon(&self) {
         let mut inner = self.lock();
         inner.is_closed = true;
         let waiting = std::mem::take(&mut inner.waiting);
@@ -77,7 +90,7 @@ impl<T: Kind> Queue<T> {
 
     /// Takes what waits, at most `most`, or up to one that is alone. Waits for the first as long as it takes, and then
     /// no longer than `patience` until `usual` are there. Empty: the queue was closed.
-    pub(super) fn take(&self, usual: usize, most: usize, patience: Duration) -> Vec<T> {
+    pub(crate) fn take(&self, usual: usize, most: usize, patience: Duration) -> Vec<T> {
         let mut inner = self.lock();
         while inner.waiting.is_empty() {
             if inner.is_closed {
