@@ -53,7 +53,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 /// A row, read once, from the left.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Row(std::vec::IntoIter<Value>);
 
 impl Row {
@@ -141,7 +141,8 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
-/// What runs within a transaction. It runs again, from the start, when the engine undid it for another's sake.
+/// What runs within a transaction. It runs again, from the start, when the engine undid it for another's sake, or to
+/// find out what it asks next: of the same answers it asks the same, and has no effect of its own before it ends.
 pub(crate) type Work = Box<dyn Fn(&mut dyn Sql) -> Result<(), DbError> + Send>;
 
 /// An operation and who waits for it.

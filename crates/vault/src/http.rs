@@ -179,19 +179,14 @@ impl App {
         self.of_token(found)
     }
 
-    /// The same within a transaction of the caller's; [`Self::of_token`] says what it means.
-    fn find_token(&self, sql: &mut dyn Sql, token: &Token) -> Result<Found, DbError> {
-        device::by_token(sql, token, self.vault.now(), self.unused_ms)
+    /// The same within a transaction of the caller's; [`live`] says what it means.
+    fn find_token(&self, sql: &mut dyn Sql, token: &Token, now: u64) -> Result<Found, DbError> {
+        device::by_token(sql, token, now, self.unused_ms)
     }
 
     /// Whoever a token signs in, within the account's limit.
     fn of_token(&self, found: Found) -> Result<(AccountId, DeviceId), Refusal> {
-        let (account, device) = match found {
-            Found::Live { account, device } => (account, device),
-            Found::Ended => return Err(Code::SignedOut.into()),
-            Found::Expired => return Err(Code::SignInExpired.into()),
-            Found::Unknown => return Err(Code::SignInNeeded.into()),
-        };
+        let (account, device) = live(found)?;
         self.limit_account(account)?;
         Ok((account, device))
     }
@@ -200,6 +195,16 @@ impl App {
     async fn signed_in(&self, headers: &HeaderMap) -> Result<AccountId, Refusal> {
         let account = self.account(headers).await?;
         account.ok_or_else(|| Code::SignInNeeded.into())
+    }
+}
+
+/// Whoever a token signs in.
+fn live(found: Found) -> Result<(AccountId, DeviceId), Code> {
+    match found {
+        Found::Live { account, device } => Ok((account, device)),
+        Found::Ended => Err(Code::SignedOut),
+        Found::Expired => Err(Code::SignInExpired),
+        Found::Unknown => Err(Code::SignInNeeded),
     }
 }
 

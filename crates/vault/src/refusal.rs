@@ -7,7 +7,7 @@ use crate::keys::KeysError;
 use crate::store::register;
 
 /// A problem, and the line that the log gets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     pub(crate) problem: Box<Problem>,
     pub(crate) line: Option<String>,

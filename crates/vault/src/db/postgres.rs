@@ -6,6 +6,7 @@
 
 pub(crate) mod address;
 mod connection;
+mod rounds;
 mod stand;
 mod tls;
 mod worker;
@@ -36,9 +37,9 @@ use crate::metrics::Metrics;
 
 /// Jobs that may wait; beyond, they are refused.
 const QUEUE: usize = 4096;
-/// Of four connections one is a lane's, and one of fewer; the others take what has no lane. A lane is a core's worth of
-/// the database, and its operations share commits.
-const LANES: usize = 4;
+/// Of eight connections one is a lane's, and one of fewer; the others take what has no lane. A lane is a core's worth of
+/// the database, and its operations share commits: the more of them, the fewer share one.
+const LANES: usize = 8;
 
 /// The scaled database.
 #[derive(Debug)]

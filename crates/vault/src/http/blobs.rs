@@ -184,9 +184,9 @@ async fn find(
 ) -> Result<(Fixed<16>, u64), Refusal> {
     let token = bearer(headers)?.ok_or(Code::SignInNeeded)?;
     let wanted = name(path).ok();
-    let asked = Arc::clone(app);
+    let (asked, now) = (Arc::clone(app), app.vault.now());
     let found = app.vault.run(move |sql| {
-        let account = match asked.of_token(asked.find_token(sql, &token)?) {
+        let account = match asked.of_token(asked.find_token(sql, &token, now)?) {
             Ok((account, _)) => account,
             Err(refusal) => return Ok(Err(refusal)),
         };

@@ -2,7 +2,7 @@
 //!
 //! Strangers may ask. An unknown record has the same statuses, lengths, lock-out and work as a known one.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Extension;
 use axum::body::Body;
@@ -12,7 +12,7 @@ use axum::response::Response;
 use heirloom_vault_api::{Code, Evaluated, GuessStart, Proof, Proved};
 
 use super::openapi::{Routes, op};
-use super::{Peer, Shared, answer, bearer, json};
+use super::{Peer, Shared, answer, bearer, json, live};
 use crate::metrics::Guessed;
 use crate::refusal::Refusal;
 
@@ -58,15 +58,21 @@ async fn guess(
     app.limit_guesses(peer)?;
     let start = json(&headers, body).await?;
     let token = bearer(&headers)?;
-    let asked = Arc::clone(&app);
+    let (asked, now) = (Arc::clone(&app), app.vault.now());
+    // The transaction may run more than once: the request is one of the account's all the same.
+    let limited = OnceLock::new();
     let evaluated = app
         .vault
-        .guess_by(start, move |sql| match &token {
-            None => Ok(Ok(None)),
-            Some(token) => {
-                let found = asked.find_token(sql, token)?;
-                Ok(asked.of_token(found).map(|(account, _)| Some(account)))
-            }
+        .guess_by(start, move |sql| {
+            let Some(token) = &token else {
+                return Ok(Ok(None));
+            };
+            let account = match live(asked.find_token(sql, token, now)?) {
+                Ok((account, _)) => account,
+                Err(code) => return Ok(Err(code.into())),
+            };
+            let limited = limited.get_or_init(|| asked.limit_account(account));
+            Ok(limited.clone().map(|()| Some(account)))
         })
         .await;
     app.metrics.guessed(match &evaluated {

@@ -14,6 +14,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{AsyncMessage, Client, Statement};
 
 use super::address::{Isolation, Postgres};
+use super::rounds::Question;
 use super::tls::{self, Tls};
 use crate::db::{DbError, Row, Sql, Value};
 
@@ -261,6 +262,46 @@ impl Connection {
         done?.iter().map(row).collect()
     }
 
+    /// Several at a time, each after what was told before it, in one way there and back.
+    pub(crate) async fn query_all(
+        &mut self,
+        told: &[Told],
+        questions: &[Question],
+        begins: bool,
+    ) -> Result<Vec<Vec<Row>>, Fault> {
+        let told = self.prepare_told(told).await?;
+        let mut prepared = Vec::with_capacity(questions.len());
+        for Question { told, text, values } in questions {
+            let told = self.prepare_told(told).await?;
+            prepared.push((told, self.prepare(text).await?, parameters(values)));
+        }
+        let client = &self.client;
+        let all = async {
+            let opening = async {
+                if begins {
+                    client.batch_execute("BEGIN").await
+                } else {
+                    Ok(())
+                }
+            };
+            let asked = prepared.iter().map(|(told, statement, values)| async move {
+                let (said, rows) = tokio::join!(say(client, told), client.query(statement, values));
+                said?;
+                rows
+            });
+            let asked = futures_util::future::join_all(asked);
+            let (begun, said, asked) = tokio::join!(opening, say(client, &told), asked);
+            begun?;
+            said?;
+            first_refused(asked)
+        };
+        let done = within(self.deadline, all).await;
+        self.is_useless |= matches!(done, Err(Fault::Cancelled(_) | Fault::Lost(_)));
+        let answers = done?;
+        let rows = |answer: &Vec<tokio_postgres::Row>| answer.iter().map(row).collect();
+        answers.iter().map(rows).collect()
+    }
+
     async fn prepare_told<'a>(
         &mut self,
         told: &'a [Told],
@@ -351,6 +392,24 @@ impl Connection {
             },
         }
     }
+}
+
+/// All of them, or why: of a transaction that failed every later statement is refused too, which is not why.
+fn first_refused<T>(
+    answers: Vec<Result<T, tokio_postgres::Error>>,
+) -> Result<Vec<T>, tokio_postgres::Error> {
+    let follows =
+        |error: &tokio_postgres::Error| error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
+    let mut good = Vec::with_capacity(answers.len());
+    let mut why: Option<tokio_postgres::Error> = None;
+    for answer in answers {
+        match answer {
+            Ok(answer) => good.push(answer),
+            Err(error) if why.as_ref().is_none_or(follows) => why = Some(error),
+            Err(_) => (),
+        }
+    }
+    why.map_or(Ok(good), Err)
 }
 
 /// A statement whose rows nobody needs, until it is sent.
@@ -449,24 +508,52 @@ pub(crate) struct Transaction<'a> {
     pub(crate) told: Vec<Told>,
 }
 
-impl Sql for Transaction<'_> {
-    fn query(&mut self, text: &'static str, values: &[Value]) -> Result<Vec<Row>, DbError> {
+impl Transaction<'_> {
+    /// Whether the next statement begins it, with what waits to go before.
+    fn begin(&mut self) -> Result<(bool, Vec<Told>), DbError> {
         if self.fault.is_some() {
             return Err(DbError::Engine("the transaction failed before".to_owned()));
         }
         let begins = !self.is_begun;
         self.is_begun = true;
-        self.wrote |= !text.starts_with("SELECT");
-        let told = std::mem::take(&mut self.told);
+        Ok((begins, std::mem::take(&mut self.told)))
+    }
+
+    fn failed(&mut self, fault: Fault) -> DbError {
+        let error = match &fault {
+            Fault::Refused(error) | Fault::Cancelled(error) => error.clone(),
+            Fault::Collided | Fault::Lost(_) => DbError::Engine("interrupted".to_owned()),
+        };
+        self.fault = Some(fault);
+        error
+    }
+
+    /// Several statements of different operations, together.
+    pub(crate) fn ask_all(&mut self, questions: &[Question]) -> Result<Vec<Vec<Row>>, DbError> {
+        if questions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (begins, told) = self.begin()?;
+        for Question { told, text, .. } in questions {
+            self.wrote |= writes(text) || !told.is_empty();
+        }
+        let done = self.connection.query_all(&told, questions, begins);
+        let done = self.runtime.block_on(done);
+        done.map_err(|fault| self.failed(fault))
+    }
+}
+
+fn writes(text: &str) -> bool {
+    !text.starts_with("SELECT")
+}
+
+impl Sql for Transaction<'_> {
+    fn query(&mut self, text: &'static str, values: &[Value]) -> Result<Vec<Row>, DbError> {
+        let (begins, told) = self.begin()?;
+        self.wrote |= writes(text);
         let done = self.connection.query_after(&told, (text, values), begins);
-        self.runtime.block_on(done).map_err(|fault| {
-            let error = match &fault {
-                Fault::Refused(error) | Fault::Cancelled(error) => error.clone(),
-                Fault::Collided | Fault::Lost(_) => DbError::Engine("interrupted".to_owned()),
-            };
-            self.fault = Some(fault);
-            error
-        })
+        let done = self.runtime.block_on(done);
+        done.map_err(|fault| self.failed(fault))
     }
 
     fn tell(&mut self, text: &'static str, values: Vec<Value>) -> Result<(), DbError> {
@@ -485,4 +572,5 @@ impl Sql for Transaction<'_> {
 
 // A record in the write-ahead log that nobody reads: its commit waits for the copies. Cast, for its type has no
 // number of ours.
-const BARRIER: &str = "SELECT length(pg_logical_emit_message(true, 'heirloom', ''::text)::text)";
+pub(super) const BARRIER: &str =
+    "SELECT length(pg_logical_emit_message(true, 'heirloom', ''::text)::text)";

@@ -3,6 +3,7 @@
 //! Operations that take one record's row each come by *lanes*: all of a shard by the same one, so that two transactions
 //! of this server never wait for each other's rows, and what waits in a lane shares a transaction.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use super::connection::{Committed, Connection, Fault, Slot, Transaction};
+use super::rounds;
 use super::stand::{self, Found};
 use super::{Shared, Task, Waiting, busy, went_back};
 use crate::db::queue::{BATCH, COLLECT, Queue, Taking};
@@ -156,7 +158,11 @@ impl Worker {
             fault: None,
             told: Vec::new(),
         };
-        let result = jobs.iter().try_for_each(|job| (job.work)(&mut transaction));
+        let (beside, after) = apart(jobs);
+        let result = rounds::side_by_side(&mut transaction, &beside).and_then(|()| {
+            let mut after = after.iter();
+            after.try_for_each(|job| (job.work)(&mut transaction))
+        });
         let Transaction {
             runtime,
             connection,
@@ -267,6 +273,17 @@ impl Worker {
         };
         self.runtime.block_on(connection.batch(SCRUB)).is_ok()
     }
+}
+
+/// Those that may run side by side, one of a shard, and those that run after them: two of one record must not see each
+/// other half done. Alone, an operation just runs.
+fn apart<'a>(jobs: &[&'a Job]) -> (Vec<&'a Job>, Vec<&'a Job>) {
+    if jobs.len() < 2 {
+        return (Vec::new(), jobs.to_vec());
+    }
+    let mut shards = HashSet::new();
+    let is_first = |job: &&Job| job.shard.is_some_and(|shard| shards.insert(shard));
+    jobs.iter().copied().partition(is_first)
 }
 
 // Pages that changed, and no index: quick on a large table. The bytes leave the page when others need their
