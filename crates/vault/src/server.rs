@@ -71,6 +71,23 @@ pub enum ServeError {
     KeysForeign,
 }
 
+/// How often keys and database are asked at the start, and the pause between: a database whose connections were just
+/// killed is busy with them.
+const KEY_TRIES: u32 = 3;
+const KEY_PAUSE: Duration = Duration::from_millis(500);
+
+async fn has_its_keys(vault: &Vault) -> Result<bool, ServeError> {
+    let mut left = KEY_TRIES;
+    loop {
+        left -= 1;
+        match vault.has_its_keys().await {
+            Ok(has) => return Ok(has),
+            Err(refusal) if left == 0 => return Err(ServeError::KeysUntried(refusal.into())),
+            Err(_) => tokio::time::sleep(KEY_PAUSE).await,
+        }
+    }
+}
+
 impl From<blobs::OpenError> for ServeError {
     fn from(error: blobs::OpenError) -> Self {
         match error {
@@ -204,8 +221,7 @@ impl Server {
         let blobs = Arc::new(blobs);
         let clock = Arc::clone(&config.clock);
         let vault = Arc::new(Vault::new(over(database), keys, clock, standing));
-        let has_its_keys = vault.has_its_keys().await;
-        if !has_its_keys.map_err(|refusal| ServeError::KeysUntried(refusal.into()))? {
+        if !has_its_keys(&vault).await? {
             return Err(ServeError::KeysForeign);
         }
         let listener = TcpListener::bind(config.listen).await?;
