@@ -200,10 +200,14 @@ impl Connection {
         self.is_useless || self.client.is_closed()
     }
 
+    fn judge<T>(&mut self, done: &Result<T, Fault>) {
+        self.is_useless |= matches!(done, Err(Fault::Cancelled(_) | Fault::Lost(_)));
+    }
+
     /// Statements without parameters, for set-up.
     pub(crate) async fn batch(&mut self, text: &str) -> Result<(), Fault> {
         let done = within(self.deadline, self.client.batch_execute(text)).await;
-        self.is_useless |= matches!(done, Err(Fault::Cancelled(_) | Fault::Lost(_)));
+        self.judge(&done);
         done
     }
 
@@ -212,7 +216,7 @@ impl Connection {
             return Ok(statement.clone());
         }
         let statement = within(self.deadline, self.client.prepare(text)).await;
-        self.is_useless |= matches!(statement, Err(Fault::Cancelled(_) | Fault::Lost(_)));
+        self.judge(&statement);
         let statement = statement?;
         self.prepared.insert(text, statement.clone());
         Ok(statement)
@@ -241,15 +245,8 @@ impl Connection {
         let client = &self.client;
         // Sent together: one way there and back. What is polled first is sent first.
         let all = async {
-            let opening = async {
-                if begins {
-                    client.batch_execute("BEGIN").await
-                } else {
-                    Ok(())
-                }
-            };
             let (begun, said, rows) = tokio::join!(
-                opening,
+                opening(client, begins),
                 say(client, &told),
                 client.query(&statement, &parameters)
             );
@@ -258,7 +255,7 @@ impl Connection {
             rows
         };
         let done = within(self.deadline, all).await;
-        self.is_useless |= matches!(done, Err(Fault::Cancelled(_) | Fault::Lost(_)));
+        self.judge(&done);
         done?.iter().map(row).collect()
     }
 
@@ -277,26 +274,20 @@ impl Connection {
         }
         let client = &self.client;
         let all = async {
-            let opening = async {
-                if begins {
-                    client.batch_execute("BEGIN").await
-                } else {
-                    Ok(())
-                }
-            };
             let asked = prepared.iter().map(|(told, statement, values)| async move {
                 let (said, rows) = tokio::join!(say(client, told), client.query(statement, values));
                 said?;
                 rows
             });
             let asked = futures_util::future::join_all(asked);
-            let (begun, said, asked) = tokio::join!(opening, say(client, &told), asked);
+            let (begun, said, asked) =
+                tokio::join!(opening(client, begins), say(client, &told), asked);
             begun?;
             said?;
             first_refused(asked)
         };
         let done = within(self.deadline, all).await;
-        self.is_useless |= matches!(done, Err(Fault::Cancelled(_) | Fault::Lost(_)));
+        self.judge(&done);
         let answers = done?;
         let rows = |answer: &Vec<tokio_postgres::Row>| answer.iter().map(row).collect();
         answers.iter().map(rows).collect()
@@ -420,6 +411,14 @@ fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values
         .map(|value| -> &(dyn ToSql + Sync) { value })
         .collect()
+}
+
+async fn opening(client: &Client, begins: bool) -> Result<(), tokio_postgres::Error> {
+    if begins {
+        client.batch_execute("BEGIN").await
+    } else {
+        Ok(())
+    }
 }
 
 /// Sends statements one behind the other without a wait between them; the first that went wrong is told.
