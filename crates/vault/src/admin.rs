@@ -159,19 +159,19 @@ impl Admin {
         // A server that nobody asks anything notices a database that was put back only by what it wrote itself.
         self.vault.run(sweep::touch).await?;
         let passed = self.vault.run(move |sql| sweep::passed(sql, now)).await?;
-        let mut destroyed = false;
         for name in passed {
-            destroyed |= self
-                .vault
+            let _destroys = self.vault.may_destroy();
+            self.vault
                 .run(move |sql| sweep::destroy(sql, &name, now))
                 .await?;
         }
-        self.drop_unknown(sweep::SHADOWS).await?;
-        if destroyed && !self.vault.scrub().await {
+        if !self.vault.scrub_if_due().await {
             return Err(AdminError("the write-ahead log was not emptied".to_owned()));
         }
-        // Last: a storage that is away keeps nothing from being destroyed.
+        // Neither keeps the other from being done, and both come last: a storage that is away keeps nothing from being
+        // destroyed.
+        let dropped = self.drop_unknown(sweep::SHADOWS).await;
         self.blobs.sweep(&self.vault, now).await?;
-        Ok(())
+        Ok(dropped?)
     }
 }

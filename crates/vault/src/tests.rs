@@ -9,6 +9,7 @@ mod changes;
 mod client;
 pub(crate) mod cluster;
 mod deleted;
+mod destroyed;
 mod faults;
 mod guesses;
 mod harness;

@@ -1,5 +1,6 @@
 //! The vault itself: requests in, answers out; no HTTP, no files.
 
+mod due;
 mod evaluate;
 mod guess;
 mod look;
@@ -23,6 +24,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use self::due::{MayDestroy, ScrubDue};
 use self::look::Look;
 use crate::clock::Clock;
 use crate::db::{self, Database, DbError, Sql};
@@ -58,6 +60,7 @@ pub(crate) struct Vault {
     metrics: Arc<Metrics>,
     asking: Arc<Semaphore>,
     looks: Looks,
+    scrub_due: ScrubDue,
     /// Sweeps until names that nobody registered are counted again.
     pub(crate) until_count: AtomicU64,
 }
@@ -101,6 +104,7 @@ impl Vault {
             metrics,
             asking: Arc::new(Semaphore::new(ASKING)),
             looks: Looks::default(),
+            scrub_due: ScrubDue::at_start(),
             until_count: AtomicU64::new(0),
         }
     }
@@ -281,9 +285,24 @@ impl Vault {
         }
     }
 
-    /// Empties what destroyed keys may still lie in.
+    /// Empties what destroyed keys may still lie in. What fails stays due.
     pub(crate) async fn scrub(&self) -> bool {
-        self.database.scrub().await.unwrap_or(false)
+        let asked = self.scrub_due.asked();
+        let is_done = self.database.scrub().await.unwrap_or(false);
+        if is_done {
+            self.scrub_due.is_done(asked);
+        }
+        is_done
+    }
+
+    /// The same, where keys may have been destroyed since it was done.
+    pub(crate) async fn scrub_if_due(&self) -> bool {
+        !self.scrub_due.is_due() || self.scrub().await
+    }
+
+    /// To be held while keys may be destroyed.
+    pub(crate) fn may_destroy(&self) -> MayDestroy {
+        self.scrub_due.may_destroy()
     }
 
     /// A keyed hash of whom a messenger vouches for.

@@ -50,6 +50,10 @@ pub(crate) enum Outcome {
     SignedIn {
         /// Whose.
         account: AccountId,
+        /// The passkey's credential id: one that is removed meanwhile signs nobody in.
+        credential: Vec<u8>,
+        /// Whose the passkey is.
+        tenant: TenantName,
         /// As asked.
         elsewhere: Option<DeviceName>,
     },
@@ -244,6 +248,8 @@ mod tests {
         tickets.answered(&SESSION, 1).unwrap();
         let outcome = Outcome::SignedIn {
             account: Fixed([5; 16]),
+            credential: vec![6],
+            tenant: TenantName::new("a").unwrap(),
             elsewhere: None,
         };
         tickets.keep(&SESSION, CODE, outcome, 1);
@@ -363,6 +369,8 @@ mod tests {
         begin(&tickets, 1, other.clone());
         let outcome = || Outcome::SignedIn {
             account: Fixed([5; 16]),
+            credential: vec![6],
+            tenant: TenantName::new("a").unwrap(),
             elsewhere: None,
         };
         tickets.keep(&SESSION, CODE, outcome(), 1);

@@ -45,13 +45,15 @@ impl Admin {
                 .await
             }
             Ask::Delete { account } => {
+                let destroys = self.vault.may_destroy();
                 let answer = self
                     .change("delete", account.to_text(), move |sql, now| {
                         let deleted = operator::delete(sql, &account, now)?;
                         Ok(deleted.then_some(true))
                     })
                     .await?;
-                // Keys of its passwords must not stay in the write-ahead log.
+                // Keys of its passwords must not stay in the write-ahead log until the next sweep.
+                drop(destroys);
                 self.vault.scrub().await;
                 Ok(answer)
             }

@@ -338,15 +338,18 @@ async fn outcome(app: &App, question: Question, given: PageAnswer) -> Result<Out
             let counter =
                 signed(&site, challenge, &id, client_data, &assertion, &stored).map_err(refused)?;
             let now = app.vault.now();
+            let (of, key) = (tenant.name.clone(), id.clone());
             let is_used = app
                 .vault
-                .run(move |sql| passkey::used(sql, &tenant.name, &id, counter, now))
+                .run(move |sql| passkey::used(sql, &of, &key, counter, now))
                 .await?;
             if !is_used {
                 return Err(Code::NotLetIn.into());
             }
             Ok(Outcome::SignedIn {
                 account: stored.account,
+                credential: id,
+                tenant: tenant.name,
                 elsewhere,
             })
         }
@@ -370,7 +373,13 @@ async fn finish(
     let finished = app
         .tickets
         .finish(&session, &code, &verifier, app.vault.now())?;
-    let Outcome::SignedIn { account, elsewhere } = finished else {
+    let Outcome::SignedIn {
+        account,
+        credential,
+        tenant,
+        elsewhere,
+    } = finished
+    else {
         return Err(Code::NotLetIn.into());
     };
     let new = match elsewhere {
@@ -379,19 +388,18 @@ async fn finish(
         None => app.new_device(name, SignedInBy::Passkey),
     };
     let token = new.token.duplicate();
-    let signed_in = app
-        .vault
-        .run(move |sql| {
-            let has_room = device::has_room(sql, &account)?;
-            if has_room {
-                device::insert(sql, &account, &new)?;
-            }
-            Ok(has_room)
-        })
-        .await?;
-    if !signed_in {
-        return Err(Code::TooManyDevices.into());
-    }
+    let signed_in = app.vault.run(move |sql| {
+        let stored = passkey::find(sql, &tenant, &credential)?;
+        if stored.is_none_or(|stored| stored.account != account) {
+            return Ok(Err(Code::NotLetIn));
+        }
+        if !device::has_room(sql, &account)? {
+            return Ok(Err(Code::TooManyDevices));
+        }
+        device::insert(sql, &account, &new)?;
+        Ok(Ok(()))
+    });
+    signed_in.await??;
     Ok(answer(StatusCode::CREATED, &SignedIn { account, token }))
 }
 

@@ -22,7 +22,7 @@ pub(super) fn admin(world: &World) -> Admin {
     }
 }
 
-async fn sweep(world: &World) {
+pub(super) async fn sweep(world: &World) {
     admin(world).sweep().await.unwrap();
 }
 

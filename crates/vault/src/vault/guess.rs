@@ -95,6 +95,7 @@ impl Vault {
         let (now, standing) = (self.now(), self.standing());
         // From here on only what is known to be durable is answered.
         let shard = Some(shard(&name));
+        let due = self.scrub_due.clone();
         let counted = db::run_in(&*self.database, shard, move |sql| {
             let account = match who(sql)? {
                 Ok(account) => account,
@@ -110,7 +111,12 @@ impl Vault {
                 now,
                 standing,
             };
-            Ok(Ok((guess::count(sql, &guess)?, account)))
+            let counted = guess::count(sql, &guess)?;
+            if matches!(counted, Counted::Destroyed) {
+                // Here too: whoever asked may not wait for the answer.
+                due.ask();
+            }
+            Ok(Ok((counted, account)))
         });
         let (counted, account) = counted.await??;
         let record = match counted {
@@ -123,7 +129,10 @@ impl Vault {
                 return Err(wait.into());
             }
             Counted::LockedOut => return Err(Code::LockedOut.into()),
-            Counted::Destroyed => return Err(Code::Destroyed.into()),
+            Counted::Destroyed => {
+                self.scrub_due.ask();
+                return Err(Code::Destroyed.into());
+            }
         };
         let counted = CountedGuess {
             name,

@@ -130,6 +130,8 @@ impl Vault {
             record: name,
             version,
         };
+        // One that was registered before and never came into force gives way to this.
+        let _destroys = (version > 1).then(|| self.may_destroy());
         self.run_once(once, move |sql| {
             Ok(register::pend(sql, &new)?.map(|()| registered.clone()))
         })
@@ -184,6 +186,13 @@ impl Vault {
     ) -> Result<(), Refusal> {
         let identity = self.keys.identity().public();
         let now = self.now();
+        let _destroys = match wish {
+            // Of the first version there is none before.
+            Wish::Activate(version) => version > 1,
+            Wish::Forget => true,
+            Wish::ChangeOwner(_) => false,
+        }
+        .then(|| self.may_destroy());
         Ok(self
             .run(move |sql| {
                 register::obey(sql, &name, &account, wish, (&identity, &signature), now)

@@ -327,7 +327,12 @@ fn a_saved_passkey_signs_another_device_in() {
     let PasskeyList { passkeys } = client.get("/v1/passkeys").json();
     assert!(passkeys[0].used_ms.is_some());
     let path = format!("/v1/passkeys/{}", passkeys[0].passkey.to_text());
+    let (begun_before, answer) = tried(&server, &passkey, None);
+    let PageCode { code } = answer.json();
     assert_eq!(client.send("DELETE", &path, &[], b"").unwrap().status, 200);
+    let device = server.client();
+    let too_late = finish(&device, "/v1/signin/finish", begun_before, code);
+    assert_eq!(too_late.problem().code, Code::NotLetIn);
     let (_, answer) = tried(&server, &passkey, None);
     assert_eq!(answer.problem().code, Code::NotLetIn);
     server.stop();
