@@ -164,46 +164,6 @@ async fn a_tenth_guess_that_is_proven_too_late_saves_nothing(engine: Engine) {
     assert_eq!(code(refused), Code::Destroyed);
 }
 
-#[tokio::test]
-async fn v5_a_destroyed_record_is_in_no_file_of_the_database() {
-    let world = World::new();
-    let account = world.account().await;
-    let (record, _) = world.enrol(account, "correct horse").await;
-    let sealed = world
-        .vault
-        .run(move |sql| {
-            let found = crate::store::record::Record::find(sql, &record)?;
-            Ok(found.unwrap().sealed.unwrap())
-        })
-        .await
-        .unwrap();
-    let holds = |world: &World| {
-        world.files().iter().any(|path| {
-            let bytes = std::fs::read(path).unwrap();
-            bytes.windows(64).any(|window| window == &sealed[20..84])
-        })
-    };
-    assert!(holds(&world));
-    for _ in 0..10 {
-        world.spend(record, Some(account)).await.unwrap();
-        world.wait(DAY);
-    }
-    sweep(&world).await;
-    assert!(!holds(&world));
-    assert!(world.status(record, account).await.destroyed);
-    // No way in brings it back, not even the owner's.
-    let refused = world
-        .register(
-            account,
-            "another",
-            Some(record),
-            (&super::harness::owner(1), &super::harness::owner(1)),
-        )
-        .await
-        .unwrap_err();
-    assert_eq!(code(refused), Code::Destroyed);
-}
-
 async fn v4_a_proof_gives_back_once_and_only_for_its_own_session(engine: Engine) {
     let world = World::on(engine);
     let account = world.account().await;
